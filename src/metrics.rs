@@ -1,0 +1,160 @@
+//! Counters that every layer may raise and the management listener prints.
+//!
+//! Must never carry a label that comes from a request: label values are enums of ours, so that their number is fixed.
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, text::encode};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+
+/// How one request ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RequestLabels {
+    /// Which part of the server answered.
+    pub handler: Handler,
+    /// The hundreds of the status code: 2 for 2xx.
+    pub status_class: u16,
+}
+
+/// The part of the server that answered a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[allow(missing_docs, reason = "the names are the endpoints' own")]
+pub enum Handler {
+    Login,
+    Callback,
+    User,
+    Logout,
+    Refresh,
+    Proxy,
+    Static,
+    Other,
+}
+
+/// How a login, refresh or logout ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OutcomeLabels {
+    /// The end of it.
+    pub outcome: Outcome,
+}
+
+/// The end of a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Outcome {
+    /// A login transaction began.
+    Started,
+    /// It did what it was for.
+    Succeeded,
+    /// The provider, or the user there, said no.
+    Refused,
+    /// The provider could not be reached or answered nonsense.
+    Unavailable,
+    /// We refused it: a check of ours failed.
+    Invalid,
+}
+
+/// The state of the key that a cookie names.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OpenLabels {
+    /// See [`OpenedWith`].
+    pub key_state: OpenedWith,
+}
+
+/// What became of a cookie that was to be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum OpenedWith {
+    /// Opened with a key that is not active yet.
+    Staged,
+    /// Opened with the key that seals now.
+    Primary,
+    /// Opened with a key that has a successor.
+    Retired,
+    /// Refused: its key is revoked.
+    Revoked,
+    /// Refused: its key is not in the ring, or no longer opens.
+    Unknown,
+    /// Refused: malformed, or the tag does not match.
+    Rejected,
+}
+
+/// All counters of one process. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct Metrics {
+    /// Requests answered, by part and class of status.
+    pub requests: Family<RequestLabels, Counter>,
+    /// Logins, by how they went on.
+    pub logins: Family<OutcomeLabels, Counter>,
+    /// Refreshes sent to the provider, by outcome.
+    pub refreshes: Family<OutcomeLabels, Counter>,
+    /// Logouts, by outcome of the revocation.
+    pub logouts: Family<OutcomeLabels, Counter>,
+    /// Sealed cookies that were to be opened, by the state of their key.
+    pub opens: Family<OpenLabels, Counter>,
+    /// Reads of the key ring that failed since the start.
+    pub ring_reload_failures: Counter,
+}
+
+impl Metrics {
+    /// Counts one answered request.
+    pub fn count_request(&self, handler: Handler, status: u16) {
+        self.requests.get_or_create(&RequestLabels { handler, status_class: status / 100 }).inc();
+    }
+
+    /// Counts one step of a login.
+    pub fn count_login(&self, outcome: Outcome) {
+        self.logins.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+
+    /// Counts one refresh that was sent to the provider.
+    pub fn count_refresh(&self, outcome: Outcome) {
+        self.refreshes.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+
+    /// Counts one logout.
+    pub fn count_logout(&self, outcome: Outcome) {
+        self.logouts.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+
+    /// Counts one attempt to open a sealed cookie.
+    pub fn count_open(&self, key_state: OpenedWith) {
+        self.opens.get_or_create(&OpenLabels { key_state }).inc();
+    }
+
+    /// The counters in the OpenMetrics text format.
+    pub fn render(&self) -> String {
+        let mut registry = Registry::with_prefix("sealgate");
+        registry.register("requests", "Requests answered", self.requests.clone());
+        registry.register("logins", "Login transactions by outcome", self.logins.clone());
+        registry.register("refreshes", "Refresh requests to the provider by outcome", self.refreshes.clone());
+        registry.register("logouts", "Logouts by outcome of the revocation", self.logouts.clone());
+        registry.register(
+            "cookie_opens",
+            "Sealed cookies opened or refused, by the state of their key",
+            self.opens.clone(),
+        );
+        registry.register(
+            "ring_reload_failures",
+            "Reads of the key ring that failed",
+            self.ring_reload_failures.clone(),
+        );
+        let mut text = String::new();
+        // Writing into a String cannot fail; an empty page would only mean that it did.
+        let _ = encode(&mut text, &registry);
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_are_printed_with_their_labels() {
+        let metrics = Metrics::default();
+        metrics.count_request(Handler::Proxy, 204);
+        metrics.count_open(OpenedWith::Primary);
+        let text = metrics.render();
+        assert!(text.contains(r#"sealgate_requests_total{handler="Proxy",status_class="2"} 1"#), "{text}");
+        assert!(text.contains(r#"sealgate_cookie_opens_total{key_state="Primary"} 1"#), "{text}");
+        assert!(text.ends_with("# EOF\n"));
+    }
+}

@@ -1,0 +1,66 @@
+//! The OpenID Connect relying party: discovery, authorization requests, the token endpoint, ID tokens, logout.
+//!
+//! Nothing here knows of cookies or HTTP servers. No function may put a token, code, verifier or state into an error
+//! or a log line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::secret::SecretString;
+
+/// What the configuration says of the provider and of our registration there.
+#[derive(Clone, Debug)]
+pub struct ProviderSettings {
+    /// The issuer, exactly as the provider announces it (OpenID Connect Discovery §4.3); https, or http on loopback.
+    pub issuer: String,
+    /// Our client identifier.
+    pub client_id: String,
+    /// How we authenticate at the token endpoint.
+    pub client_auth: ClientAuth,
+    /// Scopes to ask for; always with `openid`.
+    pub scopes: Vec<String>,
+    /// Certificates (PEM) to trust beside the system's roots when talking to the provider.
+    pub ca_file: Option<PathBuf>,
+    /// Tolerance between the provider's clock and ours, for `exp`, `iat` and `nbf`.
+    pub clock_skew: Duration,
+    /// Bound on one request to the provider.
+    pub request_timeout: Duration,
+    /// Life of an access token whose response has no `expires_in` (RFC 6749 §5.1).
+    pub default_access_token_lifetime: Duration,
+    /// Signature algorithms that an ID token may have (OpenID Connect Core §3.1.3.7); never `none`, never HMAC.
+    pub id_token_algorithms: Vec<String>,
+    /// Audiences beside our client_id that an ID token may name (OpenID Connect Core §3.1.3.7 item 3).
+    pub trusted_audiences: Vec<String>,
+    /// Parameters that `/bff/login` may pass on to the authorization request: `prompt`, `login_hint`, …
+    pub passthrough_parameters: Vec<String>,
+    /// Who may log in.
+    pub login_limits: LoginLimits,
+}
+
+/// How the client authenticates at the token and revocation endpoints (RFC 6749 §2.3.1).
+#[derive(Clone, Debug)]
+pub enum ClientAuth {
+    /// `client_secret_basic`: HTTP Basic.
+    SecretBasic(SecretString),
+    /// `client_secret_post`: in the request body.
+    SecretPost(SecretString),
+}
+
+impl ClientAuth {
+    /// The name in `token_endpoint_auth_methods_supported` (RFC 8414 §2).
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::SecretBasic(_) => "client_secret_basic",
+            Self::SecretPost(_) => "client_secret_post",
+        }
+    }
+}
+
+/// Limits on who may log in, by claims of the ID token. Empty lists limit nothing.
+#[derive(Clone, Debug, Default)]
+pub struct LoginLimits {
+    /// One of these must be in the `groups` claim.
+    pub allowed_groups: Vec<String>,
+    /// The part of `email` behind its only `@` must be one of these, and `email_verified` must not be false.
+    pub allowed_email_domains: Vec<String>,
+}

@@ -1,0 +1,57 @@
+//! The reverse proxy: which route a request belongs to, what goes on to the upstream, what comes back.
+//!
+//! It attaches the access token that it is handed; it never sees a session, and never follows a redirect.
+
+use std::time::Duration;
+
+use http::Uri;
+
+/// One route as the configuration describes it.
+#[derive(Clone, Debug)]
+pub struct RouteSettings {
+    /// A path of whole segments, `/api`: it matches itself and everything below.
+    pub path: String,
+    /// Where requests go: scheme and authority (http or https), without a path. At least one.
+    pub upstreams: Vec<Uri>,
+    /// Who may pass.
+    pub auth: RouteAuth,
+    /// How cross-site requests are told from our own.
+    pub csrf: CsrfMode,
+    /// Methods that may pass; empty: all but CONNECT and TRACE.
+    pub methods: Vec<http::Method>,
+    /// Whether cookies other than our own go on to the upstream.
+    pub forward_cookies: bool,
+    /// Bounds on the upstream.
+    pub timeouts: UpstreamTimeouts,
+}
+
+/// Who may pass a route. (`bearer`, `session_or_bearer` and `optional` are refused by the configuration until they exist.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RouteAuth {
+    /// Only requests with a live session; the access token is attached.
+    Session,
+    /// Everybody; nothing is attached.
+    None,
+}
+
+/// How a route tells requests of its own pages from forged ones (RFC 10017 §6.1.3.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CsrfMode {
+    /// The custom header on every request, and `Sec-Fetch-Site: same-origin` or a matching `Origin` where sent.
+    Header,
+    /// GET and HEAD with `Sec-Fetch-Site: same-origin`: for EventSource, downloads, images.
+    Metadata,
+    /// As `Metadata`, and top-level GET navigations.
+    Page,
+}
+
+/// Bounds on how long an upstream may keep us waiting.
+#[derive(Clone, Copy, Debug)]
+pub struct UpstreamTimeouts {
+    /// Until a connection stands.
+    pub connect: Duration,
+    /// From the last byte of the request to the head of the response.
+    pub first_byte: Duration,
+    /// Between two pieces of a body, either way.
+    pub idle: Duration,
+}
