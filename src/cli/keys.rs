@@ -1,0 +1,292 @@
+//! `sealgate keys`: makes, shows and rotates the key ring.
+//!
+//! Must never print key material; what it writes goes to the ring's file alone.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+use serde::Serialize;
+
+use crate::aead::Algorithm;
+use crate::clock::{Clock, UnixTime};
+use crate::keyring::{
+    GenerateError, KeyId, KeyRecord, KeyRing, KeyState, RingDigest, RingFile, RingFileError, RingUpdateError,
+    RotateError,
+};
+
+/// Make, show and rotate the keys that seal cookies
+#[derive(Debug, Args)]
+pub struct KeysArgs {
+    /// The key ring's file
+    #[arg(long, global = true, value_name = "FILE", default_value = "keys/ring.json")]
+    pub ring: PathBuf,
+    /// What to do with it
+    #[command(subcommand)]
+    pub command: KeysCommand,
+}
+
+/// What to do with the key ring.
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Make a new ring with one key; an existing ring is never overwritten
+    Generate(GenerateArgs),
+    /// Show the keys, their states, and what happens next
+    List(ListArgs),
+    /// Stage a new key, which takes over once every replica can open its cookies
+    Rotate(RotateArgs),
+}
+
+/// The arguments of `keys generate`.
+#[derive(Debug, Args)]
+pub struct GenerateArgs {
+    /// The cipher; xchacha20-poly1305 is for processors without AES instructions
+    #[arg(long, value_enum, default_value_t)]
+    pub algorithm: AlgorithmName,
+    /// Within which time a changed ring reaches every replica, the skew of their clocks included
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = humantime::parse_duration)]
+    pub propagation: Duration,
+    /// The longest that any session may live; session.absolute_timeout may be shorter
+    #[arg(long, value_name = "DURATION", default_value = "8h", value_parser = humantime::parse_duration)]
+    pub max_session: Duration,
+}
+
+/// The arguments of `keys list`.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The arguments of `keys rotate`.
+#[derive(Debug, Args)]
+pub struct RotateArgs {
+    /// When the new key takes over, counted from now; the ring's propagation by default and at least
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub activate_after: Option<Duration>,
+    /// The new key's cipher; the present key's by default
+    #[arg(long, value_enum)]
+    pub algorithm: Option<AlgorithmName>,
+    /// A remark that is kept with the key
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub note: String,
+}
+
+/// An [`Algorithm`], as it is written on the command line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum AlgorithmName {
+    /// AES-256-GCM with a 192-bit nonce
+    #[default]
+    #[value(name = "xaes-256-gcm")]
+    Xaes256Gcm,
+    /// ChaCha20-Poly1305 with a 192-bit nonce
+    #[value(name = "xchacha20-poly1305")]
+    XChaCha20Poly1305,
+}
+
+impl From<AlgorithmName> for Algorithm {
+    fn from(name: AlgorithmName) -> Self {
+        match name {
+            AlgorithmName::Xaes256Gcm => Self::Xaes256Gcm,
+            AlgorithmName::XChaCha20Poly1305 => Self::XChaCha20Poly1305,
+        }
+    }
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeysError {
+    /// The ring cannot be read.
+    #[error(transparent)]
+    Read(#[from] RingFileError),
+    /// The ring cannot be written.
+    #[error(transparent)]
+    Write(#[from] RingUpdateError),
+    /// No ring was made.
+    #[error("{path}: no key ring was made: {reason}", path = .path.display())]
+    Generate {
+        /// Where it would have been.
+        path: PathBuf,
+        /// Why not.
+        reason: GenerateError,
+    },
+    /// No key was staged.
+    #[error("{path}: no key was staged: {reason}", path = .path.display())]
+    Rotate {
+        /// The ring.
+        path: PathBuf,
+        /// Why not.
+        reason: RotateError,
+    },
+    /// Nobody reads the output any more.
+    #[error("the result cannot be printed ({0}); what was done stays done")]
+    Output(#[from] io::Error),
+}
+
+/// Runs a command and prints its result to `out`.
+///
+/// # Errors
+/// [`KeysError`]; the ring is then unchanged, unless it was the printing that failed.
+pub fn run(args: KeysArgs, clock: &Clock, out: &mut dyn Write) -> Result<(), KeysError> {
+    let file = RingFile::new(args.ring);
+    match args.command {
+        KeysCommand::Generate(args) => generate(&file, &args, clock.now(), out),
+        KeysCommand::List(args) => list(&file, &args, clock.now(), out),
+        KeysCommand::Rotate(args) => rotate(&file, &args, clock.now(), out),
+    }
+}
+
+fn generate(file: &RingFile, args: &GenerateArgs, now: UnixTime, out: &mut dyn Write) -> Result<(), KeysError> {
+    let path = file.path().display();
+    let ring = KeyRing::generate(args.algorithm.into(), args.propagation, args.max_session, now)
+        .map_err(|reason| KeysError::Generate { path: file.path().to_owned(), reason })?;
+    file.create(&ring)?;
+    for (record, _) in ring.states(now) {
+        writeln!(out, "Made the key ring {path} with key {} ({}).", record.kid(), record.algorithm())?;
+    }
+    writeln!(out, "It is a secret: give every replica the same file, readable by no one else, and keep a copy safe.")?;
+    writeln!(out, "Next: set `keys.ring = {:?}` in the configuration and start `sealgate serve`.", file.path())?;
+    writeln!(out, "Later: `sealgate keys rotate --ring {path}` brings a new key; no session ends by it.")?;
+    Ok(())
+}
+
+fn rotate(file: &RingFile, args: &RotateArgs, now: UnixTime, out: &mut dyn Write) -> Result<(), KeysError> {
+    let (ring, (before, kid)) = file.update(|ring| {
+        let before = ring.primary(now).map(|key| key.kid());
+        let kid = ring
+            .rotate(now, args.activate_after, args.algorithm.map(Algorithm::from), &args.note)
+            .map_err(|reason| KeysError::Rotate { path: file.path().to_owned(), reason })?;
+        Ok::<_, KeysError>((before, kid))
+    })?;
+    let record = |kid: KeyId| ring.states(now).map(|(record, _)| record).find(|record| record.kid() == kid);
+    if let Some(new) = record(kid) {
+        let (algorithm, active) = (new.algorithm(), moment(new.not_before(), now));
+        writeln!(out, "Staged key {kid} ({algorithm}): it opens from now on, and seals from {active}.")?;
+    }
+    if let Some((before, end)) = before.and_then(record).and_then(|old| Some((old.kid(), ring.opens_until(old)?))) {
+        writeln!(out, "Key {before} seals until then, and opens until {}.", moment(end, now))?;
+    }
+    let propagation = moment(now.plus(ring.propagation()), now);
+    writeln!(out, "Next: see that every replica has generation {} by {propagation}.", ring.generation())?;
+    Ok(())
+}
+
+fn list(file: &RingFile, args: &ListArgs, now: UnixTime, out: &mut dyn Write) -> Result<(), KeysError> {
+    let ring = file.read()?;
+    if args.json {
+        serde_json::to_writer_pretty(&mut *out, &listing(file.path(), &ring, now)).map_err(io::Error::from)?;
+        writeln!(out)?;
+    } else {
+        table(&ring, now, out)?;
+        writeln!(out, "\n{}", what_happens_next(&ring, now))?;
+    }
+    Ok(())
+}
+
+/// `keys list --json`.
+#[derive(Serialize)]
+struct Listing<'a> {
+    ring: &'a Path,
+    generation: u64,
+    digest: RingDigest,
+    propagation: String,
+    max_session: String,
+    keys: Vec<ListedKey<'a>>,
+    next: String,
+}
+
+#[derive(Serialize)]
+struct ListedKey<'a> {
+    kid: KeyId,
+    state: KeyState,
+    alg: Algorithm,
+    created: UnixTime,
+    not_before: UnixTime,
+    open_until: Option<UnixTime>,
+    revoked: Option<UnixTime>,
+    note: &'a str,
+}
+
+fn listing<'a>(path: &'a Path, ring: &'a KeyRing, now: UnixTime) -> Listing<'a> {
+    let keys = ring.states(now).map(|(record, state)| ListedKey {
+        kid: record.kid(),
+        state,
+        alg: record.algorithm(),
+        created: record.created(),
+        not_before: record.not_before(),
+        open_until: ring.opens_until(record),
+        revoked: record.revoked(),
+        note: record.note(),
+    });
+    Listing {
+        ring: path,
+        generation: ring.generation(),
+        digest: ring.digest(),
+        propagation: humantime::format_duration(ring.propagation()).to_string(),
+        max_session: humantime::format_duration(ring.max_session()).to_string(),
+        keys: keys.collect(),
+        next: what_happens_next(ring, now),
+    }
+}
+
+const HEADINGS: [&str; 7] = ["KID", "STATE", "ALG", "CREATED", "ACTIVE FROM", "OPENS UNTIL", "NOTE"];
+
+fn table(ring: &KeyRing, now: UnixTime, out: &mut dyn Write) -> io::Result<()> {
+    let mut rows = vec![HEADINGS.map(str::to_owned)];
+    rows.extend(ring.states(now).map(|(record, state)| row(ring, record, state)));
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; HEADINGS.len()] = std::array::from_fn(width);
+    for row in &rows {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+        writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
+    }
+    Ok(())
+}
+
+fn row(ring: &KeyRing, record: &KeyRecord, state: KeyState) -> [String; HEADINGS.len()] {
+    [
+        record.kid().to_string(),
+        state.to_string(),
+        record.algorithm().to_string(),
+        record.created().to_string(),
+        record.not_before().to_string(),
+        ring.opens_until(record).map_or("-".to_owned(), |end| end.to_string()),
+        // A note is anybody's text: it must not move the cursor.
+        record.note().chars().map(|character| if character.is_control() { ' ' } else { character }).collect(),
+    ]
+}
+
+fn what_happens_next(ring: &KeyRing, now: UnixTime) -> String {
+    let retiring = ring
+        .states(now)
+        .filter(|(_, state)| *state == KeyState::Retired)
+        .filter_map(|(record, _)| Some((ring.opens_until(record)?, record.kid())))
+        .min();
+    match (ring.staged(now), ring.primary(now), retiring) {
+        (Some(staged), Some(primary), _) => {
+            let (kid, active) = (staged.kid(), moment(staged.record().not_before(), now));
+            format!("Next: key {kid} becomes primary at {active}, and key {} retires.", primary.kid())
+        }
+        (Some(staged), None, _) => {
+            let (kid, active) = (staged.kid(), moment(staged.record().not_before(), now));
+            format!("No key seals, so nobody can log in until key {kid} becomes primary at {active}.")
+        }
+        (None, None, _) => "No key seals, so nobody can log in: run `sealgate keys rotate`.".to_owned(),
+        (None, Some(_), Some((end, kid))) => format!("Next: key {kid} stops opening at {}.", moment(end, now)),
+        (None, Some(primary), None) => {
+            format!("Next: nothing by itself; `sealgate keys rotate` brings key {} a successor.", primary.kid())
+        }
+    }
+}
+
+/// A date, and how far away it is.
+fn moment(at: UnixTime, now: UnixTime) -> String {
+    let away = now.until(at);
+    if away.is_zero() { format!("{at} (now)") } else { format!("{at} (in {})", humantime::format_duration(away)) }
+}
+
+#[cfg(test)]
+mod tests;
