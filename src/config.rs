@@ -1,13 +1,38 @@
 //! The configuration: raw serde structs on one side, the typed [`Config`] on the other. Parsed once, never checked again.
 //!
+//! Layers, later ones over earlier ones: the defaults of the key definitions, TOML files in their order, the environment
+//! (`SEALGATE__SECTION__KEY`). Relative paths in it are relative to the working directory.
+//!
 //! Must never print a value that may be a secret, not even in an error.
 
+mod definitions;
+mod finding;
+mod leaf;
+mod position;
+mod provider;
+mod raw;
+mod reader;
+mod reference;
+mod routes;
+mod server;
+mod session;
+mod site;
+mod sources;
+mod unknown;
+mod values;
+
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use self::definitions::{Form, KeyDefinition, Preset, SECTIONS, SectionDefinition};
+pub use self::finding::{ConfigError, Finding, Severity};
+use self::position::Positions;
+use self::reader::Reader;
+pub use self::reference::reference;
 use crate::oidc::ProviderSettings;
 use crate::origin::PublicOrigin;
 use crate::proxy::RouteSettings;
@@ -33,6 +58,82 @@ pub struct Config {
     pub static_site: Option<StaticSettings>,
     /// What is logged, and how.
     pub log: LogConfig,
+}
+
+/// A valid configuration, and what somebody should look at nevertheless.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// Findings of [`Severity::Warning`].
+    pub warnings: Vec<Finding>,
+    positions: Positions,
+}
+
+impl Loaded {
+    /// A finding about `key`, placed where it was set: for checks that need more than the configuration.
+    pub fn finding(&self, severity: Severity, key: &str, message: impl Into<String>) -> Finding {
+        self.positions.finding(severity, key, message.into())
+    }
+}
+
+impl Config {
+    /// Reads `files`, later ones over earlier ones, and the process's environment over them all.
+    ///
+    /// # Errors
+    /// Everything that is wrong, at once, each with its file, line and key where they are known. Only a file that
+    /// cannot be read or is no TOML keeps the rest from being looked at.
+    pub fn load(files: &[PathBuf]) -> Result<Loaded, ConfigError> {
+        Self::load_with(files, sources::environment())
+    }
+
+    /// As [`Config::load`], with `environment` in place of the process's.
+    ///
+    /// # Errors
+    /// See [`Config::load`].
+    pub fn load_with(
+        files: &[PathBuf],
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Loaded, ConfigError> {
+        let environment = environment.into_iter().collect();
+        let sources = sources::read(files, environment).map_err(|findings| ConfigError { findings })?;
+        let mut findings = Vec::new();
+        let raw = unknown::deserialize(sources.values, &sources.positions, &mut findings);
+        let mut reader = Reader::new(&sources.positions, findings);
+        let config = Self::parse(raw, &mut reader);
+        let findings = reader.into_findings();
+        match config {
+            Some(config) if findings.iter().all(|finding| finding.severity == Severity::Warning) => {
+                Ok(Loaded { config, warnings: findings, positions: sources.positions })
+            }
+            _ => Err(ConfigError { findings }),
+        }
+    }
+
+    fn parse(raw: raw::RawConfig, reader: &mut Reader<'_>) -> Option<Self> {
+        // Every section is read before any is given up.
+        let (own_paths, server) = server::parse(raw.server, reader);
+        let provider = provider::parse(raw.provider, reader);
+        let session = session::parse(raw.session, reader);
+        let csrf = site::csrf(raw.csrf, reader);
+        let ring = site::ring(raw.keys, reader);
+        let routes = routes::parse(raw.routes, &own_paths, reader);
+        let static_site = site::static_site(raw.static_site, reader);
+        let log = site::log(raw.log, reader);
+        if let (Some(routes), Some(Some(_))) = (&routes, &static_site) {
+            routes::check_against_static(routes, reader);
+        }
+        Some(Self {
+            server: server?,
+            provider: provider?,
+            session: session?,
+            ring: ring?,
+            csrf: csrf?,
+            routes: routes?,
+            static_site: static_site?,
+            log: log?,
+        })
+    }
 }
 
 /// Listeners and how they stop.
@@ -77,3 +178,6 @@ pub enum LogFormat {
     /// One JSON object a line.
     Json,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,132 @@
+//! Every key of the configuration: its default, its unit, and why one would change it.
+//!
+//! This table is the one definition: the typed configuration takes its defaults from here, `sealgate config reference`
+//! prints it, and unknown keys are compared with it. It must never name a key that the raw structs do not read, nor
+//! leave one out; a test compares the two.
+
+mod provider;
+mod server;
+mod session;
+
+/// A table of the configuration file.
+#[derive(Debug)]
+pub struct SectionDefinition {
+    /// The table's name.
+    pub name: &'static str,
+    /// How often it may stand in a file.
+    pub form: Form,
+    /// What it is for.
+    pub doc: &'static str,
+    /// Its keys, in the order of the reference.
+    pub keys: &'static [KeyDefinition],
+}
+
+/// How often a table may stand in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// `[name]`, once.
+    Table,
+    /// `[name]`, once or not at all; the reference shows it as a comment.
+    OptionalTable,
+    /// `[[name]]`, any number of times.
+    List,
+}
+
+/// One key.
+#[derive(Debug)]
+pub struct KeyDefinition {
+    /// Its name within the section.
+    pub name: &'static str,
+    /// Its unit or type, in words.
+    pub unit: &'static str,
+    /// What holds when it is not set.
+    pub preset: Preset,
+    /// What it does and why one would change it; lines of the reference.
+    pub doc: &'static str,
+}
+
+/// What holds when a key is not set. Values are written in TOML.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preset {
+    /// This value.
+    Default(&'static str),
+    /// An error; the value is an example.
+    Required(&'static str),
+    /// An error, unless the other key is set; the value is an example.
+    RequiredUnless(&'static str, &'static str),
+    /// Nothing; the value is an example.
+    Optional(&'static str),
+}
+
+impl Preset {
+    /// The value to show: the default or the example, in TOML.
+    pub const fn shown(&self) -> &'static str {
+        match self {
+            Self::Default(value) | Self::Required(value) | Self::RequiredUnless(_, value) | Self::Optional(value) => {
+                value
+            }
+        }
+    }
+}
+
+impl SectionDefinition {
+    /// The path of one of its keys: `server.listen`, `routes[].path`.
+    pub fn path(&self, key: &KeyDefinition) -> String {
+        match self.form {
+            Form::List => format!("{}[].{}", self.name, key.name),
+            Form::Table | Form::OptionalTable => format!("{}.{}", self.name, key.name),
+        }
+    }
+}
+
+/// All sections, in the order of the reference.
+pub const SECTIONS: &[SectionDefinition] = &[
+    server::SERVER,
+    provider::PROVIDER,
+    session::SESSION,
+    session::CSRF,
+    session::KEYS,
+    session::ROUTES,
+    session::STATIC,
+    session::LOG,
+];
+
+/// Keys and tables that later releases will read, each with what to do until then. They are refused by name, because
+/// a typing error's "unknown key" would mislead, and to ignore them would be worse.
+pub const NOT_AVAILABLE_YET: &[(&str, &str)] = &[
+    ("server.tls_certificate_file", "let the load balancer or reverse proxy in front terminate TLS"),
+    ("server.tls_key_file", "let the load balancer or reverse proxy in front terminate TLS"),
+    ("sites", "describe the one site with [server] and [provider], and run one process a site"),
+];
+
+/// The definition of the key at `path`, whose list positions may be numbers: `routes[2].path`.
+pub fn find(path: &str) -> Option<&'static KeyDefinition> {
+    let (section, name) = path.split_once('.')?;
+    let section = section.split('[').next()?;
+    let definition = SECTIONS.iter().find(|definition| definition.name == section)?;
+    definition.keys.iter().find(|key| key.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn no_path_is_defined_twice() {
+        let mut seen = BTreeSet::new();
+        for section in SECTIONS {
+            for key in section.keys {
+                assert!(seen.insert(section.path(key)), "{} is there twice", section.path(key));
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_of_a_list_is_found_by_its_position() {
+        assert_eq!(find("routes[12].csrf").map(|key| key.name), Some("csrf"));
+        assert!(find("routes[0].nothing").is_none());
+        assert!(find("server").is_none());
+    }
+}

@@ -1,0 +1,87 @@
+//! The keys of `[server]`.
+
+use super::{Form, KeyDefinition, Preset, SectionDefinition};
+
+pub(super) const SERVER: SectionDefinition = SectionDefinition {
+    name: "server",
+    form: Form::Table,
+    doc: "Listeners, and how they stop.",
+    keys: &[
+        KeyDefinition {
+            name: "listen",
+            unit: "IP address and port",
+            preset: Preset::Default(r#""127.0.0.1:8080""#),
+            doc: "Where browsers, or the load balancer in front, reach Sealgate. In a container: \"0.0.0.0:8080\".",
+        },
+        KeyDefinition {
+            name: "public_url",
+            unit: "origin",
+            preset: Preset::Required(r#""https://app.example.com""#),
+            doc: "\
+The origin that browsers see: scheme, host and, where it is not the default, port. https, or http on loopback.
+Cookies are bound to it, and the redirect URI to register at the provider is this followed by /bff/callback.",
+        },
+        KeyDefinition {
+            name: "management_listen",
+            unit: "IP address and port",
+            preset: Preset::Default(r#""127.0.0.1:9090""#),
+            doc: "\
+Health (/healthz), readiness (/readyz) and metrics (/metrics). Never reachable on the public listener.
+In a container, where probes come from outside: \"0.0.0.0:9090\", on a port that is not published.",
+        },
+        KeyDefinition {
+            name: "prefix",
+            unit: "path",
+            preset: Preset::Default(r#""/bff""#),
+            doc: "\
+The path under which Sealgate's own endpoints lie: <prefix>/login, <prefix>/callback, <prefix>/user, …
+Change it when the app already uses /bff.",
+        },
+        KeyDefinition {
+            name: "trusted_proxies",
+            unit: "list of networks in CIDR form",
+            preset: Preset::Default("[]"),
+            doc: "\
+Peers whose X-Forwarded-* headers count. Name the load balancer's network to see the addresses of clients in logs
+and to pass them on; anybody in these networks can claim any address.",
+        },
+        KeyDefinition {
+            name: "workers",
+            unit: "number of threads, 1 to 1024",
+            preset: Preset::Optional("4"),
+            doc: "Threads that answer requests; unset: one a processor. Set it where a container may use only a share.",
+        },
+        KeyDefinition {
+            name: "public_health_path",
+            unit: "path",
+            preset: Preset::Optional(r#""/healthz""#),
+            doc: "\
+A path on the public listener that answers 200 while the process lives, for platforms that probe the one port that
+they publish. Unset: there is none.",
+        },
+        KeyDefinition {
+            name: "client_timeout",
+            unit: "duration",
+            preset: Preset::Default(r#""30s""#),
+            doc: "\
+How long a client may take over the head of a request, and over the silence between two pieces of a body.
+Shorten it against slow clients; lengthen it for uploads over bad networks.",
+        },
+        KeyDefinition {
+            name: "drain_delay",
+            unit: "duration",
+            preset: Preset::Default(r#""5s""#),
+            doc: "\
+On SIGTERM: how long /readyz fails while the listener still accepts. Longer than the load balancer needs to notice;
+\"0s\" where nothing balances.",
+        },
+        KeyDefinition {
+            name: "drain_deadline",
+            unit: "duration",
+            preset: Preset::Default(r#""30s""#),
+            doc: "\
+On SIGTERM: how long requests and refreshes in flight may take after that. The platform must wait for both together
+before it kills (Kubernetes: terminationGracePeriodSeconds).",
+        },
+    ],
+};

@@ -1,0 +1,198 @@
+//! The keys of `[session]`, `[csrf]`, `[keys]`, `[[routes]]`, `[static]` and `[log]`.
+
+use super::{Form, KeyDefinition, Preset, SectionDefinition};
+
+pub(super) const SESSION: SectionDefinition = SectionDefinition {
+    name: "session",
+    form: Form::Table,
+    doc: "Sessions and their cookies.",
+    keys: &[
+        KeyDefinition {
+            name: "cookie_name",
+            unit: "cookie name that begins with __Host-",
+            preset: Preset::Default(r#""__Host-sealgate""#),
+            doc: "\
+The session cookie's name; the other cookies are named after it. Change it when two instances share a host. Over
+plain http on loopback the __Host- prefix and Secure are dropped. A new name signs everybody out.",
+        },
+        KeyDefinition {
+            name: "same_site",
+            unit: r#""strict" or "lax""#,
+            preset: Preset::Default(r#""strict""#),
+            doc: "\
+SameSite of the session cookie. \"lax\" for upstreams that render pages, so that a link from another site finds the
+user signed in; a single-page app works with \"strict\". Login cookies are always lax.",
+        },
+        KeyDefinition {
+            name: "idle_timeout",
+            unit: "duration in whole seconds",
+            preset: Preset::Default(r#""1h""#),
+            doc: "A session ends when nothing happens for this long. At most absolute_timeout.",
+        },
+        KeyDefinition {
+            name: "absolute_timeout",
+            unit: "duration in whole seconds, at most 400d",
+            preset: Preset::Default(r#""8h""#),
+            doc: "\
+A session ends this long after login, whatever happens. At most the key ring's max_session, which says how long
+retired keys still open cookies; raise that one first.",
+        },
+        KeyDefinition {
+            name: "refresh_before",
+            unit: "duration in whole seconds, at most 1h",
+            preset: Preset::Default(r#""60s""#),
+            doc: "\
+How long before its expiry an access token is refreshed; never more than a fifth of its lifetime. Raise it when
+upstreams take long enough for a token to expire on the way.",
+        },
+        KeyDefinition {
+            name: "persistent",
+            unit: "true or false",
+            preset: Preset::Default("true"),
+            doc: "Whether cookies carry a Max-Age until the absolute end; false: they go when the browser closes.",
+        },
+        KeyDefinition {
+            name: "user_format",
+            unit: r#""object" or "duende""#,
+            preset: Preset::Default(r#""object""#),
+            doc: "\
+The shape of <prefix>/user: one object with a member a claim, or a list of {\"type\", \"value\"} for front ends that were
+written for Duende's BFF.",
+        },
+    ],
+};
+
+pub(super) const CSRF: SectionDefinition = SectionDefinition {
+    name: "csrf",
+    form: Form::Table,
+    doc: "The custom header that shows that a request comes from the app's own script (RFC 10017 §6.1.3.3.2).",
+    keys: &[
+        KeyDefinition {
+            name: "header",
+            unit: "header name",
+            preset: Preset::Default(r#""X-CSRF""#),
+            doc: "Its name. Change it to what a front end already sends; headers that any site can send are refused.",
+        },
+        KeyDefinition {
+            name: "value",
+            unit: "header value",
+            preset: Preset::Default(r#""1""#),
+            doc: "Its value. No secret: that it can be sent at all is the proof.",
+        },
+    ],
+};
+
+pub(super) const KEYS: SectionDefinition = SectionDefinition {
+    name: "keys",
+    form: Form::Table,
+    doc: "The keys that seal cookies.",
+    keys: &[KeyDefinition {
+        name: "ring",
+        unit: "path of a file",
+        preset: Preset::Default(r#""keys/ring.json""#),
+        doc: "\
+The key ring, made by `sealgate keys generate`, the same on every replica. Its folder is watched: a changed ring is
+taken up without a restart.",
+    }],
+};
+
+pub(super) const ROUTES: SectionDefinition = SectionDefinition {
+    name: "routes",
+    form: Form::List,
+    doc: "What is proxied; one table a route. The longest path that matches by whole segments wins.",
+    keys: &[
+        KeyDefinition {
+            name: "path",
+            unit: "path",
+            preset: Preset::Required(r#""/api""#),
+            doc: "The route takes this path and everything below. It goes on to the upstream as it is.",
+        },
+        KeyDefinition {
+            name: "upstream",
+            unit: "origin, or a list of origins",
+            preset: Preset::Required(r#""http://127.0.0.1:3000""#),
+            doc: "Where requests go: http or https, host and port, without a path. A list is taken in turn.",
+        },
+        KeyDefinition {
+            name: "auth",
+            unit: r#""session" or "none""#,
+            preset: Preset::Default(r#""session""#),
+            doc: "\
+Who may pass: only signed-in users, whose access token is attached, or everybody, with nothing attached.
+(\"bearer\", \"session_or_bearer\" and \"optional\" are not available yet.)",
+        },
+        KeyDefinition {
+            name: "csrf",
+            unit: r#""header", "metadata" or "page""#,
+            preset: Preset::Default(r#""header""#),
+            doc: "\
+How requests of the app are told from forged ones. \"header\": the custom header on each. \"metadata\": GET and HEAD with
+Sec-Fetch-Site: same-origin, for EventSource, downloads and images. \"page\": also navigations, for upstreams that
+render pages.",
+        },
+        KeyDefinition {
+            name: "methods",
+            unit: "list of methods",
+            preset: Preset::Default("[]"),
+            doc: "Methods that may pass. Empty: all but CONNECT and TRACE, which never do.",
+        },
+        KeyDefinition {
+            name: "forward_cookies",
+            unit: "true or false",
+            preset: Preset::Default("false"),
+            doc: "Whether the browser's other cookies go on to the upstream. Sealgate's own never do.",
+        },
+        KeyDefinition {
+            name: "connect_timeout",
+            unit: "duration",
+            preset: Preset::Default(r#""5s""#),
+            doc: "How long connecting to the upstream may take. Then 502 or 504.",
+        },
+        KeyDefinition {
+            name: "first_byte_timeout",
+            unit: "duration",
+            preset: Preset::Default(r#""60s""#),
+            doc: "From the end of a request to the head of its response. Raise it for reports and long polls.",
+        },
+        KeyDefinition {
+            name: "idle_timeout",
+            unit: "duration",
+            preset: Preset::Default(r#""120s""#),
+            doc: "\
+Between two pieces of a body, either way. Longer than the pauses of an event stream's keep-alive comments.",
+        },
+    ],
+};
+
+pub(super) const STATIC: SectionDefinition = SectionDefinition {
+    name: "static",
+    form: Form::OptionalTable,
+    doc: "The single-page app. Without this section Sealgate serves its endpoints and routes only.",
+    keys: &[KeyDefinition {
+        name: "root",
+        unit: "path of a folder",
+        preset: Preset::Required(r#""web/dist""#),
+        doc: "The folder with index.html, which is also the answer to paths that are no file.",
+    }],
+};
+
+pub(super) const LOG: SectionDefinition = SectionDefinition {
+    name: "log",
+    form: Form::Table,
+    doc: "What is logged, and how. Tokens, codes, cookies and query strings never are.",
+    keys: &[
+        KeyDefinition {
+            name: "format",
+            unit: r#""pretty" or "json""#,
+            preset: Preset::Default(r#""pretty""#),
+            doc: "Lines for people, or one JSON object a line for a collector.",
+        },
+        KeyDefinition {
+            name: "level",
+            unit: "level, or list of target=level",
+            preset: Preset::Default(r#""info""#),
+            doc: "\
+error, warn, info, debug, trace or off; also by module, to look into one: \"info,sealgate::refresh=debug\".",
+        },
+    ],
+};

@@ -1,0 +1,157 @@
+//! `[provider]`, typed.
+
+use std::time::Duration;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+
+use super::leaf::Leaf;
+use super::raw::RawProvider;
+use super::reader::{Reader, readable};
+use super::values;
+use crate::oidc::{ClientAuth, LoginLimits, ProviderSettings};
+use crate::secret::SecretString;
+
+/// Signature algorithms that can be verified with a provider's public key, and that the JWT library knows.
+const ASYMMETRIC_ALGORITHMS: &[&str] =
+    &["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
+
+/// Parameters of the authorization request that Sealgate sets itself, or that would replace those that it sets.
+const OWN_PARAMETERS: &[&str] = &[
+    "client_id",
+    "client_secret",
+    "code",
+    "code_challenge",
+    "code_challenge_method",
+    "id_token_hint",
+    "nonce",
+    "redirect_uri",
+    "request",
+    "request_uri",
+    "response_mode",
+    "response_type",
+    "returnUrl",
+    "scope",
+    "state",
+];
+
+/// More than this is no skew but a wrong clock.
+const MAX_CLOCK_SKEW: Duration = Duration::from_secs(10 * 60);
+
+pub(super) fn parse(raw: RawProvider, reader: &mut Reader<'_>) -> Option<ProviderSettings> {
+    let issuer = reader.value("provider.issuer", raw.issuer, values::issuer);
+    let client_id = reader.value("provider.client_id", raw.client_id, client_id);
+    let secret = reader.secret("provider.client_secret", raw.client_secret, raw.client_secret_file);
+    let client_auth = reader.value("provider.client_auth", raw.client_auth, client_auth);
+    let scopes =
+        reader.list("provider.scopes", raw.scopes, values::scope).and_then(|scopes| with_openid(scopes, reader));
+    let ca_file = reader.optional("provider.ca_file", raw.ca_file, |leaf| readable(values::path(leaf)?, certificates));
+    let clock_skew = reader
+        .value("provider.clock_skew", raw.clock_skew, |leaf| values::at_most(values::duration(leaf)?, MAX_CLOCK_SKEW));
+    let request_timeout = reader.value("provider.request_timeout", raw.request_timeout, values::positive_duration);
+    let default_access_token_lifetime =
+        reader.value("provider.default_access_token_lifetime", raw.default_access_token_lifetime, |leaf| {
+            values::seconds(leaf, values::MAX_COOKIE_AGE)
+        });
+    let id_token_algorithms = reader
+        .list("provider.id_token_algorithms", raw.id_token_algorithms, algorithm)
+        .and_then(|algorithms| at_least_one(algorithms, reader));
+    let trusted_audiences = reader.list("provider.trusted_audiences", raw.trusted_audiences, values::text);
+    let passthrough_parameters =
+        reader.list("provider.passthrough_parameters", raw.passthrough_parameters, passthrough_parameter);
+    let allowed_groups = reader.list("provider.allowed_groups", raw.allowed_groups, values::text);
+    let allowed_email_domains = reader.list("provider.allowed_email_domains", raw.allowed_email_domains, email_domain);
+
+    Some(ProviderSettings {
+        issuer: issuer?,
+        client_id: client_id?,
+        client_auth: client_auth?(secret?),
+        scopes: scopes?,
+        ca_file: ca_file?,
+        clock_skew: clock_skew?,
+        request_timeout: request_timeout?,
+        default_access_token_lifetime: default_access_token_lifetime?,
+        id_token_algorithms: id_token_algorithms?,
+        trusted_audiences: trusted_audiences?,
+        passthrough_parameters: passthrough_parameters?,
+        login_limits: LoginLimits { allowed_groups: allowed_groups?, allowed_email_domains: allowed_email_domains? },
+    })
+}
+
+/// RFC 6749 appendix A.1: visible ASCII and spaces.
+fn client_id(leaf: &Leaf) -> Result<String, String> {
+    let text = values::text(leaf)?;
+    if text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
+        return Ok(text);
+    }
+    Err(format!("{text:?} has characters outside visible ASCII"))
+}
+
+fn client_auth(leaf: &Leaf) -> Result<fn(SecretString) -> ClientAuth, String> {
+    values::choice::<fn(SecretString) -> ClientAuth>(
+        leaf,
+        &[("client_secret_basic", ClientAuth::SecretBasic), ("client_secret_post", ClientAuth::SecretPost)],
+    )
+}
+
+fn with_openid(scopes: Vec<String>, reader: &mut Reader<'_>) -> Option<Vec<String>> {
+    if scopes.iter().any(|scope| scope == "openid") {
+        return Some(scopes);
+    }
+    reader.error("provider.scopes", "lacks \"openid\"; without it there is no ID token and no login");
+    None
+}
+
+/// RFC 8725 §3.2, §2.1: symmetric algorithms and `none` would let whoever knows public data make tokens.
+fn algorithm(leaf: &Leaf) -> Result<String, String> {
+    let text = values::text(leaf)?;
+    if ASYMMETRIC_ALGORITHMS.contains(&text.as_str()) {
+        return Ok(text);
+    }
+    if text.eq_ignore_ascii_case("none") || text.starts_with("HS") {
+        return Err(format!("{text:?} is refused: an ID token must be signed with a key that only the provider has"));
+    }
+    Err(format!("{text:?} is not one of {}", ASYMMETRIC_ALGORITHMS.join(", ")))
+}
+
+fn at_least_one(algorithms: Vec<String>, reader: &mut Reader<'_>) -> Option<Vec<String>> {
+    if algorithms.is_empty() {
+        reader.error("provider.id_token_algorithms", "is empty, so that no ID token could pass; name one at least");
+        return None;
+    }
+    Some(algorithms)
+}
+
+fn passthrough_parameter(leaf: &Leaf) -> Result<String, String> {
+    let text = values::text(leaf)?;
+    if OWN_PARAMETERS.contains(&text.as_str()) {
+        return Err(format!("{text:?} must not come from a link: it secures the flow; leave it out"));
+    }
+    // RFC 6749 appendix A: name-char.
+    if text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)) {
+        return Ok(text);
+    }
+    Err(format!("{text:?} is not a parameter name"))
+}
+
+/// A whole domain in lower case; the comparison is exact.
+fn email_domain(leaf: &Leaf) -> Result<String, String> {
+    let text = values::text(leaf)?;
+    let domain = text.to_ascii_lowercase();
+    let is_label = |label: &str| {
+        !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || !byte.is_ascii())
+    };
+    if domain.split('.').all(is_label) {
+        return Ok(domain);
+    }
+    Err(format!("{text:?} is not a domain; write it as in \"example.com\", without @ and *"))
+}
+
+fn certificates(content: &[u8]) -> Result<(), String> {
+    let parsed: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(content).collect();
+    match parsed {
+        Ok(certificates) if !certificates.is_empty() => Ok(()),
+        Ok(_) => Err("holds no certificate in PEM form".to_owned()),
+        Err(error) => Err(format!("is not valid PEM: {error}")),
+    }
+}

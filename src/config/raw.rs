@@ -1,0 +1,189 @@
+//! The configuration as serde reads it: every key optional, every value a [`Leaf`] of any type.
+//!
+//! Never leaves this folder; the typed configuration is made from it, with the defaults of the key definitions.
+
+use serde::Deserialize;
+
+use super::leaf::Leaf;
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawConfig {
+    pub(super) server: RawServer,
+    pub(super) provider: RawProvider,
+    pub(super) session: RawSession,
+    pub(super) csrf: RawCsrf,
+    pub(super) keys: RawKeys,
+    pub(super) routes: Vec<RawRoute>,
+    #[serde(rename = "static")]
+    pub(super) static_site: Option<RawStatic>,
+    pub(super) log: RawLog,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawServer {
+    pub(super) listen: Option<Leaf>,
+    pub(super) public_url: Option<Leaf>,
+    pub(super) management_listen: Option<Leaf>,
+    pub(super) prefix: Option<Leaf>,
+    pub(super) trusted_proxies: Option<Leaf>,
+    pub(super) workers: Option<Leaf>,
+    pub(super) public_health_path: Option<Leaf>,
+    pub(super) client_timeout: Option<Leaf>,
+    pub(super) drain_delay: Option<Leaf>,
+    pub(super) drain_deadline: Option<Leaf>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawProvider {
+    pub(super) issuer: Option<Leaf>,
+    pub(super) client_id: Option<Leaf>,
+    pub(super) client_secret: Option<Leaf>,
+    pub(super) client_secret_file: Option<Leaf>,
+    pub(super) client_auth: Option<Leaf>,
+    pub(super) scopes: Option<Leaf>,
+    pub(super) ca_file: Option<Leaf>,
+    pub(super) clock_skew: Option<Leaf>,
+    pub(super) request_timeout: Option<Leaf>,
+    pub(super) default_access_token_lifetime: Option<Leaf>,
+    pub(super) id_token_algorithms: Option<Leaf>,
+    pub(super) trusted_audiences: Option<Leaf>,
+    pub(super) passthrough_parameters: Option<Leaf>,
+    pub(super) allowed_groups: Option<Leaf>,
+    pub(super) allowed_email_domains: Option<Leaf>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawSession {
+    pub(super) cookie_name: Option<Leaf>,
+    pub(super) same_site: Option<Leaf>,
+    pub(super) idle_timeout: Option<Leaf>,
+    pub(super) absolute_timeout: Option<Leaf>,
+    pub(super) refresh_before: Option<Leaf>,
+    pub(super) persistent: Option<Leaf>,
+    pub(super) user_format: Option<Leaf>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawCsrf {
+    pub(super) header: Option<Leaf>,
+    pub(super) value: Option<Leaf>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawKeys {
+    pub(super) ring: Option<Leaf>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawRoute {
+    pub(super) path: Option<Leaf>,
+    pub(super) upstream: Option<Leaf>,
+    pub(super) auth: Option<Leaf>,
+    pub(super) csrf: Option<Leaf>,
+    pub(super) methods: Option<Leaf>,
+    pub(super) forward_cookies: Option<Leaf>,
+    pub(super) connect_timeout: Option<Leaf>,
+    pub(super) first_byte_timeout: Option<Leaf>,
+    pub(super) idle_timeout: Option<Leaf>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawStatic {
+    pub(super) root: Option<Leaf>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawLog {
+    pub(super) format: Option<Leaf>,
+    pub(super) level: Option<Leaf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fmt;
+
+    use serde::de::{Deserializer, Error, Visitor};
+    use serde::forward_to_deserialize_any;
+
+    use super::*;
+    use crate::config::definitions::SECTIONS;
+
+    /// Hands out, as an error, the names of the fields that a derived struct reads.
+    struct FieldsProbe;
+
+    #[derive(Debug)]
+    struct Fields(Vec<&'static str>);
+
+    impl fmt::Display for Fields {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "{:?}", self.0)
+        }
+    }
+
+    impl std::error::Error for Fields {}
+
+    impl Error for Fields {
+        fn custom<T: fmt::Display>(_: T) -> Self {
+            Self(Vec::new())
+        }
+    }
+
+    impl<'de> Deserializer<'de> for FieldsProbe {
+        type Error = Fields;
+
+        fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Fields> {
+            Err(Fields(Vec::new()))
+        }
+
+        fn deserialize_struct<V: Visitor<'de>>(
+            self,
+            _: &'static str,
+            fields: &'static [&'static str],
+            _: V,
+        ) -> Result<V::Value, Fields> {
+            Err(Fields(fields.to_vec()))
+        }
+
+        forward_to_deserialize_any! {
+            bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+            newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+        }
+    }
+
+    fn fields<'de, T: Deserialize<'de>>() -> BTreeSet<&'static str> {
+        match T::deserialize(FieldsProbe) {
+            Ok(_) => BTreeSet::new(),
+            Err(Fields(fields)) => fields.into_iter().collect(),
+        }
+    }
+
+    #[test]
+    fn the_definitions_name_exactly_the_keys_that_are_read() {
+        let read = [
+            ("server", fields::<RawServer>()),
+            ("provider", fields::<RawProvider>()),
+            ("session", fields::<RawSession>()),
+            ("csrf", fields::<RawCsrf>()),
+            ("keys", fields::<RawKeys>()),
+            ("routes", fields::<RawRoute>()),
+            ("static", fields::<RawStatic>()),
+            ("log", fields::<RawLog>()),
+        ];
+        assert_eq!(fields::<RawConfig>(), SECTIONS.iter().map(|section| section.name).collect());
+        assert_eq!(read.len(), SECTIONS.len());
+        for (name, fields) in read {
+            let section = SECTIONS.iter().find(|section| section.name == name).expect("compared above");
+            assert_eq!(fields, section.keys.iter().map(|key| key.name).collect(), "[{name}]");
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! From raw values to typed ones, collecting what is wrong on the way.
+//!
+//! Every method gives `None` only after it has noted a finding, so that callers read all keys before they give up.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use super::definitions::{self, Preset};
+use super::finding::{Finding, Severity};
+use super::leaf::Leaf;
+use super::position::{Place, Position, Positions};
+use super::values;
+use crate::secret::SecretString;
+
+/// Reads values and keeps the findings.
+pub(super) struct Reader<'a> {
+    positions: &'a Positions,
+    findings: Vec<Finding>,
+}
+
+impl<'a> Reader<'a> {
+    /// Goes on from `findings`.
+    pub(super) fn new(positions: &'a Positions, findings: Vec<Finding>) -> Self {
+        Self { positions, findings }
+    }
+
+    /// All findings, in the order of the files.
+    pub(super) fn into_findings(mut self) -> Vec<Finding> {
+        self.positions.sort(&mut self.findings);
+        self.findings
+    }
+
+    /// Notes an error about `key`.
+    pub(super) fn error(&mut self, key: &str, message: impl Into<String>) {
+        self.findings.push(self.positions.finding(Severity::Error, key, message.into()));
+    }
+
+    /// Notes a doubt about `key`.
+    pub(super) fn warning(&mut self, key: &str, message: impl Into<String>) {
+        self.findings.push(self.positions.finding(Severity::Warning, key, message.into()));
+    }
+
+    /// The value of `key`, or its default, through `parse`.
+    pub(super) fn value<T>(
+        &mut self,
+        key: &str,
+        leaf: Option<Leaf>,
+        parse: impl Fn(&Leaf) -> Result<T, String>,
+    ) -> Option<T> {
+        let leaf = self.or_default(key, leaf)?;
+        self.checked(key, parse(&leaf))
+    }
+
+    /// The value of `key` through `parse`, or nothing when it is not set.
+    pub(super) fn optional<T>(
+        &mut self,
+        key: &str,
+        leaf: Option<Leaf>,
+        parse: impl Fn(&Leaf) -> Result<T, String>,
+    ) -> Option<Option<T>> {
+        match leaf {
+            None => Some(None),
+            Some(_) => self.value(key, leaf, parse).map(Some),
+        }
+    }
+
+    /// The elements of the list at `key`, or of its default, each through `parse`.
+    pub(super) fn list<T>(
+        &mut self,
+        key: &str,
+        leaf: Option<Leaf>,
+        parse: impl Fn(&Leaf) -> Result<T, String>,
+    ) -> Option<Vec<T>> {
+        let elements = match self.or_default(key, leaf)? {
+            Leaf::List(elements) => elements,
+            Leaf::Untyped(text) => split(&text),
+            other => {
+                self.error(key, format!("must be a list, not {}; write it in brackets: [\"…\"]", other.kind()));
+                return None;
+            }
+        };
+        self.elements(key, &elements, parse)
+    }
+
+    /// The elements of the list at `key`; a single value counts as a list of one.
+    pub(super) fn one_or_list<T>(
+        &mut self,
+        key: &str,
+        leaf: Option<Leaf>,
+        parse: impl Fn(&Leaf) -> Result<T, String>,
+    ) -> Option<Vec<T>> {
+        match self.or_default(key, leaf)? {
+            Leaf::List(elements) if elements.is_empty() => {
+                self.error(key, "is empty; name at least one");
+                None
+            }
+            Leaf::List(elements) => self.elements(key, &elements, parse),
+            Leaf::Untyped(text) => self.elements(key, &split(&text), parse),
+            single => self.checked(key, parse(&single)).map(|value| vec![value]),
+        }
+    }
+
+    /// The secret at `key`, or the content of the file at `key` with `_file` behind it.
+    ///
+    /// Two layers may set one each, and the later counts; one layer must not set both.
+    pub(super) fn secret(&mut self, key: &str, leaf: Option<Leaf>, file: Option<Leaf>) -> Option<SecretString> {
+        let file_key = format!("{key}_file");
+        match (leaf, file) {
+            (Some(leaf), None) => self.inline_secret(key, &leaf),
+            (None, Some(file)) => self.secret_file(&file_key, Some(file)),
+            (Some(leaf), Some(file)) => {
+                let layer = |key: &str| self.positions.last(key).map(|position| position.layer);
+                match layer(key).cmp(&layer(&file_key)) {
+                    std::cmp::Ordering::Greater => self.inline_secret(key, &leaf),
+                    std::cmp::Ordering::Less => self.secret_file(&file_key, Some(file)),
+                    std::cmp::Ordering::Equal => {
+                        self.error(key, format!("is set, and {file_key} too; remove one of them"));
+                        None
+                    }
+                }
+            }
+            (None, None) => {
+                self.error(key, format!("is missing; set {file_key} to a file that holds it"));
+                None
+            }
+        }
+    }
+
+    fn inline_secret(&mut self, key: &str, leaf: &Leaf) -> Option<SecretString> {
+        if let Some(Position { place: Place::File { path, .. }, .. }) = self.positions.last(key)
+            && is_readable_by_others(path)
+        {
+            self.warning(
+                key,
+                "stands in a file that every user of this machine can read; chmod o-r, or use the _file key",
+            );
+        }
+        match leaf {
+            Leaf::Text(text) | Leaf::Untyped(text) if !text.is_empty() => Some(SecretString::new(text.as_str())),
+            Leaf::Text(_) | Leaf::Untyped(_) => {
+                self.error(key, "is empty");
+                None
+            }
+            other => {
+                self.error(key, format!("must be a string, not {}; write it in quotes", other.kind()));
+                None
+            }
+        }
+    }
+
+    fn secret_file(&mut self, key: &str, file: Option<Leaf>) -> Option<SecretString> {
+        let path = self.value(key, file, values::path)?;
+        let content = match fs::read(&path).map(Zeroizing::new) {
+            Ok(content) => content,
+            Err(error) => {
+                self.error(key, format!("{} cannot be read: {error}", path.display()));
+                return None;
+            }
+        };
+        if is_readable_by_others(&path) {
+            let shown = path.display();
+            self.warning(key, format!("{shown} can be read by every user of this machine; chmod o-r {shown}"));
+        }
+        let Ok(text) = std::str::from_utf8(&content) else {
+            self.error(key, format!("{} does not hold text in UTF-8", path.display()));
+            return None;
+        };
+        let text = text.trim_end_matches(['\r', '\n']);
+        if text.is_empty() {
+            self.error(key, format!("{} is empty; put the secret into it", path.display()));
+            return None;
+        }
+        Some(SecretString::new(text))
+    }
+
+    fn or_default(&mut self, key: &str, leaf: Option<Leaf>) -> Option<Leaf> {
+        match leaf {
+            Some(Leaf::Text(text)) if self.positions.is_from_environment(key) => Some(Leaf::Untyped(text)),
+            Some(leaf) => Some(leaf),
+            None => match definitions::find(key).map(|definition| (definition.name, definition.preset)) {
+                Some((_, Preset::Default(text))) => Some(from_toml(text)),
+                Some((name, Preset::Required(example))) => {
+                    self.error(key, format!("is missing; set it, for example {name} = {example}"));
+                    None
+                }
+                _ => {
+                    self.error(key, "is missing");
+                    None
+                }
+            },
+        }
+    }
+
+    fn elements<T>(
+        &mut self,
+        key: &str,
+        elements: &[Leaf],
+        parse: impl Fn(&Leaf) -> Result<T, String>,
+    ) -> Option<Vec<T>> {
+        let parsed: Vec<_> = elements
+            .iter()
+            .enumerate()
+            .map(|(index, element)| self.checked(&format!("{key}[{index}]"), parse(element)))
+            .collect();
+        parsed.into_iter().collect()
+    }
+
+    fn checked<T>(&mut self, key: &str, parsed: Result<T, String>) -> Option<T> {
+        parsed.map_err(|message| self.error(key, message)).ok()
+    }
+}
+
+/// A list in an environment variable: its elements between commas.
+fn split(text: &str) -> Vec<Leaf> {
+    text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(|part| Leaf::Text(part.to_owned())).collect()
+}
+
+/// A default of the definitions.
+fn from_toml(text: &str) -> Leaf {
+    let mut table: BTreeMap<String, Leaf> =
+        // The definitions are ours, and loading any configuration in the tests reads all of them.
+        toml::from_str(&format!("value = {text}")).expect("the defaults are valid TOML");
+    table.remove("value").unwrap_or(Leaf::Nothing)
+}
+
+#[cfg(unix)]
+fn is_readable_by_others(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o004 != 0)
+}
+
+#[cfg(not(unix))]
+fn is_readable_by_others(_: &Path) -> bool {
+    false
+}
+
+/// Checks that the file at `path` can be read, and hands its bytes to `check`.
+pub(super) fn readable(path: PathBuf, check: impl Fn(&[u8]) -> Result<(), String>) -> Result<PathBuf, String> {
+    let content = fs::read(&path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+    check(&content).map_err(|message| format!("{} {message}", path.display()))?;
+    Ok(path)
+}

@@ -1,0 +1,79 @@
+//! `[[routes]]`, typed.
+
+use super::leaf::Leaf;
+use super::raw::RawRoute;
+use super::reader::Reader;
+use super::server::{OwnPaths, is_under};
+use super::values;
+use crate::proxy::{CsrfMode, RouteAuth, RouteSettings, UpstreamTimeouts};
+
+/// Reads all routes, and compares their paths with each other and with `own`.
+pub(super) fn parse(raw: Vec<RawRoute>, own: &OwnPaths, reader: &mut Reader<'_>) -> Option<Vec<RouteSettings>> {
+    let mut paths: Vec<Option<String>> = Vec::new();
+    let mut routes = Vec::new();
+    for (index, mut raw) in raw.into_iter().enumerate() {
+        let key = format!("routes[{index}].path");
+        let path = reader.value(&key, raw.path.take(), values::whole_path);
+        if let Some(path) = &path {
+            if let Some(first) = paths.iter().position(|other| other.as_ref() == Some(path)) {
+                reader.error(&key, format!("{path:?} is the path of routes[{first}] too; remove one"));
+            }
+            check_against_own(&key, path, own, reader);
+        }
+        paths.push(path.clone());
+        routes.push(parse_route(index, path, raw, reader));
+    }
+    routes.into_iter().collect()
+}
+
+/// A route for everything leaves nothing to the static files.
+pub(super) fn check_against_static(routes: &[RouteSettings], reader: &mut Reader<'_>) {
+    if let Some(index) = routes.iter().position(|route| route.path == "/") {
+        reader
+            .warning(&format!("routes[{index}].path"), "takes all paths, so that [static] is never served; remove one");
+    }
+}
+
+fn parse_route(index: usize, path: Option<String>, raw: RawRoute, reader: &mut Reader<'_>) -> Option<RouteSettings> {
+    let key = |name: &str| format!("routes[{index}].{name}");
+    let upstreams = reader.one_or_list(&key("upstream"), raw.upstream, values::upstream);
+    let auth = reader.value(&key("auth"), raw.auth, route_auth);
+    let csrf = reader.value(&key("csrf"), raw.csrf, |leaf| {
+        let modes = [("header", CsrfMode::Header), ("metadata", CsrfMode::Metadata), ("page", CsrfMode::Page)];
+        values::choice(leaf, &modes)
+    });
+    let methods = reader.list(&key("methods"), raw.methods, values::method);
+    let forward_cookies = reader.value(&key("forward_cookies"), raw.forward_cookies, values::boolean);
+    let connect = reader.value(&key("connect_timeout"), raw.connect_timeout, values::positive_duration);
+    let first_byte = reader.value(&key("first_byte_timeout"), raw.first_byte_timeout, values::positive_duration);
+    let idle = reader.value(&key("idle_timeout"), raw.idle_timeout, values::positive_duration);
+    Some(RouteSettings {
+        path: path?,
+        upstreams: upstreams?,
+        auth: auth?,
+        csrf: csrf?,
+        methods: methods?,
+        forward_cookies: forward_cookies?,
+        timeouts: UpstreamTimeouts { connect: connect?, first_byte: first_byte?, idle: idle? },
+    })
+}
+
+fn route_auth(leaf: &Leaf) -> Result<RouteAuth, String> {
+    let text = values::text(leaf)?;
+    if matches!(text.as_str(), "bearer" | "session_or_bearer" | "optional") {
+        return Err(format!("{text:?} is not available yet; use \"session\" or \"none\""));
+    }
+    values::choice(leaf, &[("session", RouteAuth::Session), ("none", RouteAuth::None)])
+}
+
+fn check_against_own(key: &str, path: &str, own: &OwnPaths, reader: &mut Reader<'_>) {
+    if let Some(prefix) = own.prefix.as_ref().filter(|prefix| is_under(path, prefix)) {
+        reader.error(
+            key,
+            format!("{path:?} lies under server.prefix ({prefix:?}), where our own endpoints are; move one"),
+        );
+    }
+    if own.public_health_path.as_deref() == Some(path) {
+        reader.error(key, format!("{path:?} is server.public_health_path too; move one"));
+    }
+}

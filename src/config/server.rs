@@ -1,0 +1,76 @@
+//! `[server]`, typed.
+
+use std::net::SocketAddr;
+
+use super::ServerConfig;
+use super::raw::RawServer;
+use super::reader::Reader;
+use super::values;
+
+/// Paths that the server answers itself, as far as they were read: routes must keep off them.
+pub(super) struct OwnPaths {
+    pub(super) prefix: Option<String>,
+    pub(super) public_health_path: Option<String>,
+}
+
+pub(super) fn parse(raw: RawServer, reader: &mut Reader<'_>) -> (OwnPaths, Option<ServerConfig>) {
+    let listen = reader.value("server.listen", raw.listen, values::socket_address);
+    let public_url = reader.value("server.public_url", raw.public_url, values::public_origin);
+    let management_listen = reader.value("server.management_listen", raw.management_listen, values::socket_address);
+    let prefix = reader.value("server.prefix", raw.prefix, values::path_below_root);
+    let trusted_proxies = reader.list("server.trusted_proxies", raw.trusted_proxies, values::network);
+    let workers = reader.optional("server.workers", raw.workers, values::workers);
+    let public_health_path =
+        reader.optional("server.public_health_path", raw.public_health_path, values::path_below_root);
+    let client_timeout = reader.value("server.client_timeout", raw.client_timeout, values::positive_duration);
+    let drain_delay = reader.value("server.drain_delay", raw.drain_delay, values::duration);
+    let drain_deadline = reader.value("server.drain_deadline", raw.drain_deadline, values::duration);
+
+    check_listeners(listen, management_listen, reader);
+    let own_paths = OwnPaths { prefix: prefix.clone(), public_health_path: public_health_path.clone().flatten() };
+    check_health_path(&own_paths, reader);
+    let all = || {
+        Some(ServerConfig {
+            listen: listen?,
+            public_url: public_url?,
+            management_listen: management_listen?,
+            trusted_proxies: trusted_proxies?,
+            public_health_path: public_health_path?,
+            prefix: prefix?,
+            workers: workers?,
+            client_timeout: client_timeout?,
+            drain_delay: drain_delay?,
+            drain_deadline: drain_deadline?,
+        })
+    };
+    (own_paths, all())
+}
+
+fn check_listeners(listen: Option<SocketAddr>, management: Option<SocketAddr>, reader: &mut Reader<'_>) {
+    let (Some(listen), Some(management)) = (listen, management) else { return };
+    if overlap(listen, management) {
+        reader.error(
+            "server.management_listen",
+            format!("{management} is taken by server.listen ({listen}); give it a port of its own"),
+        );
+    }
+}
+
+fn check_health_path(own: &OwnPaths, reader: &mut Reader<'_>) {
+    let (Some(prefix), Some(path)) = (&own.prefix, &own.public_health_path) else { return };
+    if is_under(path, prefix) {
+        reader
+            .error("server.public_health_path", format!("{path:?} lies under server.prefix ({prefix:?}); move it out"));
+    }
+}
+
+/// Whether two listeners want the same port; port 0 is a new one each time.
+fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
+    let same_address = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
+    a.port() != 0 && a.port() == b.port() && same_address
+}
+
+/// Whether `path` is `prefix` or lies below it.
+pub(super) fn is_under(path: &str, prefix: &str) -> bool {
+    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}

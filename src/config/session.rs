@@ -1,0 +1,72 @@
+//! `[session]`, typed.
+
+use std::time::Duration;
+
+use super::leaf::Leaf;
+use super::raw::RawSession;
+use super::reader::Reader;
+use super::values::{self, MAX_COOKIE_AGE};
+use crate::session::{SameSite, SessionSettings, UserFormat};
+
+/// What keeps a cookie to one host and to TLS (RFC 6265bis §4.1.3.2).
+const HOST_PREFIX: &str = "__Host-";
+/// Chunks, login cookies and others append to the name; all of them must stay short.
+const MAX_NAME: usize = 64;
+/// More than this would refresh ordinary tokens all the time, were it not for the fifth of their lifetime.
+const MAX_REFRESH_BEFORE: Duration = Duration::from_secs(60 * 60);
+
+pub(super) fn parse(raw: RawSession, reader: &mut Reader<'_>) -> Option<SessionSettings> {
+    let cookie_name = reader.value("session.cookie_name", raw.cookie_name, cookie_name);
+    let same_site = reader.value("session.same_site", raw.same_site, |leaf| {
+        values::choice(leaf, &[("strict", SameSite::Strict), ("lax", SameSite::Lax)])
+    });
+    let seconds = |leaf: &Leaf| values::seconds(leaf, MAX_COOKIE_AGE);
+    let idle_timeout = reader.value("session.idle_timeout", raw.idle_timeout, seconds);
+    let absolute_timeout = reader.value("session.absolute_timeout", raw.absolute_timeout, seconds);
+    let refresh_before =
+        reader.value("session.refresh_before", raw.refresh_before, |leaf| values::seconds(leaf, MAX_REFRESH_BEFORE));
+    let persistent = reader.value("session.persistent", raw.persistent, values::boolean);
+    let user_format = reader.value("session.user_format", raw.user_format, |leaf| {
+        values::choice(leaf, &[("object", UserFormat::Object), ("duende", UserFormat::Duende)])
+    });
+
+    let mut within_absolute = |key: &str, duration: Option<Duration>| {
+        let (Some(duration), Some(absolute)) = (duration, absolute_timeout) else { return };
+        if duration > absolute {
+            let (duration, absolute) = (humantime::format_duration(duration), humantime::format_duration(absolute));
+            reader.error(
+                key,
+                format!("{duration} is more than session.absolute_timeout ({absolute}); lower it or raise that"),
+            );
+        }
+    };
+    within_absolute("session.idle_timeout", idle_timeout);
+    within_absolute("session.refresh_before", refresh_before);
+
+    Some(SessionSettings {
+        cookie_name: cookie_name?,
+        same_site: same_site?,
+        idle_timeout: idle_timeout?,
+        absolute_timeout: absolute_timeout?,
+        refresh_before: refresh_before?,
+        persistent: persistent?,
+        user_format: user_format?,
+    })
+}
+
+fn cookie_name(leaf: &Leaf) -> Result<String, String> {
+    let text = values::text(leaf)?;
+    let Some(name) = text.strip_prefix(HOST_PREFIX) else {
+        return Err(format!("{text:?} does not begin with {HOST_PREFIX}, which keeps other hosts from setting it"));
+    };
+    if !values::is_token(name) {
+        return Err(format!("{text:?} is not a cookie name; use letters, digits, - and _ behind {HOST_PREFIX}"));
+    }
+    if text.len() > MAX_NAME {
+        return Err(format!("must be at most {MAX_NAME} bytes long"));
+    }
+    if name == "sealgate_affinity" {
+        return Err(format!("{text:?} is the name of another cookie on loopback; take a different one"));
+    }
+    Ok(text)
+}

@@ -1,0 +1,385 @@
+use std::fs;
+
+use tempfile::TempDir;
+
+use super::*;
+
+/// A folder with configuration files, and an environment.
+struct Fixture {
+    folder: TempDir,
+    files: Vec<PathBuf>,
+    environment: Vec<(OsString, OsString)>,
+}
+
+const MINIMAL: &str = r#"[server]
+public_url = "https://app.example.com"
+[provider]
+issuer = "https://login.example.com"
+client_id = "spa-bff"
+client_secret = "marker-hunter2"
+"#;
+
+impl Fixture {
+    fn new(texts: &[&str]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut fixture = Self { folder, files: Vec::new(), environment: Vec::new() };
+        for (index, text) in texts.iter().enumerate() {
+            let path = fixture.write(&format!("{index}.toml"), text);
+            fixture.files.push(path);
+        }
+        fixture
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        fs::write(&path, text).expect("the folder is ours");
+        set_mode(&path, 0o600);
+        path
+    }
+
+    fn with(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    fn load(&self) -> Result<Loaded, ConfigError> {
+        Config::load_with(&self.files, self.environment.clone())
+    }
+
+    fn config(&self) -> Config {
+        self.load().expect("a valid configuration").config
+    }
+
+    /// The findings without their folder, a line each: `0.toml:3: server.listen: …`.
+    fn findings(&self) -> Vec<String> {
+        let findings = match self.load() {
+            Ok(loaded) => loaded.warnings,
+            Err(error) => error.findings,
+        };
+        let folder = format!("{}/", self.folder.path().display());
+        findings.iter().map(|finding| finding.to_string().replace(&folder, "")).collect()
+    }
+
+    fn only_finding(&self) -> String {
+        let mut findings = self.findings();
+        assert_eq!(findings.len(), 1, "{findings:#?}");
+        findings.remove(0)
+    }
+}
+
+#[cfg(unix)]
+fn set_mode(path: &std::path::Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("the file is ours");
+}
+
+/// `MINIMAL` with `more` behind it.
+fn extended(more: &str) -> Fixture {
+    Fixture::new(&[&format!("{MINIMAL}{more}")])
+}
+
+#[test]
+fn what_is_not_set_has_its_default() {
+    let config = Fixture::new(&[MINIMAL]).config();
+    assert_eq!(config.server.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.server.prefix, "/bff");
+    assert_eq!(config.server.workers, None);
+    assert_eq!(config.session.absolute_timeout, Duration::from_secs(8 * 3600));
+    assert_eq!(config.session.cookie_name, "__Host-sealgate");
+    assert_eq!(config.provider.scopes, ["openid", "profile", "offline_access"]);
+    assert_eq!(config.csrf.name, "X-CSRF");
+    assert_eq!(config.ring, PathBuf::from("keys/ring.json"));
+    assert!(config.routes.is_empty());
+    assert!(config.static_site.is_none());
+}
+
+#[test]
+fn the_reference_configuration_sets_what_the_code_does_by_itself() {
+    let secret = Fixture::new(&[&reference()]);
+    let path = secret.write("secret", "marker-hunter2\n");
+    let reference = secret.with("SEALGATE__PROVIDER__CLIENT_SECRET_FILE", path).config();
+    let route = "[[routes]]\npath = \"/api\"\nupstream = \"http://127.0.0.1:3000\"\n";
+    assert_eq!(format!("{reference:#?}"), format!("{:#?}", extended(route).config()));
+}
+
+#[test]
+fn all_mistakes_are_found_in_one_run_with_their_lines() {
+    let fixture = Fixture::new(&[r#"
+[server]
+listen = "8080"
+public_url = "http://app.example.com"
+management_listen = 9090
+trusted_proxies = ["10.0.0.0/8", "everyone"]
+workers = 0
+[provider]
+client_id = "a"
+isuer = "https://login.example.com"
+scopes = ["profile"]
+id_token_algorithms = [
+    "RS256",
+    "HS256",
+    "none",
+]
+passthrough_parameters = ["prompt", "state"]
+[session]
+cookie_name = "sealgate"
+idle_timeout = "9h"
+[[routes]]
+path = "/bff/api"
+upstream = "http://127.0.0.1:3000/v1"
+auth = "bearer"
+[[routes]]
+path = "/app"
+[[routes]]
+path = "/app"
+upstream = []
+"#]);
+    let findings = fixture.findings();
+    let places: Vec<_> =
+        findings.iter().map(|line| line.splitn(3, ": ").take(2).collect::<Vec<_>>().join(" ")).collect();
+    assert_eq!(
+        places,
+        [
+            "0.toml:3 server.listen",
+            "0.toml:4 server.public_url",
+            "0.toml:5 server.management_listen",
+            "0.toml:6 server.trusted_proxies[1]",
+            "0.toml:7 server.workers",
+            "0.toml:8 provider.issuer",
+            "0.toml:8 provider.client_secret",
+            "0.toml:10 provider.isuer",
+            "0.toml:11 provider.scopes",
+            "0.toml:14 provider.id_token_algorithms[1]",
+            "0.toml:15 provider.id_token_algorithms[2]",
+            "0.toml:17 provider.passthrough_parameters[1]",
+            "0.toml:19 session.cookie_name",
+            "0.toml:20 session.idle_timeout",
+            "0.toml:22 routes[0].path",
+            "0.toml:23 routes[0].upstream",
+            "0.toml:24 routes[0].auth",
+            "0.toml:25 routes[1].upstream",
+            "0.toml:28 routes[2].path",
+            "0.toml:29 routes[2].upstream",
+        ],
+        "{findings:#?}"
+    );
+}
+
+#[test]
+fn an_unknown_key_names_the_nearest_one() {
+    assert_eq!(
+        extended("[log]\nlevl = \"info\"\n").only_finding(),
+        "0.toml:8: log.levl: is not a known key; did you mean log.level?"
+    );
+    assert_eq!(
+        extended("[lgo]\nlevel = \"info\"\n").only_finding(),
+        "0.toml:7: lgo: is not a known key; did you mean log?"
+    );
+}
+
+#[test]
+fn an_unknown_key_is_found_in_every_layer() {
+    let fixture = Fixture::new(&[MINIMAL, "[log]\nlevl = \"info\"\n", "\n[log]\nlevl = \"info\"\n"])
+        .with("SEALGATE__LOG__LEVL", "info");
+    let findings = fixture.findings();
+    let places: Vec<_> = findings.iter().map(|line| line.split(": ").next().unwrap_or_default()).collect();
+    assert_eq!(places, ["1.toml:2", "2.toml:3", "SEALGATE__LOG__LEVL"]);
+}
+
+#[test]
+fn what_a_later_release_reads_is_not_called_unknown() {
+    assert!(extended("[[sites]]\npublic_url = \"https://b.example\"\n").only_finding().contains("not available yet"));
+    for auth in ["bearer", "session_or_bearer", "optional"] {
+        let route = format!("[[routes]]\npath = \"/a\"\nupstream = \"http://a\"\nauth = \"{auth}\"\n");
+        let finding = extended(&route).only_finding();
+        assert!(finding.ends_with("is not available yet; use \"session\" or \"none\""), "{finding}");
+    }
+}
+
+#[test]
+fn a_section_of_the_wrong_type_is_named() {
+    let fixture = Fixture::new(&[&format!("log = 3\nroutes = \"x\"\n{MINIMAL}")]);
+    let findings = fixture.findings();
+    assert_eq!(findings.len(), 2, "{findings:#?}");
+    assert!(findings[0].starts_with("0.toml:1: log: must be a table"), "{findings:#?}");
+    assert!(findings[1].starts_with("0.toml:2: routes: must be a list of tables"), "{findings:#?}");
+}
+
+#[test]
+fn later_files_win_key_by_key_and_replace_lists() {
+    let base = format!("{MINIMAL}scopes = [\"openid\", \"a\", \"b\"]\n[log]\nformat = \"json\"\nlevel = \"warn\"\n");
+    let config = Fixture::new(&[&base, "[log]\nlevel = \"debug\"\n[provider]\nscopes = [\"openid\"]\n"]).config();
+    assert_eq!((config.log.format, config.log.level.as_str()), (LogFormat::Json, "debug"));
+    assert_eq!(config.provider.scopes, ["openid"]);
+}
+
+#[test]
+fn the_environment_wins_over_files() {
+    let config = extended("id_token_algorithms = [\"RS256\"]\n[[routes]]\npath = \"/a\"\nupstream = \"http://a\"\n")
+        .with("SEALGATE__SERVER__LISTEN", "[::]:80")
+        .with("SEALGATE__SERVER__WORKERS", "3")
+        .with("SEALGATE__SESSION__PERSISTENT", "false")
+        .with("SEALGATE__PROVIDER__CLIENT_ID", "007")
+        .with("SEALGATE__PROVIDER__SCOPES", "openid, email")
+        .with("SEALGATE__PROVIDER__ID_TOKEN_ALGORITHMS__0", "ES256")
+        .with("SEALGATE__ROUTES__0__UPSTREAM", "http://b,http://c")
+        .with("SEALGATE__ROUTES__1__PATH", "/d")
+        .with("SEALGATE__ROUTES__1__UPSTREAM", "http://d")
+        .with("SEALGATE_LOG__LEVEL", "not ours")
+        .config();
+    assert_eq!(config.server.listen.port(), 80);
+    assert_eq!(config.server.workers, Some(3));
+    assert!(!config.session.persistent);
+    assert_eq!(config.provider.client_id, "007");
+    assert_eq!(config.provider.scopes, ["openid", "email"]);
+    assert_eq!(config.provider.id_token_algorithms, ["ES256"]);
+    let upstreams: Vec<_> = config.routes.iter().map(|route| route.upstreams.len()).collect();
+    assert_eq!(upstreams, [2, 1]);
+}
+
+#[test]
+fn a_mistake_in_the_environment_names_the_variable() {
+    let fixture = Fixture::new(&[MINIMAL]).with("SEALGATE__SERVER__LISTEN", "x").with("SEALGATE__SERVER__", "x");
+    assert!(fixture.only_finding().starts_with("SEALGATE__SERVER__: names no key"));
+    let fixture = Fixture::new(&[MINIMAL]).with("SEALGATE__SERVER__LISTEN", "x").with("SEALGATE__SERVER__LISEN", "x");
+    let findings = fixture.findings();
+    assert!(findings[0].starts_with("SEALGATE__SERVER__LISEN: server.lisen: is not a known key"), "{findings:#?}");
+    assert!(findings[1].starts_with("SEALGATE__SERVER__LISTEN: server.listen: \"x\" is not an IP"), "{findings:#?}");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let mut fixture = Fixture::new(&[]);
+    fixture.files.push(fixture.folder.path().join("none.toml"));
+    assert!(fixture.only_finding().starts_with("none.toml: cannot be read (No such file"));
+}
+
+#[test]
+fn all_syntax_errors_of_all_files_are_found_with_their_lines() {
+    let fixture = Fixture::new(&["[server\nlisten = 3\n\nx = = 2\n", "[log]\n[log]\n"]);
+    let findings = fixture.findings();
+    assert!(findings.iter().any(|line| line.starts_with("0.toml:1: is not valid TOML")), "{findings:#?}");
+    assert!(findings.iter().any(|line| line.starts_with("0.toml:4: is not valid TOML")), "{findings:#?}");
+    assert!(findings.iter().any(|line| line.starts_with("1.toml:2: is not valid TOML")), "{findings:#?}");
+}
+
+#[test]
+fn a_secret_may_come_from_a_file_without_its_line_break() {
+    let fixture = Fixture::new(&[&MINIMAL.replace("client_secret = \"marker-hunter2\"", "")]);
+    let path = fixture.write("secret", " marker hunter2 \r\n");
+    let config = fixture.with("SEALGATE__PROVIDER__CLIENT_SECRET_FILE", path).config();
+    let crate::oidc::ClientAuth::SecretBasic(secret) = &config.provider.client_auth else { panic!("the default") };
+    assert_eq!(secret.expose(), " marker hunter2 ");
+}
+
+#[test]
+fn a_secret_file_that_is_no_use_is_named_with_the_reason() {
+    let file = "client_secret_file = \"does/not/exist\"\n";
+    let minimal = MINIMAL.replace("client_secret = \"marker-hunter2\"\n", "");
+    let finding = Fixture::new(&[&format!("{minimal}{file}")]).only_finding();
+    assert!(
+        finding.starts_with("0.toml:6: provider.client_secret_file: does/not/exist cannot be read: No such"),
+        "{finding}"
+    );
+    let fixture = Fixture::new(&[&minimal]);
+    let path = fixture.write("secret", "\n");
+    let finding = fixture.with("SEALGATE__PROVIDER__CLIENT_SECRET_FILE", path).only_finding();
+    assert!(finding.contains("is empty"), "{finding}");
+}
+
+#[test]
+fn a_secret_and_its_file_in_one_layer_are_a_mistake() {
+    let finding = extended("client_secret_file = \"secret\"\n").only_finding();
+    assert!(finding.starts_with("0.toml:6: provider.client_secret: is set, and"), "{finding}");
+}
+
+#[test]
+fn a_later_layer_may_set_the_secret_in_the_other_way() {
+    let config =
+        Fixture::new(&[&MINIMAL.replace("client_secret = \"marker-hunter2\"", "client_secret_file = \"none\"")])
+            .with("SEALGATE__PROVIDER__CLIENT_SECRET", "other")
+            .config();
+    let crate::oidc::ClientAuth::SecretBasic(secret) = &config.provider.client_auth else { panic!("the default") };
+    assert_eq!(secret.expose(), "other");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_secret_that_others_can_read_is_a_warning() {
+    let fixture = Fixture::new(&[MINIMAL]);
+    set_mode(&fixture.files[0], 0o644);
+    assert!(fixture.load().is_ok());
+    assert!(fixture.only_finding().contains("every user of this machine can read"));
+    let fixture = Fixture::new(&[&MINIMAL.replace("client_secret = \"marker-hunter2\"", "")]);
+    let path = fixture.write("secret", "x");
+    set_mode(&path, 0o644);
+    let fixture = fixture.with("SEALGATE__PROVIDER__CLIENT_SECRET_FILE", path);
+    assert!(fixture.load().is_ok());
+    assert!(fixture.only_finding().contains("chmod o-r"));
+}
+
+#[test]
+fn a_secret_is_in_no_message_and_in_no_debug_output() {
+    let loaded = Fixture::new(&[MINIMAL]).load().expect("valid");
+    assert!(!format!("{loaded:?}{loaded:#?}").contains("hunter2"));
+    for (from, to) in [
+        ("client_secret = \"marker-hunter2\"", "client_secret = [\"marker-hunter2\"]"),
+        ("client_secret = \"marker-hunter2\"", "client_secret = { a = \"marker-hunter2\" }"),
+        ("client_secret = \"marker-hunter2\"", "client_secret = 'marker-hunter2"),
+        ("client_secret = \"marker-hunter2\"", "client_secret = marker-hunter2"),
+        ("client_secret = \"marker-hunter2\"", "client_secret = \"marker-hunter2\"\nclient_secret = \"hunter2\""),
+        ("client_secret = ", "client_secrt = "),
+        ("client_secret = ", "client_secret_file = \"x\"\nclient_secret = "),
+        ("issuer = \"https://", "issuer = \"https://hunter2@"),
+    ] {
+        let error = Fixture::new(&[&MINIMAL.replace(from, to)]).load().expect_err(to);
+        assert!(!format!("{error} {error:?} {error:#?}").contains("hunter2"), "{error}");
+    }
+    let variables = Fixture::new(&[MINIMAL]).with("SEALGATE__PROVIDER__CLIENT_SECRET__A", "hunter2");
+    assert!(!variables.findings().concat().contains("hunter2"));
+}
+
+#[test]
+fn listeners_share_no_port_but_port_0() {
+    let both = |listen: &str, management: &str| {
+        let server = format!("[server]\nlisten = {listen:?}\nmanagement_listen = {management:?}");
+        Fixture::new(&[&MINIMAL.replace("[server]", &server)]).load().is_ok()
+    };
+    assert!(both("127.0.0.1:0", "127.0.0.1:0"));
+    assert!(both("127.0.0.1:80", "127.0.0.2:80"));
+    assert!(!both("127.0.0.1:80", "127.0.0.1:80"));
+    assert!(!both("0.0.0.0:80", "127.0.0.1:80"));
+}
+
+#[test]
+fn routes_keep_off_our_own_paths_whatever_else_is_wrong() {
+    let text = MINIMAL.replace("public_url", "prefix = \"/auth\"\npublic_health_path = \"/up\"\npublic_url");
+    let routes = "[[routes]]\npath = \"/auth\"\n[[routes]]\npath = \"/up\"\n[[routes]]\npath = \"/authors\"\n";
+    let findings = Fixture::new(&[&format!("{text}{routes}")]).findings();
+    let about_paths: Vec<_> = findings.iter().filter(|line| line.contains(".path: ")).collect();
+    assert_eq!(about_paths.len(), 2, "{findings:#?}");
+}
+
+#[test]
+fn a_static_root_needs_an_index() {
+    let fixture = Fixture::new(&[MINIMAL]);
+    let root = fixture.folder.path().to_owned();
+    let fixture = fixture.with("SEALGATE__STATIC__ROOT", root.clone());
+    assert!(fixture.only_finding().contains("has no index.html"));
+    fixture.write("index.html", "<!doctype html>");
+    assert_eq!(fixture.config().static_site.map(|site| site.root), Some(root));
+}
+
+#[test]
+fn a_word_that_is_no_log_level_is_refused() {
+    assert!(extended("[log]\nlevel = \"inof\"\n").only_finding().contains("\"inof\" is not a level"));
+    assert_eq!(extended("[log]\nlevel = \"info,sealgate::refresh=debug\"\n").findings(), Vec::<String>::new());
+}
+
+#[test]
+fn a_provider_s_own_certificates_must_be_certificates() {
+    let fixture = Fixture::new(&[MINIMAL]);
+    let path = fixture.write("ca.pem", "nothing");
+    let finding = fixture.with("SEALGATE__PROVIDER__CA_FILE", path).only_finding();
+    assert!(finding.contains("holds no certificate"), "{finding}");
+}
