@@ -3,10 +3,34 @@
 //! Nothing here knows of cookies or HTTP servers. No function may put a token, code, verifier or state into an error
 //! or a log line.
 
+mod authorization;
+pub mod discovery;
+mod http;
+mod id_token;
+mod json;
+mod jwks;
+mod login_limits;
+mod logout;
+mod oauth_error;
+mod provider;
+mod token;
+mod token_response;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::secret::SecretString;
+
+pub use self::authorization::{AuthorizationRequest, IssuerMismatch, fresh_nonce, fresh_state, fresh_verifier};
+pub use self::discovery::{DiscoveryError, Metadata};
+pub use self::http::{HttpError, Unavailable};
+pub use self::id_token::{IdTokenError, IdentityChange, OriginalIdentity};
+pub use self::jwks::KeysError;
+pub use self::login_limits::{LoginRefused, check_login_limits};
+pub use self::logout::{Revocation, RevokeError};
+pub use self::oauth_error::OAuthError;
+pub use self::provider::{Pacing, Provider, ProviderBuildError, ProviderUnavailable};
+pub use self::token::{InvalidResponse, RedeemError, RefreshError, TokenSet};
 
 /// What the configuration says of the provider and of our registration there.
 #[derive(Clone, Debug)]
@@ -52,6 +76,12 @@ impl ClientAuth {
         match self {
             Self::SecretBasic(_) => "client_secret_basic",
             Self::SecretPost(_) => "client_secret_post",
+        }
+    }
+
+    const fn secret(&self) -> &SecretString {
+        match self {
+            Self::SecretBasic(secret) | Self::SecretPost(secret) => secret,
         }
     }
 }

@@ -1,0 +1,319 @@
+//! The token endpoint: codes and refresh tokens in, verified token sets out (RFC 6749 §4.1.3, §6; OpenID Connect
+//! Core §3.1.3, §12).
+//!
+//! Must never give a token out before everything about its response is verified, and never put a response, a code, a
+//! verifier or a token into an error.
+
+use std::fmt;
+use std::future::Future;
+
+use futures_util::future::BoxFuture;
+use oauth2::{AuthType, Client, ClientId, ClientSecret, EndpointNotSet, EndpointSet, RequestTokenError, TokenUrl};
+use serde_json::{Map, Value};
+
+use super::http::{HttpError, Unavailable};
+use super::id_token::{self, Expectations, IdTokenError, IdentityChange, KeySource, OriginalIdentity};
+use super::oauth_error::{OAuthError, WireError};
+use super::provider::RelyingParty;
+use super::token_response::WireTokenResponse;
+use super::{ClientAuth, Metadata};
+use crate::clock::UnixTime;
+use crate::secret::{AccessToken, AuthorizationCode, CodeVerifier, IdToken, Nonce, RefreshToken};
+
+/// Bytes of a token response that we read.
+const TOKEN_RESPONSE_LIMIT: usize = 256 * 1024;
+
+/// What a token request yields, all of it verified. `Debug` shows no token, and of the claims the names alone.
+#[derive(Clone, PartialEq)]
+pub struct TokenSet {
+    /// For the API.
+    pub access_token: AccessToken,
+    /// From `expires_in`, counted from before the request, or the configured default.
+    pub access_token_expires_at: UnixTime,
+    /// The granted scope; `None` when it is the one asked for (RFC 6749 §5.1).
+    pub scope: Option<String>,
+    /// The refresh token to use from now on: after a refresh that named none, the one that was sent (RFC 6749 §6).
+    pub refresh_token: Option<RefreshToken>,
+    /// The ID token, verified. Always there after a login; after a refresh only if the provider sent one.
+    pub id_token: Option<IdToken>,
+    /// The claims of that ID token.
+    pub claims: Option<Map<String, Value>>,
+}
+
+impl fmt::Debug for TokenSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenSet")
+            .field("access_token", &self.access_token)
+            .field("access_token_expires_at", &self.access_token_expires_at)
+            .field("scope", &self.scope)
+            .field("refresh_token", &self.refresh_token)
+            .field("id_token", &self.id_token)
+            .field("claims", &self.claims.as_ref().map(|claims| claims.keys().collect::<Vec<_>>()))
+            .finish()
+    }
+}
+
+/// Why a token response cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidResponse {
+    /// Not the JSON of RFC 6749 §5.1 or §5.2, or a member is missing, repeated or of the wrong type.
+    #[error("the token endpoint's answer is not the JSON that RFC 6749 asks for")]
+    NotJson,
+    /// Longer than 256 KiB.
+    #[error("the token endpoint's answer is too long")]
+    TooLarge,
+    /// A redirect, which is never followed.
+    #[error("the token endpoint answered with a redirect, which is not followed")]
+    Redirect,
+    /// A `token_type` other than Bearer (RFC 6749 §7.1).
+    #[error("the token endpoint gave a token of a type other than Bearer")]
+    TokenType,
+    /// An access token that is empty, or has characters that a header field cannot carry (RFC 6750 §2.1).
+    #[error("the token endpoint gave an access token that a header field cannot carry")]
+    AccessToken,
+}
+
+/// Why a code yields no tokens.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RedeemError {
+    /// The provider cannot serve us now.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// The provider refused: `invalid_grant` for a code that is spent or late, `invalid_client` for a wrong secret.
+    #[error("the token endpoint refused: {0}")]
+    Rejected(OAuthError),
+    /// The answer is not a token response.
+    #[error(transparent)]
+    InvalidResponse(#[from] InvalidResponse),
+    /// The ID token does not verify.
+    #[error(transparent)]
+    IdToken(IdTokenError),
+}
+
+/// Why a refresh token yields no new tokens.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RefreshError {
+    /// The refresh token is dead: expired, revoked, or used by someone else (RFC 6749 §5.2).
+    #[error("the refresh token is no longer valid")]
+    InvalidGrant,
+    /// The provider cannot serve us now. After a timeout or an interruption it may have acted all the same.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// The provider refused for another reason, `invalid_client` or `interaction_required` say.
+    #[error("the token endpoint refused: {0}")]
+    Rejected(OAuthError),
+    /// The answer is not a token response.
+    #[error(transparent)]
+    InvalidResponse(#[from] InvalidResponse),
+    /// The ID token does not verify.
+    #[error(transparent)]
+    IdToken(IdTokenError),
+    /// The ID token verifies, but is not for the user who logged in (Core §12.2).
+    #[error(transparent)]
+    IdentityChanged(#[from] IdentityChange),
+}
+
+/// What can go wrong with a token request, before any ID token is looked at.
+enum ExchangeError {
+    Unavailable(Unavailable),
+    Rejected(OAuthError),
+    InvalidResponse(InvalidResponse),
+}
+
+pub(super) async fn redeem(
+    party: &RelyingParty,
+    code: &AuthorizationCode,
+    verifier: &CodeVerifier,
+    nonce: &Nonce,
+    redirect_uri: &str,
+) -> Result<TokenSet, RedeemError> {
+    let metadata = party.discovered().await?;
+    let sent_at = party.clock.now();
+    let client = client(party, &metadata);
+    let request = client
+        .exchange_code(oauth2::AuthorizationCode::new(code.expose().to_owned()))
+        .set_pkce_verifier(oauth2::PkceCodeVerifier::new(verifier.expose().to_owned()))
+        .add_extra_param("redirect_uri", redirect_uri);
+    let http = sender(party);
+    let response = exchange(party, &[code.expose(), verifier.expose()], request.request_async(&http)).await?;
+    let mut tokens = token_set(party, response, sent_at)?;
+    let id_token = tokens.id_token.as_ref().ok_or(RedeemError::IdToken(IdTokenError::Missing))?;
+    let claims = verify_id_token(party, &metadata, id_token, &tokens.access_token, Some(nonce)).await;
+    tokens.claims = Some(claims.map_err(|error| match unavailable(&error) {
+        Some(unavailable) => RedeemError::Unavailable(unavailable),
+        None => RedeemError::IdToken(error),
+    })?);
+    Ok(tokens)
+}
+
+pub(super) async fn refresh(
+    party: &RelyingParty,
+    refresh_token: &RefreshToken,
+    original: &OriginalIdentity,
+) -> Result<TokenSet, RefreshError> {
+    let metadata = party.discovered().await?;
+    let sent_at = party.clock.now();
+    let client = client(party, &metadata);
+    let sent = oauth2::RefreshToken::new(refresh_token.expose().to_owned());
+    let http = sender(party);
+    let request = client.exchange_refresh_token(&sent).request_async(&http);
+    let response = exchange(party, &[refresh_token.expose()], request).await?;
+    let mut tokens = token_set(party, response, sent_at)?;
+    tokens.refresh_token.get_or_insert_with(|| refresh_token.clone());
+    let Some(id_token) = &tokens.id_token else { return Ok(tokens) };
+    match verify_id_token(party, &metadata, id_token, &tokens.access_token, None).await {
+        Ok(claims) => {
+            original.check(&claims)?;
+            tokens.claims = Some(claims);
+        }
+        // The old refresh token may be spent by now, so failing here would end the session. A refresh response need
+        // not have an ID token (Core §12.2): without keys to verify it with, this one counts as absent.
+        Err(error) if unavailable(&error).is_some() => {
+            tracing::warn!(%error, "a refreshed ID token is left out");
+            tokens.id_token = None;
+        }
+        Err(error) => return Err(RefreshError::IdToken(error)),
+    }
+    Ok(tokens)
+}
+
+type TokenClient = Client<
+    WireError,
+    WireTokenResponse,
+    oauth2::basic::BasicTokenIntrospectionResponse,
+    oauth2::StandardRevocableToken,
+    WireError,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointSet,
+>;
+
+fn client(party: &RelyingParty, metadata: &Metadata) -> TokenClient {
+    let (auth_type, secret) = match &party.settings.client_auth {
+        ClientAuth::SecretBasic(secret) => (AuthType::BasicAuth, secret),
+        ClientAuth::SecretPost(secret) => (AuthType::RequestBody, secret),
+    };
+    Client::new(ClientId::new(party.settings.client_id.clone()))
+        .set_client_secret(ClientSecret::new(secret.expose().to_owned()))
+        .set_auth_type(auth_type)
+        .set_token_uri(TokenUrl::from_url(metadata.token_endpoint.clone()))
+}
+
+/// Sends with the provider's client. The future owns what it needs: one that borrows is not `Send` inside the library.
+fn sender(
+    party: &RelyingParty,
+) -> impl Fn(oauth2::HttpRequest) -> BoxFuture<'static, Result<oauth2::HttpResponse, HttpError>> + Send + Sync + use<> {
+    let http = party.http.clone();
+    move |request| {
+        let http = http.clone();
+        Box::pin(async move { http.send(request, TOKEN_RESPONSE_LIMIT).await })
+    }
+}
+
+/// Awaits the response and turns what went wrong into words of ours: the library's errors hold the raw body.
+async fn exchange<F>(party: &RelyingParty, sent: &[&str], request: F) -> Result<WireTokenResponse, ExchangeError>
+where
+    F: Future<Output = Result<WireTokenResponse, RequestTokenError<HttpError, WireError>>>,
+{
+    let error = match request.await {
+        Ok(response) => return Ok(response),
+        Err(error) => error,
+    };
+    Err(match error {
+        RequestTokenError::ServerResponse(wire) => {
+            let mut secrets = sent.to_vec();
+            secrets.push(party.settings.client_auth.secret().expose());
+            let error = OAuthError::scrubbed(&wire.error, wire.error_description.as_deref(), &secrets);
+            match error.code() {
+                "temporarily_unavailable" | "server_error" => ExchangeError::Unavailable(Unavailable::Temporary(error)),
+                _ => ExchangeError::Rejected(error),
+            }
+        }
+        RequestTokenError::Request(HttpError::Unavailable(unavailable)) => ExchangeError::Unavailable(unavailable),
+        RequestTokenError::Request(HttpError::TooLarge { .. }) => {
+            ExchangeError::InvalidResponse(InvalidResponse::TooLarge)
+        }
+        RequestTokenError::Request(HttpError::Redirect { .. }) => {
+            ExchangeError::InvalidResponse(InvalidResponse::Redirect)
+        }
+        _ => ExchangeError::InvalidResponse(InvalidResponse::NotJson),
+    })
+}
+
+/// The response as tokens; its ID token is not verified yet.
+fn token_set(
+    party: &RelyingParty,
+    response: WireTokenResponse,
+    sent_at: UnixTime,
+) -> Result<TokenSet, InvalidResponse> {
+    if !response.is_bearer() {
+        return Err(InvalidResponse::TokenType);
+    }
+    let access_token = response.access_token();
+    if access_token.is_empty() || !access_token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(InvalidResponse::AccessToken);
+    }
+    let lifetime = response.lifetime().unwrap_or(party.settings.default_access_token_lifetime);
+    Ok(TokenSet {
+        access_token: AccessToken::new(access_token),
+        access_token_expires_at: sent_at.plus(lifetime),
+        scope: response.scope().map(str::to_owned),
+        refresh_token: response.refresh_token().map(RefreshToken::new),
+        id_token: response.id_token().map(IdToken::new),
+        claims: None,
+    })
+}
+
+async fn verify_id_token(
+    party: &RelyingParty,
+    metadata: &Metadata,
+    id_token: &IdToken,
+    access_token: &AccessToken,
+    nonce: Option<&Nonce>,
+) -> Result<Map<String, Value>, IdTokenError> {
+    let expected = Expectations {
+        issuer: &party.settings.issuer,
+        client_id: &party.settings.client_id,
+        trusted_audiences: &party.settings.trusted_audiences,
+        algorithms: &party.algorithms,
+        nonce,
+        access_token: access_token.expose(),
+        now: party.clock.now(),
+        skew: party.settings.clock_skew,
+    };
+    let keys = KeySource { cache: &party.keys, http: &party.http, uri: &metadata.jwks_uri };
+    id_token::verify(id_token.expose(), &expected, &keys).await
+}
+
+fn unavailable(error: &IdTokenError) -> Option<Unavailable> {
+    match error {
+        IdTokenError::Keys(error) => error.unavailable().cloned(),
+        _ => None,
+    }
+}
+
+impl From<ExchangeError> for RedeemError {
+    fn from(error: ExchangeError) -> Self {
+        match error {
+            ExchangeError::Unavailable(unavailable) => Self::Unavailable(unavailable),
+            ExchangeError::Rejected(error) => Self::Rejected(error),
+            ExchangeError::InvalidResponse(reason) => Self::InvalidResponse(reason),
+        }
+    }
+}
+
+impl From<ExchangeError> for RefreshError {
+    fn from(error: ExchangeError) -> Self {
+        match error {
+            ExchangeError::Unavailable(unavailable) => Self::Unavailable(unavailable),
+            ExchangeError::Rejected(error) if error.code() == "invalid_grant" => Self::InvalidGrant,
+            ExchangeError::Rejected(error) => Self::Rejected(error),
+            ExchangeError::InvalidResponse(reason) => Self::InvalidResponse(reason),
+        }
+    }
+}
