@@ -1,1 +1,416 @@
-//! Placeholder.
+//! Builds the parts and holds the one route table; starts the listeners and stops them in order.
+//!
+//! Provider traffic and refresh flights run on a runtime of their own, because work on a worker dies with the worker.
+
+use std::future::Future;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix_web::dev::{Server, ServerHandle};
+use actix_web::http::Method;
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use tokio::runtime::Runtime;
+use tracing_actix_web::TracingLogger;
+
+use crate::clock::Clock;
+use crate::config::{Config, Finding, ServerConfig};
+use crate::keyring::{RingFileError, RingHandle, WatchGuard};
+use crate::management::{self, Status};
+use crate::metrics::{Handler, Metrics};
+use crate::oidc::{Provider, ProviderBuildError};
+use crate::proxy::{self, OwnCookieNames, RouteTable, UpstreamClient};
+use crate::refresh::Refresher;
+use crate::seal::Sealer;
+use crate::session::ProviderId;
+use crate::session::cookies::CookieNames;
+use crate::session::store::Sessions;
+use crate::telemetry::{self, RequestSpan};
+use crate::web::problem::{INVALID_REQUEST, NOT_FOUND, PATH_REFUSED, Problem};
+use crate::web::static_site::StaticSite;
+use crate::web::{Services, Site, api, callback, login, logout, refresh, user};
+
+/// Threads for provider traffic; it waits far more than it works.
+const PROVIDER_THREADS: usize = 2;
+
+/// Why the server does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The key ring cannot be used.
+    #[error(transparent)]
+    Ring(#[from] RingFileError),
+    /// Sessions would outlive the keys that open them.
+    #[error(
+        "session.absolute_timeout is {timeout}, but the key ring {ring} keeps keys for sessions of at most {max_session}; shorten the one, or generate the ring with a longer --max-session"
+    )]
+    SessionOutlivesKeys {
+        /// The configured timeout.
+        timeout: humantime::FormattedDuration,
+        /// The ring's file.
+        ring: String,
+        /// Its longest session.
+        max_session: humantime::FormattedDuration,
+    },
+    /// The provider's settings cannot be used.
+    #[error(transparent)]
+    Provider(#[from] ProviderBuildError),
+    /// The folder of the single-page app cannot be read.
+    #[error("static.root {root} cannot be read: {error}")]
+    Static {
+        /// The folder.
+        root: String,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// An address cannot be listened on.
+    #[error("{key} {address} cannot be listened on: {error}; is another process using it?")]
+    Listen {
+        /// The configuration's key.
+        key: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// No certificates to trust upstreams by.
+    #[error("the certificates to trust upstreams by cannot be read: {0}")]
+    UpstreamTls(String),
+    /// Threads cannot be started.
+    #[error("the runtime cannot be started: {0}")]
+    Runtime(std::io::Error),
+}
+
+/// Why a running server ended badly.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// It never started.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// No log.
+    #[error(transparent)]
+    Telemetry(#[from] telemetry::TelemetryError),
+    /// A listener failed.
+    #[error("a listener failed: {0}")]
+    Listener(std::io::Error),
+}
+
+/// A built server: it listens, and answers once [`Application::run_until_stopped`] runs.
+pub struct Application {
+    address: SocketAddr,
+    management_address: SocketAddr,
+    server: Server,
+    management: Server,
+    status: Status,
+    refresher: Refresher,
+    runtime: Runtime,
+    ring_watch: WatchGuard,
+    drain_delay: Duration,
+    drain_deadline: Duration,
+}
+
+/// Runs the server until SIGTERM or SIGINT; blocks.
+///
+/// # Errors
+/// See [`ServeError`].
+pub fn serve(config: Config, warnings: &[Finding]) -> Result<(), ServeError> {
+    telemetry::init(&config.log)?;
+    for warning in warnings {
+        tracing::warn!(%warning, "configuration");
+    }
+    block_on_system(async {
+        let application = Application::build(config, Clock::system())?;
+        application.run_until_stopped(stop_signal()).await
+    })
+}
+
+/// Runs a future on an actix system of its own; blocks.
+pub fn block_on_system<F: Future>(future: F) -> F::Output {
+    actix_web::rt::System::new().block_on(future)
+}
+
+/// SIGTERM or SIGINT.
+pub async fn stop_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! { _ = terminate.recv() => {}, _ = tokio::signal::ctrl_c() => {} }
+        }
+        Err(error) => {
+            tracing::error!(%error, "SIGTERM cannot be watched for; SIGINT stops the server");
+            let _ = tokio::signal::ctrl_c().await;
+        }
+    }
+}
+
+impl Application {
+    /// Builds all parts from the configuration and binds the listeners. No network is needed: the provider is looked
+    /// for in the background.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub fn build(config: Config, clock: Clock) -> Result<Self, StartError> {
+        let runtime = provider_runtime().map_err(StartError::Runtime)?;
+        let metrics = Metrics::default();
+        let ring = RingHandle::load(config.ring.clone(), clock.clone(), metrics.clone())?;
+        check_session_length(&config, ring.current().max_session())?;
+        let ring_watch = ring.watch(runtime.handle());
+        let provider = Provider::new(config.provider.clone(), clock.clone(), runtime.handle().clone())?;
+        provider.start();
+        let status = Status::new(ring.clone(), provider.clone(), metrics.clone(), clock.clone());
+        let services = Arc::new(services(&config, ring, provider, clock, metrics, &runtime)?);
+        let refresher = services.refresher.clone();
+        let upstream_tls = proxy::upstream_tls(&[]).map_err(|error| StartError::UpstreamTls(error.to_string()))?;
+        let health_path = config.server.public_health_path.clone();
+        let (listener, address) = listen("server.listen", config.server.listen)?;
+        let server = HttpServer::new(move || {
+            App::new()
+                .wrap(TracingLogger::<RequestSpan>::new())
+                .app_data(web::Data::from(services.clone()))
+                .app_data(web::Data::new(HealthPath(health_path.clone())))
+                .app_data(web::Data::new(UpstreamClient::new(upstream_tls.clone())))
+                .default_service(web::to(dispatch))
+        })
+        .disable_signals()
+        .h1_allow_half_closed(false)
+        .client_request_timeout(config.server.client_timeout)
+        .shutdown_timeout(config.server.drain_deadline.as_secs())
+        .workers(config.server.workers.unwrap_or_else(default_workers))
+        .listen(listener)
+        .map_err(listen_error("server.listen", address))?
+        .run();
+        let (management, management_address) = management_server(&config.server, status.clone())?;
+        let ServerConfig { drain_delay, drain_deadline, .. } = config.server;
+        tracing::info!(%address, %management_address, public_url = %config.server.public_url, "sealgate listens");
+        Ok(Self {
+            address,
+            management_address,
+            server,
+            management,
+            status,
+            refresher,
+            runtime,
+            ring_watch,
+            drain_delay,
+            drain_deadline,
+        })
+    }
+
+    /// Where the public listener is bound.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where the management listener is bound.
+    pub fn management_address(&self) -> SocketAddr {
+        self.management_address
+    }
+
+    /// Answers requests until `shutdown` is ready, then stops: readiness fails first, the listener stays open for the
+    /// drain delay, then requests and refreshes in flight get until the deadline.
+    ///
+    /// # Errors
+    /// [`ServeError::Listener`].
+    pub async fn run_until_stopped(self, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
+        let (handle, management_handle) = (self.server.handle(), self.management.handle());
+        let management = actix_web::rt::spawn(self.management);
+        let mut server = actix_web::rt::spawn(self.server);
+        tokio::select! {
+            () = shutdown => {}
+            ended = &mut server => return ended.map_or(Ok(()), |ended| ended.map_err(ServeError::Listener)),
+        }
+        tracing::info!(delay = ?self.drain_delay, "stopping: no longer ready");
+        self.status.start_draining();
+        tokio::time::sleep(self.drain_delay).await;
+        stop(&handle, self.drain_deadline).await;
+        if !self.refresher.drain(self.drain_deadline).await {
+            tracing::warn!("refreshes were still in flight at the deadline");
+        }
+        management_handle.stop(false).await;
+        let _ = management.await;
+        drop(self.ring_watch);
+        self.runtime.shutdown_background();
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+async fn stop(server: &ServerHandle, deadline: Duration) {
+    if tokio::time::timeout(deadline + Duration::from_secs(1), server.stop(true)).await.is_err() {
+        tracing::warn!("requests were still in flight at the deadline");
+        server.stop(false).await;
+    }
+}
+
+/// One a processor.
+fn default_workers() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from)
+}
+
+fn provider_runtime() -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(PROVIDER_THREADS)
+        .thread_name("sealgate-provider")
+        .enable_all()
+        .build()
+}
+
+/// A session must not outlive the key that seals it (`open_until` reckons with the ring's longest session).
+fn check_session_length(config: &Config, max_session: Duration) -> Result<(), StartError> {
+    let timeout = config.session.absolute_timeout;
+    if timeout <= max_session {
+        return Ok(());
+    }
+    Err(StartError::SessionOutlivesKeys {
+        timeout: humantime::format_duration(timeout),
+        ring: config.ring.display().to_string(),
+        max_session: humantime::format_duration(max_session),
+    })
+}
+
+fn services(
+    config: &Config,
+    ring: RingHandle,
+    provider: Provider,
+    clock: Clock,
+    metrics: Metrics,
+    runtime: &Runtime,
+) -> Result<Services, StartError> {
+    let origin = config.server.public_url.clone();
+    let names = CookieNames::new(&config.session.cookie_name, origin.is_https());
+    let own_cookies = OwnCookieNames::new(names.session());
+    let sealer = Sealer::new(ring, origin.clone(), clock.clone(), metrics.clone());
+    let registration =
+        ProviderId { issuer: config.provider.issuer.clone(), client_id: config.provider.client_id.clone() };
+    let skew = config.provider.clock_skew;
+    let sessions = Sessions::new(sealer, names, config.session.clone(), registration, clock.clone(), skew);
+    let handle = runtime.handle().clone();
+    let refresher = Refresher::new(provider.clone(), sessions.clone(), clock.clone(), metrics.clone(), handle);
+    let static_site = config.static_site.as_ref().map(|settings| {
+        let failed = |error| StartError::Static { root: settings.root.display().to_string(), error };
+        StaticSite::new(settings).map_err(failed)
+    });
+    let site = Site {
+        origin,
+        prefix: config.server.prefix.clone(),
+        csrf: config.csrf.clone(),
+        trusted_proxies: config.server.trusted_proxies.clone(),
+    };
+    let routes = RouteTable::new(config.routes.clone());
+    let static_site = static_site.transpose()?;
+    Ok(Services { site, sessions, provider, refresher, routes, own_cookies, static_site, clock, metrics })
+}
+
+fn listen(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = listen_error(key, address);
+    let listener = TcpListener::bind(address).map_err(&failed)?;
+    let bound = listener.local_addr().map_err(&failed)?;
+    Ok((listener, bound))
+}
+
+fn listen_error(key: &'static str, address: SocketAddr) -> impl Fn(std::io::Error) -> StartError {
+    move |error| StartError::Listen { key, address, error }
+}
+
+fn management_server(config: &ServerConfig, status: Status) -> Result<(Server, SocketAddr), StartError> {
+    let key = "server.management_listen";
+    let (listener, address) = listen(key, config.management_listen)?;
+    let app = move || App::new().app_data(web::Data::new(status.clone())).configure(management::routes);
+    let server = HttpServer::new(app).disable_signals().workers(1).listen(listener);
+    Ok((server.map_err(listen_error(key, address))?.run(), address))
+}
+
+/// `server.public_health_path`.
+struct HealthPath(Option<String>);
+
+/// The one route table: our endpoints under the prefix, then the proxied routes, then the single-page app. Everything
+/// is matched on the raw path.
+async fn dispatch(
+    services: web::Data<Services>,
+    client: web::Data<UpstreamClient>,
+    health: web::Data<HealthPath>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> HttpResponse {
+    let started = Instant::now();
+    let services = services.get_ref();
+    let (handler, result) = match check_target(&request) {
+        Err(problem) => (Handler::Other, Err(problem)),
+        Ok(()) if health.0.as_deref() == Some(request.uri().path()) => {
+            (Handler::Other, Ok(HttpResponse::Ok().body("ok\n")))
+        }
+        Ok(()) => match endpoint(&services.site.prefix, request.uri().path()) {
+            Some(endpoint) => call(endpoint, services, &request, payload).await,
+            None => beyond_the_prefix(services, client.get_ref(), &request, payload).await,
+        },
+    };
+    let response = result.unwrap_or_else(|problem| problem.respond(&request));
+    let status = response.status().as_u16();
+    services.metrics.count_request(handler, status);
+    telemetry::access(&request, status, started.elapsed());
+    response
+}
+
+/// The endpoints under the prefix; none: the path lies elsewhere.
+fn endpoint<'a>(prefix: &str, path: &'a str) -> Option<&'a str> {
+    let rest = path.strip_prefix(prefix)?;
+    if rest.is_empty() || rest.starts_with('/') { Some(rest) } else { None }
+}
+
+type Answered = (Handler, Result<HttpResponse, Problem>);
+
+async fn call(endpoint: &str, services: &Services, request: &HttpRequest, payload: web::Payload) -> Answered {
+    let method = request.method();
+    match (endpoint, method) {
+        ("/login", &Method::GET) => (Handler::Login, login::handle(services, request)),
+        ("/callback", &Method::GET | &Method::POST) => {
+            (Handler::Callback, callback::handle(services, request, payload).await)
+        }
+        ("/user", &Method::GET) => (Handler::User, user::handle(services, request)),
+        ("/logout", &Method::GET | &Method::POST) => (Handler::Logout, logout::handle(services, request).await),
+        ("/refresh", &Method::POST) => (Handler::Refresh, refresh::handle(services, request).await),
+        ("/login" | "/user", _) => (Handler::Other, Err(Problem::method_not_allowed("GET"))),
+        ("/callback" | "/logout", _) => (Handler::Other, Err(Problem::method_not_allowed("GET, POST"))),
+        ("/refresh", _) => (Handler::Other, Err(Problem::method_not_allowed("POST"))),
+        _ => (Handler::Other, Err(Problem::new(&NOT_FOUND, "There is no endpoint of this name."))),
+    }
+}
+
+async fn beyond_the_prefix(
+    services: &Services,
+    client: &UpstreamClient,
+    request: &HttpRequest,
+    payload: web::Payload,
+) -> Answered {
+    match services.routes.find(request.uri().path()) {
+        Err(error) => {
+            tracing::debug!(%error, "a path was refused");
+            (
+                Handler::Proxy,
+                Err(Problem::new(
+                    &PATH_REFUSED,
+                    "Send the path without dot segments, empty segments or encoded separators.",
+                )),
+            )
+        }
+        Ok(Some(route)) => (Handler::Proxy, api::handle(services, client, route, request, payload).await),
+        Ok(None) => match &services.static_site {
+            Some(site) => (Handler::Static, site.handle(request)),
+            None => (Handler::Other, Err(Problem::new(&NOT_FOUND, "No route has this address."))),
+        },
+    }
+}
+
+/// Refuses CONNECT, and an absolute-form target for another host than the `Host` field's (RFC 9112 §3.2.2).
+fn check_target(request: &HttpRequest) -> Result<(), Problem> {
+    let refused = |detail| Err(Problem::new(&INVALID_REQUEST, detail));
+    if *request.method() == Method::CONNECT {
+        return refused("This is no forward proxy.");
+    }
+    let host = request.headers().get("host").and_then(|value| value.to_str().ok());
+    match request.uri().authority() {
+        Some(authority) if host != Some(authority.as_str()) => refused("The target's host is not the Host field's."),
+        _ => Ok(()),
+    }
+}

@@ -2,7 +2,38 @@
 //!
 //! Handlers see `session`, never `seal` or `keyring`. No handler may answer an API call with a redirect to log in.
 
+pub mod api;
+pub mod caching;
+pub mod callback;
+pub mod csrf;
+pub mod fetch_metadata;
+pub mod login;
+pub mod logout;
+pub mod page;
+pub mod problem;
+pub mod query;
+pub mod refresh;
+pub mod static_site;
+pub mod user;
+
+use std::net::IpAddr;
 use std::path::PathBuf;
+
+use actix_web::HttpRequest;
+use actix_web::http::header::{COOKIE, HeaderValue, SET_COOKIE};
+use actix_web::{HttpResponse, HttpResponseBuilder};
+use ipnet::IpNet;
+
+use self::problem::Problem;
+use self::static_site::StaticSite;
+use crate::clock::Clock;
+use crate::metrics::Metrics;
+use crate::oidc::Provider;
+use crate::origin::PublicOrigin;
+use crate::proxy::{OwnCookieNames, RouteTable};
+use crate::refresh::Refresher;
+use crate::session::cookies::{RequestCookies, SetCookie};
+use crate::session::store::{ActiveSession, Sessions, SignedOut};
 
 /// The custom header that marks a request as our own page's (RFC 10017 §6.1.3.3.2).
 #[derive(Clone, Debug)]
@@ -18,4 +49,102 @@ pub struct CsrfHeader {
 pub struct StaticSettings {
     /// The folder with `index.html`; unknown paths serve that file.
     pub root: PathBuf,
+}
+
+/// What the endpoints know of the site that they serve.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// The origin that browsers see.
+    pub origin: PublicOrigin,
+    /// The prefix of our own endpoints, `/bff`.
+    pub prefix: String,
+    /// The custom header.
+    pub csrf: CsrfHeader,
+    /// Peers whose `X-Forwarded-*` count.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+impl Site {
+    /// Where the provider sends the browser back to.
+    pub fn redirect_uri(&self) -> String {
+        self.origin.join(&format!("{}/callback", self.prefix))
+    }
+
+    /// Where the provider sends the browser after a logout.
+    pub fn post_logout_redirect_uri(&self) -> String {
+        self.origin.join("/")
+    }
+
+    /// Whether the peer is a proxy of ours.
+    pub fn trusts(&self, peer: Option<IpAddr>) -> bool {
+        peer.is_some_and(|peer| self.trusted_proxies.iter().any(|network| network.contains(&peer)))
+    }
+}
+
+/// All that the endpoints work with; one for the process.
+pub struct Services {
+    /// The site.
+    pub site: Site,
+    /// Opens and writes sessions.
+    pub sessions: Sessions,
+    /// The OpenID provider.
+    pub provider: Provider,
+    /// Keeps sessions usable.
+    pub refresher: Refresher,
+    /// The proxied routes.
+    pub routes: RouteTable,
+    /// Names that the proxy keeps from upstreams.
+    pub own_cookies: OwnCookieNames,
+    /// The single-page app, if we serve it.
+    pub static_site: Option<StaticSite>,
+    /// The time.
+    pub clock: Clock,
+    /// The counters.
+    pub metrics: Metrics,
+}
+
+impl Services {
+    /// Our cookies in the request.
+    pub fn cookies(&self, request: &HttpRequest) -> RequestCookies {
+        let fields = request.headers().get_all(COOKIE).map(HeaderValue::as_bytes);
+        RequestCookies::parse(fields, self.sessions.names())
+    }
+
+    /// The request's session; why there is none goes to the log, and the client learns only that there is none.
+    ///
+    /// # Errors
+    /// A problem of status 401.
+    pub fn session(&self, cookies: &RequestCookies) -> Result<ActiveSession, Problem> {
+        self.sessions.open(cookies).map_err(|reason| match reason {
+            SignedOut::NoCookie => Problem::not_signed_in(),
+            SignedOut::Ended(session) => {
+                tracing::info!(target: "sealgate::audit", event = "tombstone_hit", sid = ?session.sid, "an ended session came back");
+                Problem::session_expired().with_cookies(self.sessions.delete_session())
+            }
+            reason => {
+                tracing::info!(%reason, "signed out");
+                Problem::session_expired()
+            }
+        })
+    }
+}
+
+/// Adds `Set-Cookie` values to a response.
+pub fn append_cookies(response: &mut HttpResponse, lines: impl IntoIterator<Item = SetCookie>) {
+    for line in lines {
+        match HeaderValue::from_str(&line) {
+            Ok(value) => response.headers_mut().append(SET_COOKIE, value),
+            // Names come from a checked configuration and values are base64url.
+            Err(_) => tracing::error!("a cookie of ours is not a valid field value"),
+        }
+    }
+}
+
+/// Finishes a response of one of our own endpoints: never stored, never a referrer.
+pub fn own_response(mut builder: HttpResponseBuilder) -> HttpResponseBuilder {
+    builder
+        .insert_header(("Cache-Control", "no-store"))
+        .insert_header(("Referrer-Policy", "no-referrer"))
+        .insert_header(("X-Content-Type-Options", "nosniff"));
+    builder
 }

@@ -1,0 +1,26 @@
+//! `sealgate serve`: runs the BFF.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::cli::CliError;
+use crate::config::{Config, Loaded};
+use crate::server;
+
+/// Which configuration to run.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// A configuration file; given several times, later files win
+    #[arg(long, value_name = "FILE", required = true)]
+    pub config: Vec<PathBuf>,
+}
+
+/// Runs the server until it is told to stop.
+///
+/// # Errors
+/// When the configuration is wrong, or the server cannot start or ends badly.
+pub fn run(args: &ServeArgs) -> Result<(), CliError> {
+    let Loaded { config, warnings, .. } = Config::load(&args.config)?;
+    Ok(server::serve(config, &warnings)?)
+}

@@ -1,0 +1,364 @@
+//! Our cookies on the wire: their names, how they are read from `Cookie` and written as `Set-Cookie`, and how a long
+//! session is split.
+//!
+//! The first character of chunk 0 is the number of chunks, so that a stale chunk can never be joined. Nothing in a
+//! `Cookie` field may lead to more than "signed out" (RFC 6265bis §4.2).
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use crate::session::SameSite;
+
+/// The most chunks that a session is split into.
+pub const MAX_CHUNKS: usize = 3;
+/// The longest `Set-Cookie` value of a session that is one cookie: the head of a callback response then fits nginx's
+/// default buffer.
+pub const MAX_SINGLE_LINE: usize = 3_200;
+/// The longest `Set-Cookie` value of a chunk; browsers keep 4,096 bytes of name and value (RFC 6265bis §5.6).
+pub const MAX_CHUNK_LINE: usize = 3_799;
+/// The cookie that load balancers hash a session by; no secret, and no prefix, so that nginx variables can name it.
+pub const AFFINITY_COOKIE: &str = "sealgate_affinity";
+
+const HOST_PREFIX: &str = "__Host-";
+
+/// The names of all our cookies at one site.
+#[derive(Clone, Debug)]
+pub struct CookieNames {
+    chunks: [String; MAX_CHUNKS],
+    seen: String,
+    tombstone: String,
+    login: String,
+    refresh_marker: String,
+    secure: bool,
+}
+
+impl CookieNames {
+    /// Derives the names from the configured one. Without https the `__Host-` prefix and `Secure` are dropped, because
+    /// browsers may refuse them there.
+    pub fn new(configured: &str, https: bool) -> Self {
+        let base = if https { configured } else { configured.strip_prefix(HOST_PREFIX).unwrap_or(configured) };
+        Self {
+            chunks: [base.to_owned(), format!("{base}.1"), format!("{base}.2")],
+            seen: format!("{base}-seen"),
+            tombstone: format!("{base}-ended"),
+            login: format!("{base}-login"),
+            refresh_marker: format!("{base}-conflict"),
+            secure: https,
+        }
+    }
+
+    /// The session cookie's base name: that of chunk 0.
+    pub fn session(&self) -> &str {
+        &self.chunks[0]
+    }
+
+    /// The names of a session's chunks, in order.
+    pub fn chunks(&self) -> &[String; MAX_CHUNKS] {
+        &self.chunks
+    }
+
+    /// The cookie of the last activity.
+    pub fn seen(&self) -> &str {
+        &self.seen
+    }
+
+    /// The cookie of sessions that have ended.
+    pub fn tombstone(&self) -> &str {
+        &self.tombstone
+    }
+
+    /// What the names of login cookies begin with; also the name that they are sealed under.
+    pub fn login(&self) -> &str {
+        &self.login
+    }
+
+    /// The cookie of a refresh that was lost to another replica.
+    pub fn refresh_marker(&self) -> &str {
+        &self.refresh_marker
+    }
+
+    /// Whether the cookies carry `Secure`.
+    pub fn secure(&self) -> bool {
+        self.secure
+    }
+
+    fn is_ours(&self, name: &str) -> bool {
+        name.strip_prefix(self.session()).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '-']))
+            || name == AFFINITY_COOKIE
+    }
+}
+
+/// Our cookies in one request. Several `Cookie` fields are read as one (RFC 9113 §8.2.3).
+#[derive(Debug, Default)]
+pub struct RequestCookies {
+    ours: Vec<(String, String)>,
+}
+
+/// A name of ours that the request carries more than once: which one is meant cannot be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the cookie is sent more than once")]
+pub struct RepeatedCookie;
+
+impl RequestCookies {
+    /// Picks our cookies out of `fields`; everything else in them is passed over.
+    pub fn parse<'a>(fields: impl IntoIterator<Item = &'a [u8]>, names: &CookieNames) -> Self {
+        let ours = fields
+            .into_iter()
+            .flat_map(|field| field.split(|byte| *byte == b';'))
+            .filter_map(|pair| {
+                let (name, value) = std::str::from_utf8(pair).ok()?.trim_matches([' ', '\t']).split_once('=')?;
+                names.is_ours(name).then(|| (name.to_owned(), value.to_owned()))
+            })
+            .collect();
+        Self { ours }
+    }
+
+    /// The value of the cookie `name`, if the request has it.
+    ///
+    /// # Errors
+    /// [`RepeatedCookie`].
+    pub fn value(&self, name: &str) -> Result<Option<&str>, RepeatedCookie> {
+        let mut values = self.ours.iter().filter(|(other, _)| other == name).map(|(_, value)| value.as_str());
+        match (values.next(), values.next()) {
+            (_, Some(_)) => Err(RepeatedCookie),
+            (first, None) => Ok(first),
+        }
+    }
+
+    /// Whether the request has the cookie `name` at all.
+    pub fn has(&self, name: &str) -> bool {
+        self.ours.iter().any(|(other, _)| other == name)
+    }
+
+    /// Names and values of the cookies whose names begin with `prefix`.
+    pub fn beginning_with<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.ours
+            .iter()
+            .filter(move |(name, _)| name.starts_with(prefix))
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// The sealed session, joined from its chunks.
+    pub fn session(&self, names: &CookieNames) -> SessionCookie<'_> {
+        let first = match self.value(names.session()) {
+            Ok(None) => return SessionCookie::Absent,
+            Ok(Some(first)) => first,
+            Err(RepeatedCookie) => return SessionCookie::Broken,
+        };
+        let Some((count, head)) = split_count(first) else { return SessionCookie::Broken };
+        if count == 1 {
+            return SessionCookie::Present { sealed: Cow::Borrowed(head), characters: first.len() };
+        }
+        let mut sealed = head.to_owned();
+        for name in &names.chunks()[1..count] {
+            match self.value(name) {
+                Ok(Some(chunk)) => sealed.push_str(chunk),
+                _ => return SessionCookie::Broken,
+            }
+        }
+        SessionCookie::Present { characters: sealed.len() + 1, sealed: Cow::Owned(sealed) }
+    }
+}
+
+/// What a request has of a session cookie.
+#[derive(Debug, PartialEq, Eq)]
+pub enum SessionCookie<'a> {
+    /// Nothing.
+    Absent,
+    /// Repeated names, a missing chunk, or no count.
+    Broken,
+    /// A whole value.
+    Present {
+        /// The sealed text.
+        sealed: Cow<'a, str>,
+        /// Characters of all chunks' values together.
+        characters: usize,
+    },
+}
+
+fn split_count(first: &str) -> Option<(usize, &str)> {
+    let count = match first.as_bytes().first()? {
+        digit @ b'1'..=b'3' => usize::from(digit - b'0'),
+        _ => return None,
+    };
+    Some((count, &first[1..]))
+}
+
+/// A whole `Set-Cookie` field value.
+pub type SetCookie = String;
+
+/// The session does not fit the most chunks that we write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the session needs {characters} characters and does not fit {MAX_CHUNKS} cookies")]
+pub struct TooManyChunks {
+    /// Characters of the sealed text.
+    pub characters: usize,
+}
+
+/// The `Set-Cookie` values that carry `sealed` as the session, one or up to [`MAX_CHUNKS`].
+///
+/// # Errors
+/// [`TooManyChunks`].
+pub fn session_lines(
+    names: &CookieNames,
+    sealed: &str,
+    same_site: SameSite,
+    max_age: Option<Duration>,
+) -> Result<Vec<SetCookie>, TooManyChunks> {
+    let single = set_cookie(names, names.session(), &format!("1{sealed}"), same_site, max_age);
+    if single.len() <= MAX_SINGLE_LINE {
+        return Ok(vec![single]);
+    }
+    let mut rest = sealed;
+    let mut chunks = Vec::new();
+    for name in names.chunks() {
+        let count_character = usize::from(chunks.is_empty());
+        let around = set_cookie(names, name, "", same_site, max_age).len() + count_character;
+        let (chunk, behind) = rest.split_at_checked(MAX_CHUNK_LINE.saturating_sub(around)).unwrap_or((rest, ""));
+        chunks.push((name, chunk));
+        rest = behind;
+        if rest.is_empty() {
+            break;
+        }
+    }
+    if !rest.is_empty() {
+        return Err(TooManyChunks { characters: sealed.len() });
+    }
+    let count = chunks.len().to_string();
+    let lines = chunks.iter().enumerate().map(|(index, (name, chunk))| {
+        let value = if index == 0 { format!("{count}{chunk}") } else { (*chunk).to_owned() };
+        set_cookie(names, name, &value, same_site, max_age)
+    });
+    Ok(lines.collect())
+}
+
+/// One `Set-Cookie` value with the attributes that all our cookies have (RFC 10017 §6.1.3.2); without `max_age` it
+/// lasts until the browser closes.
+pub fn set_cookie(
+    names: &CookieNames,
+    name: &str,
+    value: &str,
+    same_site: SameSite,
+    max_age: Option<Duration>,
+) -> SetCookie {
+    let mut line = format!("{name}={value}; Path=/; HttpOnly; SameSite=");
+    line.push_str(match same_site {
+        SameSite::Strict => "Strict",
+        SameSite::Lax => "Lax",
+    });
+    if names.secure() {
+        line.push_str("; Secure");
+    }
+    if let Some(max_age) = max_age {
+        line.push_str(&format!("; Max-Age={}", max_age.as_secs()));
+    }
+    line
+}
+
+/// The `Set-Cookie` value that deletes `name`.
+pub fn delete_cookie(names: &CookieNames, name: &str, same_site: SameSite) -> SetCookie {
+    set_cookie(names, name, "", same_site, Some(Duration::ZERO))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names() -> CookieNames {
+        CookieNames::new("__Host-sealgate", true)
+    }
+
+    fn cookie_field(lines: &[SetCookie]) -> String {
+        lines.iter().map(|line| line.split(';').next().expect("a pair")).collect::<Vec<_>>().join("; ")
+    }
+
+    fn joined(field: &str) -> Option<String> {
+        match RequestCookies::parse([field.as_bytes()], &names()).session(&names()) {
+            SessionCookie::Present { sealed, .. } => Some(sealed.into_owned()),
+            _ => None,
+        }
+    }
+
+    /// RFC 10017 §6.1.3.2.
+    #[test]
+    fn cookies_have_every_attribute_that_protects_them() {
+        let line = set_cookie(&names(), names().session(), "1x", SameSite::Strict, Some(Duration::from_secs(60)));
+        assert_eq!(line, "__Host-sealgate=1x; Path=/; HttpOnly; SameSite=Strict; Secure; Max-Age=60");
+        let plain = CookieNames::new("__Host-sealgate", false);
+        let line = set_cookie(&plain, plain.session(), "1x", SameSite::Lax, None);
+        assert_eq!(line, "sealgate=1x; Path=/; HttpOnly; SameSite=Lax");
+    }
+
+    /// RFC 6265bis §5.6; chunks at an exact multiple of the size.
+    #[test]
+    fn every_length_splits_into_lines_within_the_limits_and_joins_again() {
+        let max_age = Some(Duration::from_secs(28_800));
+        let around = set_cookie(&names(), names().session(), "1", SameSite::Strict, max_age).len();
+        let single = MAX_SINGLE_LINE - around;
+        let first = MAX_CHUNK_LINE - around;
+        let other = MAX_CHUNK_LINE - around - 1;
+        for (length, chunks) in [
+            (0, 1),
+            (single, 1),
+            (single + 1, 1),
+            (first, 1),
+            (first + 1, 2),
+            (first + other, 2),
+            (first + other + 1, 3),
+            (first + 2 * other, 3),
+        ] {
+            let chunks = if length > single && chunks == 1 { 1 } else { chunks };
+            let sealed: String = (0..length).map(|index| char::from(b'a' + (index % 26) as u8)).collect();
+            let lines = session_lines(&names(), &sealed, SameSite::Strict, max_age).expect("it fits");
+            assert_eq!(lines.len(), chunks, "{length}");
+            assert!(lines.iter().all(|line| line.len() <= MAX_CHUNK_LINE), "{length}");
+            assert_eq!(joined(&cookie_field(&lines)).as_deref(), Some(sealed.as_str()), "{length}");
+        }
+        let too_long = "a".repeat(first + 2 * other + 1);
+        assert!(session_lines(&names(), &too_long, SameSite::Strict, max_age).is_err());
+    }
+
+    #[test]
+    fn a_stale_chunk_is_never_joined() {
+        assert_eq!(joined("__Host-sealgate=1abc; __Host-sealgate.1=old"), Some("abc".into()));
+        assert_eq!(joined("__Host-sealgate=2abc; __Host-sealgate.1=def; __Host-sealgate.2=old"), Some("abcdef".into()));
+    }
+
+    /// RFC 6265bis §4.2, CVE-2023-28625, CVE-2024-24814.
+    #[test]
+    fn broken_cookies_are_signed_out_and_nothing_worse() {
+        for field in [
+            "__Host-sealgate=2abc",
+            "__Host-sealgate=",
+            "__Host-sealgate=9abc",
+            "__Host-sealgate=0abc",
+            "__Host-sealgate",
+            "__Host-sealgate=1a; __Host-sealgate=1a",
+            "__Host-sealgate=2a; __Host-sealgate.1=b; __Host-sealgate.1=b",
+            "__Host-sealgate=99999999999999999999",
+            "=1a",
+            ";;;=;",
+            "\u{feff}__Host-sealgate=1a",
+        ] {
+            assert_eq!(joined(field), None, "{field:?}");
+        }
+        let not_utf8 = RequestCookies::parse([b"__Host-sealgate=1\xff".as_slice()], &names());
+        assert_eq!(not_utf8.session(&names()), SessionCookie::Absent);
+    }
+
+    /// RFC 9113 §8.2.3.
+    #[test]
+    fn several_cookie_fields_are_read_as_one() {
+        let fields = [b"a=b; __Host-sealgate=2ab".as_slice(), b"__Host-sealgate.1=cd; c=d"];
+        let cookies = RequestCookies::parse(fields, &names());
+        assert_eq!(cookies.session(&names()), SessionCookie::Present { sealed: "abcd".into(), characters: 5 });
+    }
+
+    #[test]
+    fn other_applications_cookies_are_not_ours() {
+        let cookies =
+            RequestCookies::parse([b"__Host-sealgatex=1; sealgate=2; __Host-sealgate-seen=3".as_slice()], &names());
+        assert!(!cookies.has("__Host-sealgatex") && !cookies.has("sealgate"));
+        assert_eq!(cookies.value("__Host-sealgate-seen"), Ok(Some("3")));
+    }
+}

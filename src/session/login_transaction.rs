@@ -1,0 +1,162 @@
+//! The login transaction: what one authorization request must find again when its callback comes.
+//!
+//! One sealed cookie an attempt, named by a hash of `state`, so that tabs do not disturb each other. Never compressed:
+//! the return URL may be an attacker's, and the verifier beside it is secret.
+
+use std::fmt;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
+
+use crate::clock::UnixTime;
+use crate::secret::{CodeVerifier, Nonce, State};
+use crate::session::wire::{MapWriter, WireError, read_map, strip_codec};
+use crate::session::{ProviderId, SessionId};
+
+/// How long a user may take at the provider.
+pub const LIFETIME: Duration = Duration::from_secs(600);
+/// How many transactions one browser may have open; the oldest goes first.
+pub const MAX_LIVE: usize = 8;
+
+/// One login on its way (RFC 9700 §2.1.1, §4.7.1).
+#[derive(Clone, PartialEq, Eq)]
+pub struct LoginTransaction {
+    /// The `state` that the callback must bring.
+    pub state: State,
+    /// The nonce that the ID token must carry.
+    pub nonce: Nonce,
+    /// The PKCE verifier.
+    pub verifier: CodeVerifier,
+    /// Where the browser goes afterwards: a path that was checked when the transaction began.
+    pub return_url: String,
+    /// When it began.
+    pub started_at: UnixTime,
+    /// The registration that the request was made for.
+    pub provider: ProviderId,
+    /// The session that this login replaces.
+    pub replaces: Option<SessionId>,
+}
+
+impl fmt::Debug for LoginTransaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LoginTransaction {{ started_at: {}, [redacted] }}", self.started_at)
+    }
+}
+
+mod tag {
+    pub const STATE: u32 = 0;
+    pub const NONCE: u32 = 1;
+    pub const VERIFIER: u32 = 2;
+    pub const RETURN_URL: u32 = 3;
+    pub const STARTED_AT: u32 = 4;
+    pub const REPLACES: u32 = 5;
+    pub const ISSUER: u32 = 6;
+    pub const CLIENT_ID: u32 = 7;
+}
+
+impl LoginTransaction {
+    /// What the cookie's name ends with for this `state`: 96 bits of its SHA-256.
+    pub fn name_suffix(state: &str) -> String {
+        URL_SAFE_NO_PAD.encode(&Sha256::digest(state)[..12])
+    }
+
+    /// Whether it is still good at `now`; one from the future beyond `skew` is not.
+    pub fn is_live(&self, now: UnixTime, skew: Duration) -> bool {
+        self.started_at <= now.plus(skew) && now < self.started_at.plus(LIFETIME)
+    }
+
+    /// The plaintext to seal.
+    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
+        let mut map = MapWriter::default();
+        map.text(tag::STATE, self.state.expose());
+        map.text(tag::NONCE, self.nonce.expose());
+        map.text(tag::VERIFIER, self.verifier.expose());
+        map.text(tag::RETURN_URL, &self.return_url);
+        map.integer(tag::STARTED_AT, self.started_at.as_secs());
+        if let Some(sid) = &self.replaces {
+            map.bytes(tag::REPLACES, sid.as_bytes());
+        }
+        map.text(tag::ISSUER, &self.provider.issuer);
+        map.text(tag::CLIENT_ID, &self.provider.client_id);
+        map.finish_plain()
+    }
+
+    /// Reads what [`LoginTransaction::encode`] wrote. Members of a later release are passed over.
+    ///
+    /// # Errors
+    /// See [`WireError`].
+    pub fn decode(plaintext: &[u8]) -> Result<Self, WireError> {
+        let (mut state, mut nonce, mut verifier, mut return_url) = (None, None, None, None);
+        let (mut started_at, mut replaces, mut issuer, mut client_id) = (None, None, None, None);
+        read_map(strip_codec(plaintext)?, |tag, decoder| {
+            match tag {
+                tag::STATE => state = Some(State::new(decoder.str()?)),
+                tag::NONCE => nonce = Some(Nonce::new(decoder.str()?)),
+                tag::VERIFIER => verifier = Some(CodeVerifier::new(decoder.str()?)),
+                tag::RETURN_URL => return_url = Some(decoder.str()?.to_owned()),
+                tag::STARTED_AT => started_at = Some(UnixTime::from_secs(decoder.i64()?)),
+                tag::REPLACES => {
+                    replaces = Some(SessionId(decoder.bytes()?.try_into().map_err(|_| WireError::Malformed)?));
+                }
+                tag::ISSUER => issuer = Some(decoder.str()?.to_owned()),
+                tag::CLIENT_ID => client_id = Some(decoder.str()?.to_owned()),
+                _ => return Ok(false),
+            }
+            Ok(true)
+        })?;
+        Ok(Self {
+            state: state.ok_or(WireError::Missing(tag::STATE))?,
+            nonce: nonce.ok_or(WireError::Missing(tag::NONCE))?,
+            verifier: verifier.ok_or(WireError::Missing(tag::VERIFIER))?,
+            return_url: return_url.ok_or(WireError::Missing(tag::RETURN_URL))?,
+            started_at: started_at.ok_or(WireError::Missing(tag::STARTED_AT))?,
+            provider: ProviderId {
+                issuer: issuer.ok_or(WireError::Missing(tag::ISSUER))?,
+                client_id: client_id.ok_or(WireError::Missing(tag::CLIENT_ID))?,
+            },
+            replaces,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::tests::NOW;
+
+    fn transaction() -> LoginTransaction {
+        LoginTransaction {
+            state: State::new("the state"),
+            nonce: Nonce::new("the nonce"),
+            verifier: CodeVerifier::new("the verifier"),
+            return_url: "/inbox".into(),
+            started_at: NOW,
+            provider: ProviderId { issuer: "https://login.example.com".into(), client_id: "spa".into() },
+            replaces: SessionId::random(),
+        }
+    }
+
+    #[test]
+    fn a_transaction_survives_the_round_trip() {
+        let transaction = transaction();
+        assert!(LoginTransaction::decode(&transaction.encode()).expect("ours") == transaction);
+    }
+
+    #[test]
+    fn it_lives_ten_minutes_and_not_before_it_began() {
+        let (transaction, skew) = (transaction(), Duration::from_secs(60));
+        assert!(transaction.is_live(NOW, skew));
+        assert!(transaction.is_live(NOW.minus(skew), skew));
+        assert!(!transaction.is_live(NOW.minus(skew * 2), skew));
+        assert!(!transaction.is_live(NOW.plus(LIFETIME), skew));
+    }
+
+    #[test]
+    fn another_state_has_another_name() {
+        assert_ne!(LoginTransaction::name_suffix("a"), LoginTransaction::name_suffix("b"));
+        assert_eq!(LoginTransaction::name_suffix("a").len(), 16);
+    }
+}

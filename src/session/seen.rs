@@ -1,0 +1,75 @@
+//! The last activity: a small sealed cookie of its own, so that being active never rewrites the tokens.
+
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use crate::clock::UnixTime;
+use crate::session::SessionId;
+use crate::session::wire::{MapWriter, WireError, read_map, strip_codec};
+
+/// When the session was last in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Whose activity it was.
+    pub sid: SessionId,
+    /// When.
+    pub at: UnixTime,
+}
+
+mod tag {
+    pub const SID: u32 = 0;
+    pub const AT: u32 = 1;
+}
+
+impl Seen {
+    /// Whether activity at `now` is worth a new cookie: a tenth of the idle time has passed since `last`.
+    pub fn is_due(last: UnixTime, now: UnixTime, idle_timeout: Duration) -> bool {
+        now.since(last) >= (idle_timeout / 10).max(Duration::from_secs(1))
+    }
+
+    /// The plaintext to seal.
+    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
+        let mut map = MapWriter::default();
+        map.bytes(tag::SID, self.sid.as_bytes());
+        map.integer(tag::AT, self.at.as_secs());
+        map.finish_plain()
+    }
+
+    /// Reads what [`Seen::encode`] wrote.
+    ///
+    /// # Errors
+    /// See [`WireError`].
+    pub fn decode(plaintext: &[u8]) -> Result<Self, WireError> {
+        let (mut sid, mut at) = (None, None);
+        read_map(strip_codec(plaintext)?, |tag, decoder| {
+            match tag {
+                tag::SID => sid = Some(SessionId(decoder.bytes()?.try_into().map_err(|_| WireError::Malformed)?)),
+                tag::AT => at = Some(UnixTime::from_secs(decoder.i64()?)),
+                _ => return Ok(false),
+            }
+            Ok(true)
+        })?;
+        Ok(Self { sid: sid.ok_or(WireError::Missing(tag::SID))?, at: at.ok_or(WireError::Missing(tag::AT))? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::tests::NOW;
+
+    #[test]
+    fn it_survives_the_round_trip() {
+        let seen = Seen { sid: SessionId([3; 16]), at: NOW };
+        assert_eq!(Seen::decode(&seen.encode()).expect("ours"), seen);
+    }
+
+    #[test]
+    fn it_is_due_after_a_tenth_of_the_idle_time() {
+        let idle = Duration::from_secs(100);
+        assert!(!Seen::is_due(NOW, NOW.plus(Duration::from_secs(9)), idle));
+        assert!(Seen::is_due(NOW, NOW.plus(Duration::from_secs(10)), idle));
+        assert!(!Seen::is_due(NOW, NOW, Duration::from_secs(2)));
+    }
+}

@@ -1,0 +1,546 @@
+//! Opens the session that a request carries and writes the cookies of a new one. There is no store behind it: what it
+//! knows, the request brought.
+//!
+//! Reasons for being signed out are for the log; a client learns no more than that it is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::{Clock, UnixTime};
+use crate::seal::{OpenError, Purpose, SealError, Sealer};
+use crate::session::cookies::{
+    AFFINITY_COOKIE, CookieNames, RequestCookies, SessionCookie, SetCookie, TooManyChunks, delete_cookie,
+    session_lines, set_cookie,
+};
+use crate::session::login_transaction::{self, LoginTransaction};
+use crate::session::seen::Seen;
+use crate::session::tombstone::{Ended, Tombstone};
+use crate::session::{ProviderId, SameSite, Session, SessionSettings};
+
+/// The most characters of a session's cookie names and values together. All our cookies may have 7,000 (nginx reads
+/// a `Cookie` line of 8,182 by default); a thousand are left for activity, tombstone, affinity and one login.
+pub const SESSION_BUDGET: usize = 6_000;
+
+/// Opens and writes sessions for one site. Clones are cheap.
+#[derive(Clone, Debug)]
+pub struct Sessions(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    sealer: Sealer,
+    names: CookieNames,
+    settings: SessionSettings,
+    provider: ProviderId,
+    clock: Clock,
+    skew: Duration,
+}
+
+/// A session that is good now.
+#[derive(Debug)]
+pub struct ActiveSession {
+    /// What the cookie holds.
+    pub session: Arc<Session>,
+    /// The last activity that is known, this request's not counted.
+    pub last_seen: UnixTime,
+    /// Characters of the session cookie's values in this request.
+    pub cookie_characters: usize,
+}
+
+/// Why a request has no session.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignedOut {
+    /// It carries no session cookie.
+    #[error("no session cookie")]
+    NoCookie,
+    /// The cookies do not make up one value.
+    #[error("the session cookie's parts do not fit together")]
+    Broken,
+    /// The value does not open.
+    #[error("the session cookie does not open: {0}")]
+    DoesNotOpen(#[from] OpenError),
+    /// The value opens and does not read.
+    #[error("the session cookie does not read: {0}")]
+    DoesNotRead(#[from] crate::session::wire::WireError),
+    /// It was made for another issuer or client.
+    #[error("the session is of another provider or client")]
+    OtherProvider,
+    /// It says that it was sealed later than now, beyond the clocks' tolerance.
+    #[error("the session comes from the future")]
+    FromTheFuture,
+    /// Its absolute end has passed.
+    #[error("the session has reached its absolute end")]
+    Expired,
+    /// Nothing happened for longer than the idle time.
+    #[error("the session was idle for too long")]
+    Idle,
+    /// A tombstone names it: the browser signed out of it, and a late response brought it back.
+    #[error("the session was ended in this browser")]
+    Ended(Box<Session>),
+}
+
+/// A session as the very cookies that carry it.
+#[derive(Clone, Debug)]
+pub struct SealedSession {
+    /// What was sealed.
+    pub session: Arc<Session>,
+    lines: Vec<SetCookie>,
+}
+
+impl SealedSession {
+    /// Bytes that it takes to keep.
+    pub fn bytes(&self) -> usize {
+        self.lines.iter().map(String::len).sum::<usize>() * 2
+    }
+}
+
+/// Why a session cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SealSessionError {
+    /// See [`SealError`].
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// Too large even without its ID token.
+    #[error(
+        "the session needs {characters} characters of cookies, {SESSION_BUDGET} are possible; the largest part is the {largest} of {largest_characters} characters"
+    )]
+    TooLarge {
+        /// Characters of the cookies.
+        characters: usize,
+        /// The name of the largest token.
+        largest: &'static str,
+        /// Its characters.
+        largest_characters: usize,
+    },
+}
+
+impl Sessions {
+    /// Sessions of one site and one registration. `skew` is how far replicas' clocks may be apart.
+    pub fn new(
+        sealer: Sealer,
+        names: CookieNames,
+        settings: SessionSettings,
+        provider: ProviderId,
+        clock: Clock,
+        skew: Duration,
+    ) -> Self {
+        Self(Arc::new(Inner { sealer, names, settings, provider, clock, skew }))
+    }
+
+    /// The names of our cookies.
+    pub fn names(&self) -> &CookieNames {
+        &self.0.names
+    }
+
+    /// What the configuration says of sessions.
+    pub fn settings(&self) -> &SessionSettings {
+        &self.0.settings
+    }
+
+    /// The registration that sessions must belong to.
+    pub fn provider(&self) -> &ProviderId {
+        &self.0.provider
+    }
+
+    /// The request's session.
+    ///
+    /// # Errors
+    /// See [`SignedOut`].
+    pub fn open(&self, cookies: &RequestCookies) -> Result<ActiveSession, SignedOut> {
+        let Inner { sealer, names, settings, provider, clock, skew } = &*self.0;
+        let (sealed, cookie_characters) = match cookies.session(names) {
+            SessionCookie::Absent => return Err(SignedOut::NoCookie),
+            SessionCookie::Broken => return Err(SignedOut::Broken),
+            SessionCookie::Present { sealed, characters } => (sealed, characters),
+        };
+        let session = Session::decode(&sealer.open(Purpose::Session, names.session(), &sealed)?)?;
+        let now = clock.now();
+        if session.provider != *provider {
+            return Err(SignedOut::OtherProvider);
+        }
+        if session.issued_at > now.plus(*skew) {
+            return Err(SignedOut::FromTheFuture);
+        }
+        if now >= session.absolute_end {
+            return Err(SignedOut::Expired);
+        }
+        if self.tombstone(cookies).names(&session.sid) {
+            return Err(SignedOut::Ended(Box::new(session)));
+        }
+        let last_seen = self.last_seen(cookies, &session);
+        if now >= last_seen.plus(settings.idle_timeout) {
+            return Err(SignedOut::Idle);
+        }
+        Ok(ActiveSession { session: Arc::new(session), last_seen, cookie_characters })
+    }
+
+    /// Seals a session, without its ID token where it would not fit with it.
+    ///
+    /// # Errors
+    /// See [`SealSessionError`].
+    pub fn seal(&self, session: Session) -> Result<SealedSession, SealSessionError> {
+        match self.seal_as_it_is(session) {
+            Err((session, _)) if session.id_token.is_some() => {
+                let smaller = session.without_id_token();
+                self.seal_as_it_is(smaller).map_err(|(session, error)| error.into_public(&session))
+            }
+            sealed => sealed.map_err(|(session, error)| error.into_public(&session)),
+        }
+    }
+
+    fn seal_as_it_is(&self, session: Session) -> Result<SealedSession, (Session, DoesNotFit)> {
+        let Inner { sealer, names, settings, clock, .. } = &*self.0;
+        let sealed = match sealer.seal(Purpose::Session, names.session(), &session.encode()) {
+            Ok(sealed) => sealed,
+            Err(error) => return Err((session, DoesNotFit::Seal(error))),
+        };
+        let around = names.chunks().iter().map(|name| name.len() + 3).sum::<usize>();
+        if sealed.len() + around > SESSION_BUDGET {
+            return Err((session, DoesNotFit::TooLarge(sealed.len() + around)));
+        }
+        let max_age = settings.persistent.then(|| clock.now().until(session.absolute_end));
+        match session_lines(names, &sealed, settings.same_site, max_age) {
+            Ok(lines) => Ok(SealedSession { session: Arc::new(session), lines }),
+            Err(TooManyChunks { characters }) => Err((session, DoesNotFit::TooLarge(characters))),
+        }
+    }
+
+    /// The `Set-Cookie` values that bring a sealed session to the browser whose request carried `cookies`: chunks that
+    /// it carried and the new value does not use are deleted.
+    pub fn deliver(&self, sealed: &SealedSession, cookies: &RequestCookies) -> Vec<SetCookie> {
+        let names = self.names();
+        let unused = names.chunks()[sealed.lines.len()..].iter().filter(|name| cookies.has(name));
+        let deletions = unused.map(|name| delete_cookie(names, name, self.0.settings.same_site));
+        sealed.lines.iter().cloned().chain(deletions).collect()
+    }
+
+    /// The `Set-Cookie` values that end a session here: all chunks and the activity go, a tombstone stays.
+    ///
+    /// # Errors
+    /// See [`SealError`].
+    pub fn end(&self, session: &Session, cookies: &RequestCookies) -> Result<Vec<SetCookie>, SealError> {
+        let mut lines = self.delete_session();
+        lines.push(self.bury(session, cookies)?);
+        Ok(lines)
+    }
+
+    /// The `Set-Cookie` values that delete the session's cookies.
+    pub fn delete_session(&self) -> Vec<SetCookie> {
+        let Inner { names, settings, .. } = &*self.0;
+        let all = names.chunks().iter().map(String::as_str).chain([names.seen(), AFFINITY_COOKIE]);
+        all.map(|name| delete_cookie(names, name, settings.same_site)).collect()
+    }
+
+    /// The tombstone that names `session` and those that the browser's own tombstone named before.
+    ///
+    /// # Errors
+    /// See [`SealError`].
+    pub fn bury(&self, session: &Session, cookies: &RequestCookies) -> Result<SetCookie, SealError> {
+        let Inner { sealer, names, settings, clock, .. } = &*self.0;
+        let now = clock.now();
+        let ended = Ended { sid: session.sid, generation: session.generation, until: session.absolute_end };
+        let tombstone = self.tombstone(cookies).with(ended, now);
+        let sealed = sealer.seal(Purpose::Tombstone, names.tombstone(), &tombstone.encode())?;
+        let max_age = now.until(tombstone.until().unwrap_or(now));
+        Ok(set_cookie(names, names.tombstone(), &sealed, settings.same_site, Some(max_age)))
+    }
+
+    fn tombstone(&self, cookies: &RequestCookies) -> Tombstone {
+        let Inner { sealer, names, .. } = &*self.0;
+        let Ok(Some(value)) = cookies.value(names.tombstone()) else { return Tombstone::default() };
+        let opened = sealer.open(Purpose::Tombstone, names.tombstone(), value).ok();
+        opened.and_then(|plaintext| Tombstone::decode(&plaintext).ok()).unwrap_or_default()
+    }
+
+    /// The cookie that records activity now, when it is due; none when the last record is young enough.
+    pub fn touch(&self, active: &ActiveSession) -> Option<SetCookie> {
+        let Inner { sealer, names, settings, clock, .. } = &*self.0;
+        let now = clock.now();
+        if !Seen::is_due(active.last_seen, now, settings.idle_timeout) {
+            return None;
+        }
+        let seen = Seen { sid: active.session.sid, at: now };
+        let sealed = sealer.seal(Purpose::Seen, names.seen(), &seen.encode()).ok()?;
+        let max_age = settings.persistent.then_some(settings.idle_timeout);
+        Some(set_cookie(names, names.seen(), &sealed, settings.same_site, max_age))
+    }
+
+    /// The newest of: when the session was sealed (login and refresh are activity), what the activity cookie says.
+    fn last_seen(&self, cookies: &RequestCookies, session: &Session) -> UnixTime {
+        let Inner { sealer, names, clock, skew, .. } = &*self.0;
+        let recorded = || {
+            let value = cookies.value(names.seen()).ok()??;
+            let seen = Seen::decode(&sealer.open(Purpose::Seen, names.seen(), value).ok()?).ok()?;
+            (seen.sid == session.sid && seen.at <= clock.now().plus(*skew)).then_some(seen.at)
+        };
+        recorded().map_or(session.issued_at, |at| at.max(session.issued_at))
+    }
+
+    /// The affinity cookie of a session (set at login).
+    pub fn affinity(&self, session: &Session) -> SetCookie {
+        let Inner { names, settings, clock, .. } = &*self.0;
+        let max_age = settings.persistent.then(|| clock.now().until(session.absolute_end));
+        set_cookie(names, AFFINITY_COOKIE, &session.sid.affinity(), settings.same_site, max_age)
+    }
+
+    /// The `Set-Cookie` values that begin a login: its own cookie, and deletions so that at most
+    /// [`login_transaction::MAX_LIVE`] are left.
+    ///
+    /// # Errors
+    /// See [`SealError`].
+    pub fn begin_login(
+        &self,
+        transaction: &LoginTransaction,
+        cookies: &RequestCookies,
+    ) -> Result<Vec<SetCookie>, SealError> {
+        let Inner { sealer, names, .. } = &*self.0;
+        let sealed = sealer.seal(Purpose::Login, names.login(), &transaction.encode())?;
+        let name = self.login_cookie(transaction.state.expose());
+        let mut lines = vec![set_cookie(names, &name, &sealed, SameSite::Lax, Some(login_transaction::LIFETIME))];
+        // Unreadable ones sort first: they have no start.
+        let mut others: Vec<(Option<UnixTime>, &str)> = cookies
+            .beginning_with(names.login())
+            .map(|(name, value)| (self.open_login(value).map(|transaction| transaction.started_at), name))
+            .collect();
+        others.sort_unstable();
+        let surplus = (others.len() + 1).saturating_sub(login_transaction::MAX_LIVE);
+        lines.extend(others.iter().take(surplus).map(|(_, name)| delete_cookie(names, name, SameSite::Lax)));
+        Ok(lines)
+    }
+
+    /// The live login transaction that `state` belongs to, if this browser has it.
+    pub fn login_transaction(&self, state: &str, cookies: &RequestCookies) -> Option<LoginTransaction> {
+        let Inner { provider, clock, skew, .. } = &*self.0;
+        let name = self.login_cookie(state);
+        let transaction = self.open_login(cookies.value(&name).ok()??)?;
+        let ours = transaction.state == crate::secret::State::new(state)
+            && transaction.provider == *provider
+            && transaction.is_live(clock.now(), *skew);
+        ours.then_some(transaction)
+    }
+
+    /// The `Set-Cookie` value that deletes the login cookie of `state`.
+    pub fn end_login(&self, state: &str) -> SetCookie {
+        delete_cookie(self.names(), &self.login_cookie(state), SameSite::Lax)
+    }
+
+    fn login_cookie(&self, state: &str) -> String {
+        format!("{}-{}", self.names().login(), LoginTransaction::name_suffix(state))
+    }
+
+    fn open_login(&self, value: &str) -> Option<LoginTransaction> {
+        let Inner { sealer, names, .. } = &*self.0;
+        LoginTransaction::decode(&sealer.open(Purpose::Login, names.login(), value).ok()?).ok()
+    }
+}
+
+enum DoesNotFit {
+    Seal(SealError),
+    TooLarge(usize),
+}
+
+impl DoesNotFit {
+    fn into_public(self, session: &Session) -> SealSessionError {
+        let characters = match self {
+            Self::Seal(error) => return error.into(),
+            Self::TooLarge(characters) => characters,
+        };
+        let parts = [
+            ("access token", session.access_tokens.iter().map(|stored| stored.token.expose().len()).max()),
+            ("refresh token", session.refresh_token.as_ref().map(|token| token.expose().len())),
+            ("ID token", session.id_token.as_ref().map(|token| token.expose().len())),
+        ];
+        let (largest, largest_characters) =
+            parts.into_iter().max_by_key(|(_, length)| *length).unwrap_or(("access token", None));
+        SealSessionError::TooLarge { characters, largest, largest_characters: largest_characters.unwrap_or(0) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aead::Algorithm;
+    use crate::keyring::{KeyRing, RingHandle};
+    use crate::metrics::Metrics;
+    use crate::secret::{AccessToken, CodeVerifier, Nonce, State};
+    use crate::session::tests::{NOW, a_session};
+    use crate::session::{SessionId, StoredAccessToken, UserFormat};
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    struct Site {
+        sessions: Sessions,
+        clock: Clock,
+    }
+
+    fn site() -> Site {
+        let clock = Clock::manual(NOW);
+        let ring = KeyRing::generate(Algorithm::default(), MINUTE, MINUTE * 480, NOW).expect("randomness");
+        let origin = "https://app.example.com".parse().expect("an origin");
+        let sealer = Sealer::new(RingHandle::fixed(ring), origin, clock.clone(), Metrics::default());
+        let settings = SessionSettings {
+            cookie_name: "__Host-sealgate".into(),
+            same_site: SameSite::Strict,
+            idle_timeout: MINUTE * 60,
+            absolute_timeout: MINUTE * 480,
+            refresh_before: MINUTE,
+            persistent: true,
+            user_format: UserFormat::Object,
+        };
+        let names = CookieNames::new(&settings.cookie_name, true);
+        let provider = a_session().provider;
+        Site { sessions: Sessions::new(sealer, names, settings, provider, clock.clone(), MINUTE), clock }
+    }
+
+    impl Site {
+        /// What a browser would send after these `Set-Cookie` values.
+        fn cookies(&self, lines: &[SetCookie]) -> RequestCookies {
+            let kept = lines.iter().filter(|line| !line.contains("Max-Age=0"));
+            let field = kept.filter_map(|line| line.split(';').next()).collect::<Vec<_>>().join("; ");
+            RequestCookies::parse([field.as_bytes()], self.sessions.names())
+        }
+
+        fn carrying(&self, session: Session) -> RequestCookies {
+            let sealed = self.sessions.seal(session).expect("it fits");
+            self.cookies(&self.sessions.deliver(&sealed, &RequestCookies::default()))
+        }
+    }
+
+    #[test]
+    fn a_delivered_session_opens() {
+        let site = site();
+        let active = site.sessions.open(&site.carrying(a_session())).expect("signed in");
+        assert!(*active.session == a_session());
+        assert_eq!(active.last_seen, NOW);
+    }
+
+    #[test]
+    fn it_ends_at_its_absolute_end_and_when_idle() {
+        let site = site();
+        let cookies = site.carrying(a_session());
+        site.clock.advance(MINUTE * 59);
+        let active = site.sessions.open(&cookies).expect("still active");
+        let touched = site.sessions.touch(&active).expect("due");
+        site.clock.advance(MINUTE * 2);
+        assert!(matches!(site.sessions.open(&cookies), Err(SignedOut::Idle)));
+
+        let sealed = site.sessions.seal(a_session()).expect("it fits");
+        let mut lines = site.sessions.deliver(&sealed, &RequestCookies::default());
+        lines.push(touched);
+        let cookies = site.cookies(&lines);
+        assert!(site.sessions.open(&cookies).is_ok(), "the activity cookie keeps it alive");
+        site.clock.advance(MINUTE * 480);
+        assert!(matches!(site.sessions.open(&cookies), Err(SignedOut::Expired)));
+    }
+
+    #[test]
+    fn a_session_from_the_future_or_of_another_client_is_refused() {
+        let site = site();
+        let mut session = a_session();
+        session.issued_at = NOW.plus(MINUTE * 2);
+        assert!(matches!(site.sessions.open(&site.carrying(session)), Err(SignedOut::FromTheFuture)));
+        let mut session = a_session();
+        session.provider.client_id = "other".into();
+        assert!(matches!(site.sessions.open(&site.carrying(session)), Err(SignedOut::OtherProvider)));
+        let mut session = a_session();
+        session.provider.issuer = "https://other.example.com".into();
+        assert!(matches!(site.sessions.open(&site.carrying(session)), Err(SignedOut::OtherProvider)));
+    }
+
+    #[test]
+    fn a_session_that_a_tombstone_names_stays_ended() {
+        let site = site();
+        let sealed = site.sessions.seal(a_session()).expect("it fits");
+        let delivered = site.sessions.deliver(&sealed, &RequestCookies::default());
+        let mut lines = site.sessions.end(&a_session(), &RequestCookies::default()).expect("an active key");
+        // A late response brings the session's cookie back after the logout.
+        lines.extend(delivered);
+        assert!(matches!(site.sessions.open(&site.cookies(&lines)), Err(SignedOut::Ended(_))));
+        let mut other = a_session();
+        other.sid = SessionId([9; 16]);
+        lines.retain(|line| line.starts_with("__Host-sealgate-ended"));
+        let sealed = site.sessions.seal(other).expect("it fits");
+        lines.extend(site.sessions.deliver(&sealed, &RequestCookies::default()));
+        assert!(site.sessions.open(&site.cookies(&lines)).is_ok(), "a fresh login is not blocked");
+    }
+
+    fn with_access_token_of(length: usize) -> Session {
+        let mut session = a_session();
+        let token = AccessToken::new("a".repeat(length));
+        session.access_tokens = vec![StoredAccessToken::new(token, NOW, NOW.plus(MINUTE), None)];
+        session
+    }
+
+    #[test]
+    fn chunks_that_are_no_longer_used_are_deleted() {
+        let site = site();
+        let large = site.carrying(with_access_token_of(3000));
+        assert!(large.has("__Host-sealgate.1"));
+        let sealed = site.sessions.seal(a_session()).expect("it fits");
+        let lines = site.sessions.deliver(&sealed, &large);
+        assert_eq!(lines.len(), 2);
+        assert!(lines[1].starts_with("__Host-sealgate.1=;") && lines[1].contains("Max-Age=0"), "{}", lines[1]);
+    }
+
+    #[test]
+    fn the_id_token_goes_first_when_a_session_is_too_large() {
+        let site = site();
+        let mut session = with_access_token_of(3800);
+        let payload = "eyJzdWIiOiJhZGEifQ";
+        session.id_token = Some(crate::secret::IdToken::new(format!("e30.{payload}.{}", "s".repeat(1000))));
+        let active = site.sessions.open(&site.carrying(session)).expect("signed in");
+        assert!(active.session.id_token.is_none());
+        assert_eq!(active.session.claims()["sub"], "ada");
+        let error = site.sessions.seal(with_access_token_of(9000)).expect_err("far too large");
+        assert!(error.to_string().contains("access token of 9000"), "{error}");
+    }
+
+    fn transaction(state: &str, started_at: UnixTime) -> LoginTransaction {
+        LoginTransaction {
+            state: State::new(state),
+            nonce: Nonce::new("n"),
+            verifier: CodeVerifier::new("v"),
+            return_url: "/".into(),
+            started_at,
+            provider: a_session().provider,
+            replaces: None,
+        }
+    }
+
+    #[test]
+    fn login_transactions_of_two_tabs_do_not_disturb_each_other() {
+        let site = site();
+        let mut lines = Vec::new();
+        for state in ["one", "two"] {
+            lines.extend(site.sessions.begin_login(&transaction(state, NOW), &site.cookies(&lines)).expect("a key"));
+        }
+        let cookies = site.cookies(&lines);
+        assert!(site.sessions.login_transaction("one", &cookies).is_some());
+        assert!(site.sessions.login_transaction("two", &cookies).is_some());
+        assert!(site.sessions.login_transaction("three", &cookies).is_none());
+        site.clock.advance(login_transaction::LIFETIME);
+        assert!(site.sessions.login_transaction("one", &cookies).is_none());
+    }
+
+    #[test]
+    fn at_most_eight_logins_are_kept_and_the_oldest_goes_first() {
+        let site = site();
+        let mut lines: Vec<SetCookie> = Vec::new();
+        for index in 0..10u32 {
+            let started = NOW.plus(Duration::from_secs(u64::from(index)));
+            let cookies = site.cookies(&lines);
+            for line in site.sessions.begin_login(&transaction(&index.to_string(), started), &cookies).expect("a key") {
+                let name = line.split('=').next().expect("a name").to_owned();
+                lines.retain(|other| !other.starts_with(&format!("{name}=")));
+                if !line.contains("Max-Age=0") {
+                    lines.push(line);
+                }
+            }
+        }
+        assert_eq!(lines.len(), login_transaction::MAX_LIVE);
+        let cookies = site.cookies(&lines);
+        assert!(site.sessions.login_transaction("1", &cookies).is_none());
+        assert!(site.sessions.login_transaction("2", &cookies).is_some());
+    }
+}

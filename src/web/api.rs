@@ -1,0 +1,97 @@
+//! `/api/**` and the other routes: session in, `Authorization: Bearer` out. Never a redirect to log in.
+
+use actix_web::http::Method;
+use actix_web::http::header::HeaderName;
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use crate::proxy::{self, ForwardContext, Route, RouteAuth, UpstreamClient};
+use crate::secret::AccessToken;
+use crate::session::cookies::SetCookie;
+use crate::web::fetch_metadata::is_preflight;
+use crate::web::problem::Problem;
+use crate::web::{Services, append_cookies, caching, csrf};
+
+/// Forwards a request on its route.
+///
+/// # Errors
+/// 401 without a live session, 403 for forged requests, 405, and what the upstream's failures become; each with the
+/// cookies that the request has earned.
+pub async fn handle(
+    services: &Services,
+    client: &UpstreamClient,
+    route: &Route,
+    request: &HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    match route.auth() {
+        RouteAuth::None => {
+            check_method(route, request.method())?;
+            Ok(forward(services, client, route, request, payload, None).await?)
+        }
+        RouteAuth::Session => with_session(services, client, route, request, payload).await,
+    }
+}
+
+async fn with_session(
+    services: &Services,
+    client: &UpstreamClient,
+    route: &Route,
+    request: &HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    if is_preflight(request) {
+        // No origin but our own may use the session, so no preflight is ever granted.
+        return Err(Problem::cross_origin());
+    }
+    check_method(route, request.method())?;
+    csrf::check(route.csrf(), request, &services.site)?;
+    let cookies = services.cookies(request);
+    let active = services.session(&cookies)?;
+    let usable = services.refresher.usable(&active).await?;
+    let access_token = usable.session.access_token().map(|stored| &stored.token);
+    let mut lines: Vec<SetCookie> = services.sessions.touch(&active).into_iter().collect();
+    if let Some(renewed) = &usable.renewed {
+        lines.extend(services.sessions.deliver(renewed, &cookies));
+    }
+    match forward(services, client, route, request, payload, access_token).await {
+        Ok(mut response) => {
+            remove_cors(&mut response);
+            caching::keep_private(&mut response, !lines.is_empty());
+            append_cookies(&mut response, lines);
+            Ok(response)
+        }
+        Err(problem) => Err(problem.with_cookies(lines)),
+    }
+}
+
+fn check_method(route: &Route, method: &Method) -> Result<(), Problem> {
+    if route.allows(method) { Ok(()) } else { Err(Problem::method_not_allowed(&route.allow())) }
+}
+
+async fn forward(
+    services: &Services,
+    client: &UpstreamClient,
+    route: &Route,
+    request: &HttpRequest,
+    payload: web::Payload,
+    access_token: Option<&AccessToken>,
+) -> Result<HttpResponse, Problem> {
+    let peer = request.peer_addr().map(|address| address.ip());
+    let context = ForwardContext {
+        access_token,
+        own_cookies: &services.own_cookies,
+        public_origin: &services.site.origin,
+        peer,
+        trusted_peer: services.site.trusts(peer),
+        traceparent: None,
+    };
+    Ok(proxy::forward(client, route, request, payload.into_inner(), &context).await?)
+}
+
+/// What an upstream would grant to other origins, it cannot grant on a session's behalf.
+fn remove_cors(response: &mut HttpResponse) {
+    let names = response.headers().keys().filter(|name| name.as_str().starts_with("access-control-"));
+    for name in names.cloned().collect::<Vec<HeaderName>>() {
+        response.headers_mut().remove(name);
+    }
+}

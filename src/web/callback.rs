@@ -1,0 +1,238 @@
+//! `GET|POST /bff/callback`: the provider's answer. `state` and `iss` are checked before anything is redeemed, and
+//! nothing is used before the ID token verifies (RFC 9700 §4.5.3.2).
+
+use std::time::Duration;
+
+use actix_web::http::header::{CONTENT_TYPE, LOCATION};
+use actix_web::http::{Method, StatusCode};
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use crate::metrics::Outcome;
+use crate::oidc::{RedeemError, TokenSet, check_login_limits};
+use crate::secret::AuthorizationCode;
+use crate::session::cookies::RequestCookies;
+use crate::session::login_transaction::LoginTransaction;
+use crate::session::store::SealSessionError;
+use crate::session::{NewSession, Session, SessionId, StoredAccessToken};
+use crate::web::page::{self, Page};
+use crate::web::problem::{
+    INVALID_REQUEST, LOGIN_FAILED, LOGIN_NOT_ALLOWED, LOGIN_NOT_FOUND, LOGIN_REFUSED, Problem, SESSION_TOO_LARGE,
+};
+use crate::web::query::{Parameters, Repeated};
+use crate::web::{Services, append_cookies, own_response};
+
+/// What a browser is told to wait when the provider says nothing.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+/// The largest form body that a provider may post.
+const MAX_FORM_BYTES: usize = 16 * 1024;
+
+/// Completes the login that the callback's `state` belongs to.
+///
+/// # Errors
+/// A page: 400 for a callback that is no login's or not well formed, 403 when the login was refused, 502 when the
+/// provider's answer does not pass, 503 when it cannot be asked.
+pub async fn handle(
+    services: &Services,
+    request: &HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    let parameters = parameters(request, payload).await?;
+    let answer = Answer::read(&parameters)?;
+    let cookies = services.cookies(request);
+    let Some(transaction) = services.sessions.login_transaction(answer.state, &cookies) else {
+        services.metrics.count_login(Outcome::Invalid);
+        return without_transaction(services, request, &cookies);
+    };
+    let result = complete(services, &answer, &transaction, &cookies).await;
+    // Whatever came of it, the transaction is used up (RFC 9700 §4.2.4).
+    let login_over = services.sessions.end_login(answer.state);
+    match result {
+        Ok(mut response) => {
+            append_cookies(&mut response, [login_over]);
+            Ok(response)
+        }
+        Err(problem) => Err(problem.with_cookies([login_over])),
+    }
+}
+
+/// What the provider's redirect says; repeated parameters are refused, unknown ones ignored (RFC 6749 §3.1).
+struct Answer<'a> {
+    state: &'a str,
+    code: Option<&'a str>,
+    error: Option<&'a str>,
+    issuer: Option<&'a str>,
+}
+
+impl<'a> Answer<'a> {
+    fn read(parameters: &'a Parameters) -> Result<Self, Problem> {
+        let single = |name: &str| {
+            let repeated =
+                |Repeated| Problem::new(&INVALID_REQUEST, format!("The parameter {name} is given more than once."));
+            parameters.single(name).map_err(repeated)
+        };
+        let (code, error, issuer) = (single("code")?, single("error")?, single("iss")?);
+        single("error_description")?;
+        let state = single("state")?.filter(|state| !state.is_empty());
+        let state = state.ok_or_else(|| Problem::new(&INVALID_REQUEST, "The parameter state is missing."))?;
+        Ok(Self { state, code, error, issuer })
+    }
+}
+
+async fn parameters(request: &HttpRequest, payload: web::Payload) -> Result<Parameters, Problem> {
+    if *request.method() != Method::POST {
+        return Ok(Parameters::parse(request.query_string().as_bytes()));
+    }
+    let is_form = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    if !is_form.is_some_and(|kind| kind.to_ascii_lowercase().starts_with("application/x-www-form-urlencoded")) {
+        return Err(Problem::new(&INVALID_REQUEST, "The body is not a form."));
+    }
+    match payload.to_bytes_limited(MAX_FORM_BYTES).await {
+        Ok(Ok(body)) => Ok(Parameters::parse(&body)),
+        _ => Err(Problem::new(&INVALID_REQUEST, "The form is too large or was cut off.")),
+    }
+}
+
+/// A callback that no login of this browser waits for: reached by the back button, twice, or too late. It leads to the
+/// application, never to a new flow.
+fn without_transaction(
+    services: &Services,
+    request: &HttpRequest,
+    cookies: &RequestCookies,
+) -> Result<HttpResponse, Problem> {
+    if services.sessions.open(cookies).is_err() {
+        let detail = "It took too long, was finished before, or began in another browser. Continue and sign in again.";
+        return Err(Problem::new(&LOGIN_NOT_FOUND, detail));
+    }
+    tracing::debug!(path = request.path(), "a callback came to a browser that is signed in");
+    let page = Page {
+        title: "You are already signed in",
+        detail: "This sign-in was finished before.",
+        request_id: None,
+        continue_at_once: true,
+    };
+    Ok(page::respond(own_response(HttpResponse::build(StatusCode::BAD_REQUEST)), &page))
+}
+
+async fn complete(
+    services: &Services,
+    answer: &Answer<'_>,
+    transaction: &LoginTransaction,
+    cookies: &RequestCookies,
+) -> Result<HttpResponse, Problem> {
+    services.provider.check_issuer_parameter(answer.issuer).map_err(|error| {
+        tracing::warn!(%error, "a callback names another issuer");
+        services.metrics.count_login(Outcome::Invalid);
+        Problem::new(&INVALID_REQUEST, "The answer comes from another provider than the one that was asked.")
+    })?;
+    if let Some(error) = answer.error {
+        services.metrics.count_login(Outcome::Refused);
+        tracing::info!(target: "sealgate::audit", event = "login_refused", error = %safe_code(error), "the provider refused a login");
+        return Err(Problem::new(&LOGIN_REFUSED, format!("The sign-in service answered: {}.", safe_code(error))));
+    }
+    let code = answer.code.filter(|code| !code.is_empty());
+    let code = code.ok_or_else(|| Problem::new(&INVALID_REQUEST, "The parameter code is missing."))?;
+    let code = AuthorizationCode::new(code);
+    let redirect_uri = services.site.redirect_uri();
+    let redeemed = services.provider.redeem(&code, &transaction.verifier, &transaction.nonce, &redirect_uri).await;
+    let tokens = redeemed.map_err(|error| redeem_problem(services, &error))?;
+    let session = new_session(services, tokens)?;
+    signed_in(services, session, transaction, cookies)
+}
+
+/// Provider error codes are words of the printable kind (RFC 6749 §4.1.2.1); anything else is not repeated.
+fn safe_code(error: &str) -> &str {
+    let is_word = |character: char| character.is_ascii_alphanumeric() || "_-.".contains(character);
+    if error.len() <= 64 && error.chars().all(is_word) { error } else { "an error without a name" }
+}
+
+fn redeem_problem(services: &Services, error: &RedeemError) -> Problem {
+    tracing::warn!(target: "sealgate::audit", event = "login_failed", %error, "a login failed");
+    if let RedeemError::Unavailable(unavailable) = error {
+        services.metrics.count_login(Outcome::Unavailable);
+        return Problem::provider_unavailable(unavailable.retry_after().unwrap_or(RETRY_AFTER));
+    }
+    services.metrics.count_login(Outcome::Invalid);
+    Problem::new(&LOGIN_FAILED, "The sign-in service's answer was not acceptable. Continue and sign in again.")
+}
+
+fn new_session(services: &Services, tokens: TokenSet) -> Result<Session, Problem> {
+    let (Some(id_token), Some(claims)) = (tokens.id_token, tokens.claims) else {
+        services.metrics.count_login(Outcome::Invalid);
+        return Err(Problem::new(&LOGIN_FAILED, "The sign-in service sent no ID token."));
+    };
+    check_login_limits(&services.provider.settings().login_limits, &claims).map_err(|error| {
+        services.metrics.count_login(Outcome::Refused);
+        tracing::info!(target: "sealgate::audit", event = "login_not_allowed", %error, "a user may not log in");
+        Problem::new(&LOGIN_NOT_ALLOWED, "Your account is not among those that may. Ask the application's owner.")
+    })?;
+    let sid = SessionId::random().ok_or_else(Problem::internal)?;
+    let now = services.clock.now();
+    let new = NewSession {
+        provider: services.sessions.provider().clone(),
+        absolute_end: now.plus(services.sessions.settings().absolute_timeout),
+        access_token: StoredAccessToken::new(tokens.access_token, now, tokens.access_token_expires_at, tokens.scope),
+        refresh_token: tokens.refresh_token,
+        id_token,
+    };
+    Ok(Session::begin(sid, new, now))
+}
+
+fn signed_in(
+    services: &Services,
+    session: Session,
+    transaction: &LoginTransaction,
+    cookies: &RequestCookies,
+) -> Result<HttpResponse, Problem> {
+    let sid = session.sid;
+    let sealed = services.sessions.seal(session).map_err(|error| seal_problem(services, &error))?;
+    let mut lines = services.sessions.deliver(&sealed, cookies);
+    lines.push(services.sessions.affinity(&sealed.session));
+    if let Some(replaced) = replaced_session(services, transaction, cookies) {
+        lines.push(services.sessions.bury(&replaced, cookies).map_err(|error| {
+            tracing::error!(%error, "a tombstone cannot be sealed");
+            Problem::internal()
+        })?);
+    }
+    services.metrics.count_login(Outcome::Succeeded);
+    tracing::info!(target: "sealgate::audit", event = "login", ?sid, "a user logged in");
+    let location = services.site.origin.join(&transaction.return_url);
+    let mut response = own_response(HttpResponse::SeeOther()).insert_header((LOCATION, location)).finish();
+    append_cookies(&mut response, lines);
+    Ok(response)
+}
+
+/// The session that this login replaces, where the browser still shows it. (A strict cookie does not come along with
+/// the provider's redirect; the new session then simply takes its place.)
+fn replaced_session(
+    services: &Services,
+    transaction: &LoginTransaction,
+    cookies: &RequestCookies,
+) -> Option<std::sync::Arc<Session>> {
+    let active = services.sessions.open(cookies).ok()?;
+    (Some(active.session.sid) == transaction.replaces).then_some(active.session)
+}
+
+fn seal_problem(services: &Services, error: &SealSessionError) -> Problem {
+    tracing::error!(%error, "a session cannot be sealed");
+    services.metrics.count_login(Outcome::Invalid);
+    match error {
+        SealSessionError::TooLarge { largest, .. } => Problem::new(
+            &SESSION_TOO_LARGE,
+            format!("The {largest} is too large. The application's owner can ask for fewer scopes or groups."),
+        ),
+        _ => Problem::internal(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_words_of_the_provider_are_repeated() {
+        assert_eq!(safe_code("access_denied"), "access_denied");
+        for evil in ["<script>", "a b", &"a".repeat(65), "a\nb"] {
+            assert_eq!(safe_code(evil), "an error without a name");
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Tells requests of our own pages from forged ones (RFC 10017 §6.1.3.3).
+
+use actix_web::HttpRequest;
+use actix_web::http::Method;
+
+use crate::proxy::CsrfMode;
+use crate::web::Site;
+use crate::web::fetch_metadata::{is_same_origin, is_top_level_navigation, site};
+use crate::web::problem::Problem;
+
+/// Lets a request pass or says why not.
+///
+/// # Errors
+/// A problem of status 403.
+pub fn check(mode: CsrfMode, request: &HttpRequest, our_site: &Site) -> Result<(), Problem> {
+    let same_origin = is_same_origin(request, our_site.origin.as_str());
+    if has_header(request, our_site) && same_origin != Some(false) {
+        return Ok(());
+    }
+    let safe = matches!(*request.method(), Method::GET | Method::HEAD);
+    let by_metadata = safe && site(request) == Some("same-origin") && same_origin == Some(true);
+    let by_page = *request.method() == Method::GET && site(request).is_some() && is_top_level_navigation(request);
+    match mode {
+        CsrfMode::Metadata if by_metadata => Ok(()),
+        CsrfMode::Page if by_metadata || by_page => Ok(()),
+        _ if same_origin == Some(false) => Err(Problem::cross_origin()),
+        _ => Err(Problem::csrf_header_missing(&our_site.csrf.name, &our_site.csrf.value)),
+    }
+}
+
+fn has_header(request: &HttpRequest, our_site: &Site) -> bool {
+    let mut values = request.headers().get_all(our_site.csrf.name.as_str());
+    values.next().is_some_and(|value| value.as_bytes() == our_site.csrf.value.as_bytes()) && values.next().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+    use crate::web::CsrfHeader;
+
+    fn passes(mode: CsrfMode, method: Method, headers: &[(&'static str, &'static str)]) -> bool {
+        let our_site = Site {
+            origin: "https://app.example.com".parse().expect("an origin"),
+            prefix: "/bff".into(),
+            csrf: CsrfHeader { name: "X-CSRF".into(), value: "1".into() },
+            trusted_proxies: vec![],
+        };
+        let request = headers.iter().fold(TestRequest::default(), |request, header| request.append_header(*header));
+        check(mode, &request.method(method).to_http_request(), &our_site).is_ok()
+    }
+
+    const OWN: (&str, &str) = ("sec-fetch-site", "same-origin");
+    const SIBLING: (&str, &str) = ("sec-fetch-site", "same-site");
+    const CROSS: (&str, &str) = ("sec-fetch-site", "cross-site");
+    const HEADER: (&str, &str) = ("x-csrf", "1");
+
+    /// RFC 10017 §6.1.3.3.2.
+    #[test]
+    fn header_mode_wants_the_header_on_every_request_and_no_other_site() {
+        for method in [Method::GET, Method::POST, Method::DELETE] {
+            assert!(passes(CsrfMode::Header, method.clone(), &[HEADER]));
+            assert!(passes(CsrfMode::Header, method.clone(), &[HEADER, OWN]));
+            assert!(passes(CsrfMode::Header, method.clone(), &[HEADER, ("origin", "https://app.example.com")]));
+            assert!(!passes(CsrfMode::Header, method.clone(), &[OWN]));
+            assert!(!passes(CsrfMode::Header, method.clone(), &[HEADER, CROSS]));
+            assert!(!passes(CsrfMode::Header, method.clone(), &[HEADER, SIBLING]));
+            assert!(!passes(CsrfMode::Header, method.clone(), &[HEADER, ("origin", "https://evil.example")]));
+            assert!(!passes(CsrfMode::Header, method.clone(), &[("x-csrf", "0")]));
+            assert!(!passes(CsrfMode::Header, method, &[HEADER, HEADER]));
+        }
+    }
+
+    #[test]
+    fn metadata_mode_lets_our_own_pages_read_without_the_header() {
+        assert!(passes(CsrfMode::Metadata, Method::GET, &[OWN]));
+        assert!(passes(CsrfMode::Metadata, Method::HEAD, &[OWN]));
+        assert!(passes(CsrfMode::Metadata, Method::POST, &[OWN, HEADER]));
+        for refused in [&[][..], &[CROSS], &[SIBLING], &[("sec-fetch-site", "none")], &[OWN, ("origin", "null")]] {
+            assert!(!passes(CsrfMode::Metadata, Method::GET, refused), "{refused:?}");
+        }
+        assert!(!passes(CsrfMode::Metadata, Method::POST, &[OWN]));
+    }
+
+    #[test]
+    fn page_mode_lets_top_level_navigations_in_as_well() {
+        let navigation = [("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document"), CROSS];
+        assert!(passes(CsrfMode::Page, Method::GET, &navigation));
+        assert!(passes(CsrfMode::Page, Method::GET, &[OWN]));
+        assert!(!passes(CsrfMode::Page, Method::POST, &navigation));
+        assert!(!passes(CsrfMode::Metadata, Method::GET, &navigation));
+        let frame = [("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe"), CROSS];
+        assert!(!passes(CsrfMode::Page, Method::GET, &frame));
+        assert!(!passes(CsrfMode::Page, Method::GET, &[("sec-fetch-mode", "cors"), CROSS]));
+    }
+}

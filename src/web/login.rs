@@ -1,0 +1,94 @@
+//! `GET /bff/login`: begins the code flow. Only a page load may; a fetch gets 401, never a flow.
+
+use std::time::Duration;
+
+use actix_web::http::header::LOCATION;
+use actix_web::{HttpRequest, HttpResponse};
+
+use crate::metrics::Outcome;
+use crate::oidc::{AuthorizationRequest, fresh_nonce, fresh_state, fresh_verifier};
+use crate::return_url::ReturnUrl;
+use crate::session::login_transaction::LoginTransaction;
+use crate::web::fetch_metadata::{is_same_origin_frame, shows_no_top_level_navigation};
+use crate::web::problem::{INVALID_REQUEST, INVALID_RETURN_URL, LOGIN_NEEDS_NAVIGATION, Problem};
+use crate::web::query::{Parameters, Repeated};
+use crate::web::{Services, append_cookies, own_response};
+
+/// What a browser is told to wait when the provider has not been discovered.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// Sends the browser to the provider with a fresh login transaction (RFC 9700 §2.1.1, RFC 7636 §4.2).
+///
+/// # Errors
+/// 400 for a bad return URL or parameter, 401 for what is no page load, 503 while the provider is not known.
+pub fn handle(services: &Services, request: &HttpRequest) -> Result<HttpResponse, Problem> {
+    let parameters = Parameters::parse(request.query_string().as_bytes());
+    let silent = matches!(parameters.single("prompt"), Ok(Some("none"))) && is_same_origin_frame(request);
+    if shows_no_top_level_navigation(request) && !silent {
+        return Err(Problem::new(&LOGIN_NEEDS_NAVIGATION, "Load this address as a page; do not fetch it."));
+    }
+    let return_url = return_url(services, &parameters)?;
+    let extra = passthrough(services, &parameters)?;
+    let cookies = services.cookies(request);
+    let transaction = LoginTransaction {
+        state: fresh_state(),
+        nonce: fresh_nonce(),
+        verifier: fresh_verifier(),
+        return_url: return_url.as_str().to_owned(),
+        started_at: services.clock.now(),
+        provider: services.sessions.provider().clone(),
+        replaces: services.sessions.open(&cookies).ok().map(|active| active.session.sid),
+    };
+    let redirect_uri = services.site.redirect_uri();
+    let authorization = AuthorizationRequest {
+        state: &transaction.state,
+        nonce: &transaction.nonce,
+        verifier: &transaction.verifier,
+        redirect_uri: &redirect_uri,
+        extra,
+    };
+    let url = services.provider.authorization_url(&authorization).map_err(|error| {
+        tracing::warn!(%error, "no login is possible now");
+        services.metrics.count_login(Outcome::Unavailable);
+        Problem::provider_unavailable(RETRY_AFTER)
+    })?;
+    let lines = services.sessions.begin_login(&transaction, &cookies).map_err(internal)?;
+    services.metrics.count_login(Outcome::Started);
+    let mut response = own_response(HttpResponse::SeeOther()).insert_header((LOCATION, url.as_str())).finish();
+    append_cookies(&mut response, lines);
+    Ok(response)
+}
+
+/// RFC 9700 §4.11.1.
+fn return_url(services: &Services, parameters: &Parameters) -> Result<ReturnUrl, Problem> {
+    let refused = |reason: &dyn std::fmt::Display| Problem::new(&INVALID_RETURN_URL, format!("{reason}."));
+    match parameters.single("returnUrl") {
+        Ok(None) => Ok(ReturnUrl::root()),
+        Ok(Some(text)) => ReturnUrl::parse(text, &services.site.prefix).map_err(|error| refused(&error)),
+        Err(Repeated) => Err(refused(&"returnUrl is given more than once")),
+    }
+}
+
+fn passthrough(services: &Services, parameters: &Parameters) -> Result<Vec<(String, String)>, Problem> {
+    let mut extra = Vec::new();
+    for name in &services.provider.settings().passthrough_parameters {
+        match parameters.single(name) {
+            Ok(None) => {}
+            Ok(Some(value)) if value.len() <= 512 && !value.chars().any(char::is_control) => {
+                extra.push((name.clone(), value.to_owned()));
+            }
+            _ => {
+                return Err(Problem::new(
+                    &INVALID_REQUEST,
+                    format!("The parameter {name} is repeated, too long or not text."),
+                ));
+            }
+        }
+    }
+    Ok(extra)
+}
+
+fn internal(error: impl std::fmt::Display) -> Problem {
+    tracing::error!(%error, "a login cannot begin");
+    Problem::internal()
+}

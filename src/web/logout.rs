@@ -1,0 +1,83 @@
+//! `GET|POST /bff/logout`: ends the session here, revokes its refresh token, and leads to the provider's own logout.
+
+use actix_web::http::header::{HeaderName, HeaderValue, LOCATION};
+use actix_web::{HttpRequest, HttpResponse};
+use serde_json::json;
+
+use crate::metrics::Outcome;
+use crate::session::Session;
+use crate::session::store::{ActiveSession, SignedOut};
+use crate::web::fetch_metadata::{is_navigation, is_same_origin};
+use crate::web::problem::{INVALID_REQUEST, LOGOUT_REFUSED, Problem};
+use crate::web::query::Parameters;
+use crate::web::{Services, append_cookies, own_response};
+
+const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
+
+/// Signs the browser out: a navigation goes on to the provider, a fetch learns where it should go.
+///
+/// # Errors
+/// 403 unless the request brings the session's own `sid` or comes from our own origin.
+pub async fn handle(services: &Services, request: &HttpRequest) -> Result<HttpResponse, Problem> {
+    let parameters = Parameters::parse(request.query_string().as_bytes());
+    let sid = parameters.single("sid").map_err(|_| Problem::new(&INVALID_REQUEST, "sid is given more than once."))?;
+    let from_our_page = is_same_origin(request, services.site.origin.as_str()) == Some(true);
+    let cookies = services.cookies(request);
+    let session = match services.sessions.open(&cookies) {
+        Ok(ActiveSession { session, .. }) => Some(session),
+        Err(SignedOut::Ended(session)) => Some((*session).into()),
+        Err(_) => None,
+    };
+    let own_link = session.as_ref().zip(sid).is_some_and(|(session, sid)| session.sid.matches(sid));
+    if !own_link && !from_our_page {
+        return match session {
+            // Nothing is open here, so there is nothing that a forged link could end.
+            None if is_navigation(request) => Ok(finish(services, request, None)),
+            _ => Err(Problem::new(&LOGOUT_REFUSED, "Sign out from within the application.")),
+        };
+    }
+    let Some(session) = session else {
+        let mut response = finish(services, request, None);
+        append_cookies(&mut response, services.sessions.delete_session());
+        return Ok(response);
+    };
+    let newest = services.refresher.settle(session.clone()).await;
+    revoke(services, &newest).await;
+    let lines = services.sessions.end(&newest, &cookies).map_err(|error| {
+        tracing::error!(%error, "a session cannot be ended");
+        Problem::internal()
+    })?;
+    tracing::info!(target: "sealgate::audit", event = "logout", sid = ?newest.sid, "a user logged out");
+    let mut response = finish(services, request, Some(&newest));
+    append_cookies(&mut response, lines);
+    Ok(response)
+}
+
+/// RFC 7009: the refresh token dies with the session; when that cannot be done it is said in the log, because the
+/// token may live on.
+async fn revoke(services: &Services, session: &Session) {
+    let Some(refresh_token) = &session.refresh_token else { return };
+    match services.provider.revoke(refresh_token).await {
+        Ok(_) => services.metrics.count_logout(Outcome::Succeeded),
+        Err(error) => {
+            services.metrics.count_logout(Outcome::Unavailable);
+            tracing::warn!(target: "sealgate::audit", event = "revocation_failed", sid = ?session.sid, %error, "the refresh token may live on");
+        }
+    }
+}
+
+/// OpenID Connect RP-Initiated Logout §2.
+fn finish(services: &Services, request: &HttpRequest, session: Option<&Session>) -> HttpResponse {
+    let home = services.site.post_logout_redirect_uri();
+    let at_provider = session
+        .and_then(|session| services.provider.end_session_url(session.id_token.as_ref(), &home, None))
+        .map(String::from);
+    let goal = at_provider.unwrap_or(home);
+    let mut response = if is_navigation(request) {
+        own_response(HttpResponse::SeeOther()).insert_header((LOCATION, goal)).finish()
+    } else {
+        own_response(HttpResponse::Ok()).json(json!({ "logout_url": goal }))
+    };
+    response.headers_mut().insert(CLEAR_SITE_DATA, HeaderValue::from_static("\"cache\""));
+    response
+}

@@ -1,0 +1,228 @@
+//! Errors as clients see them: `application/problem+json` (RFC 9457) for programs, a small page for people.
+//!
+//! Every type stands in one table. A detail is written here, never taken from an error of a lower layer, so that
+//! nothing internal and nothing secret can get out.
+
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use actix_web::{HttpMessage as _, HttpRequest, HttpResponse};
+use serde_json::json;
+use tracing_actix_web::RequestId;
+
+use crate::proxy::ForwardError;
+use crate::session::cookies::SetCookie;
+use crate::web::fetch_metadata::is_navigation;
+use crate::web::page::{self, Page};
+use crate::web::{append_cookies, own_response};
+
+/// One kind of error: what clients may rely on.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ProblemType {
+    /// The end of the type's URN, `urn:sealgate:error:<name>`.
+    pub name: &'static str,
+    /// The status code that it comes with.
+    pub status: u16,
+    /// What happened, in a few words.
+    pub title: &'static str,
+}
+
+macro_rules! problem_types {
+    ($($(#[$doc:meta])* $constant:ident = $name:literal, $status:literal, $title:literal;)+) => {
+        $($(#[$doc])* pub const $constant: ProblemType = ProblemType { name: $name, status: $status, title: $title };)+
+
+        /// All types, for the documentation and its test.
+        pub const PROBLEM_TYPES: &[&ProblemType] = &[$(&$constant),+];
+    };
+}
+
+problem_types! {
+    /// The request carries no session.
+    NOT_SIGNED_IN = "not-signed-in", 401, "You are not signed in";
+    /// The session has ended, or its cookie does not open.
+    SESSION_EXPIRED = "session-expired", 401, "Your session has ended";
+    /// A login was asked for by something that is not a page load.
+    LOGIN_NEEDS_NAVIGATION = "login-needs-navigation", 401, "Signing in needs a page load";
+    /// The custom header is missing.
+    CSRF_HEADER_MISSING = "csrf-header-missing", 403, "The CSRF header is missing";
+    /// The request comes from another origin.
+    CROSS_ORIGIN = "cross-origin", 403, "Requests from other origins are refused";
+    /// The logout request is neither the session's own link nor from our own page.
+    LOGOUT_REFUSED = "logout-refused", 403, "This sign-out link is not yours";
+    /// A parameter is missing, repeated or wrong.
+    INVALID_REQUEST = "invalid-request", 400, "The request is not valid";
+    /// The return URL is not a path on this site.
+    INVALID_RETURN_URL = "invalid-return-url", 400, "The return address is not on this site";
+    /// The request's path is ambiguous.
+    PATH_REFUSED = "path-refused", 400, "The path is not acceptable";
+    /// There is nothing here.
+    NOT_FOUND = "not-found", 404, "There is nothing here";
+    /// The method is not possible here.
+    METHOD_NOT_ALLOWED = "method-not-allowed", 405, "The method is not allowed here";
+    /// The callback belongs to no login of this browser.
+    LOGIN_NOT_FOUND = "login-not-found", 400, "This sign-in is no longer open";
+    /// The provider, or the user there, said no.
+    LOGIN_REFUSED = "login-refused", 403, "The sign-in was refused";
+    /// The user may not use this application.
+    LOGIN_NOT_ALLOWED = "login-not-allowed", 403, "You may not use this application";
+    /// The provider's answer did not pass our checks.
+    LOGIN_FAILED = "login-failed", 502, "The sign-in failed";
+    /// The session does not fit the cookies.
+    SESSION_TOO_LARGE = "session-too-large", 500, "Your sign-in is too large for cookies";
+    /// The provider cannot be reached now.
+    PROVIDER_UNAVAILABLE = "provider-unavailable", 503, "The sign-in service is not reachable";
+    /// The upstream cannot be reached.
+    UPSTREAM_UNREACHABLE = "upstream-unreachable", 502, "The application is not reachable";
+    /// The upstream took too long.
+    UPSTREAM_TIMEOUT = "upstream-timeout", 504, "The application took too long";
+    /// The request has been here before.
+    LOOP_DETECTED = "loop-detected", 508, "The request goes in a circle";
+    /// The client took too long over its body.
+    REQUEST_TIMEOUT = "request-timeout", 408, "The request took too long";
+    /// Protocol upgrades are not possible here.
+    UPGRADE_REFUSED = "upgrade-refused", 501, "The protocol cannot be changed here";
+    /// A fault of ours.
+    INTERNAL = "internal", 500, "Something went wrong";
+}
+
+/// One error on its way to a client.
+#[derive(Debug)]
+pub struct Problem {
+    kind: &'static ProblemType,
+    detail: String,
+    retry_after: Option<Duration>,
+    allow: Option<String>,
+    cookies: Vec<SetCookie>,
+}
+
+impl Problem {
+    /// A problem of this type; `detail` says to the client what to do.
+    pub fn new(kind: &'static ProblemType, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into(), retry_after: None, allow: None, cookies: Vec::new() }
+    }
+
+    /// No session at all.
+    pub fn not_signed_in() -> Self {
+        Self::new(&NOT_SIGNED_IN, "Sign in and try again.")
+    }
+
+    /// The session is over.
+    pub fn session_expired() -> Self {
+        Self::new(&SESSION_EXPIRED, "Sign in again.")
+    }
+
+    /// A request of another origin.
+    pub fn cross_origin() -> Self {
+        Self::new(&CROSS_ORIGIN, "Only pages of this site may send this request.")
+    }
+
+    /// The custom header is not there.
+    pub fn csrf_header_missing(name: &str, value: &str) -> Self {
+        Self::new(&CSRF_HEADER_MISSING, format!("Send the header {name}: {value} with every request."))
+    }
+
+    /// The method is not among `allowed`.
+    pub fn method_not_allowed(allowed: &str) -> Self {
+        let problem = Self::new(&METHOD_NOT_ALLOWED, format!("Allowed: {allowed}."));
+        Self { allow: Some(allowed.to_owned()), ..problem }
+    }
+
+    /// The provider cannot be asked now.
+    pub fn provider_unavailable(retry_after: Duration) -> Self {
+        let problem = Self::new(&PROVIDER_UNAVAILABLE, "Try again in a moment.");
+        Self { retry_after: Some(retry_after.max(Duration::from_secs(1))), ..problem }
+    }
+
+    /// A fault of ours; its reason is in the log.
+    pub fn internal() -> Self {
+        Self::new(&INTERNAL, "The reason is in the server's log.")
+    }
+
+    /// The same, with cookies on the response.
+    #[must_use]
+    pub fn with_cookies(mut self, cookies: impl IntoIterator<Item = SetCookie>) -> Self {
+        self.cookies.extend(cookies);
+        self
+    }
+
+    /// The response: a page for a navigation, JSON for everything else.
+    pub fn respond(self, request: &HttpRequest) -> HttpResponse {
+        // The table holds valid status codes only; a test keeps it so.
+        let status = StatusCode::from_u16(self.kind.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let request_id = request.extensions().get::<RequestId>().map(ToString::to_string);
+        let mut builder = own_response(HttpResponse::build(status));
+        if let Some(retry_after) = self.retry_after {
+            builder.insert_header((RETRY_AFTER, retry_after.as_secs()));
+        }
+        if let Some(allow) = &self.allow {
+            builder.insert_header((ALLOW, allow.as_str()));
+        }
+        let mut response = if is_navigation(request) {
+            let (title, detail) = (self.kind.title, self.detail.as_str());
+            page::respond(builder, &Page { title, detail, request_id: request_id.as_deref(), continue_at_once: false })
+        } else {
+            let body = json!({
+                "type": format!("urn:sealgate:error:{}", self.kind.name),
+                "title": self.kind.title,
+                "status": self.kind.status,
+                "detail": self.detail,
+                "request_id": request_id,
+            });
+            builder.insert_header((CONTENT_TYPE, "application/problem+json")).body(body.to_string())
+        };
+        append_cookies(&mut response, self.cookies);
+        response
+    }
+}
+
+impl From<ForwardError> for Problem {
+    fn from(error: ForwardError) -> Self {
+        tracing::warn!(%error, "the request could not be forwarded");
+        match error.status().as_u16() {
+            400 => Self::new(&INVALID_REQUEST, "The request cannot be forwarded as it is."),
+            405 => Self::new(&METHOD_NOT_ALLOWED, "The method is never forwarded."),
+            408 => Self::new(&REQUEST_TIMEOUT, "The request's body came too slowly."),
+            501 => Self::new(&UPGRADE_REFUSED, "Protocol upgrades are not forwarded on this route."),
+            504 => Self::new(&UPSTREAM_TIMEOUT, "Try again in a moment."),
+            508 => Self::new(&LOOP_DETECTED, "The request has already passed through here."),
+            _ => Self::new(&UPSTREAM_UNREACHABLE, "Try again in a moment."),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::body::to_bytes;
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    #[test]
+    fn the_table_s_names_are_unique_and_its_status_codes_are_errors() {
+        let mut names: Vec<_> = PROBLEM_TYPES.iter().map(|kind| kind.name).collect();
+        names.sort_unstable();
+        let count = names.len();
+        names.dedup();
+        assert_eq!(names.len(), count);
+        assert!(PROBLEM_TYPES.iter().all(|kind| (400..600).contains(&kind.status)));
+    }
+
+    /// RFC 9457 §3.
+    #[actix_web::test]
+    async fn a_program_gets_problem_json_and_a_navigation_a_page() {
+        let fetch = TestRequest::default().insert_header(("sec-fetch-mode", "cors")).to_http_request();
+        let response = Problem::session_expired().respond(&fetch);
+        assert_eq!(response.status(), 401);
+        assert_eq!(response.headers().get("content-type").expect("one"), "application/problem+json");
+        assert_eq!(response.headers().get("cache-control").expect("one"), "no-store");
+        let body = to_bytes(response.into_body()).await.expect("a body in memory");
+        let body: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+        assert_eq!(body["type"], "urn:sealgate:error:session-expired");
+        assert_eq!(body["status"], 401);
+
+        let navigation = TestRequest::default().insert_header(("accept", "text/html")).to_http_request();
+        let response = Problem::session_expired().respond(&navigation);
+        assert_eq!(response.headers().get("content-type").expect("one"), "text/html; charset=utf-8");
+    }
+}

@@ -1,0 +1,38 @@
+//! `POST /bff/refresh`: a refresh because the page asks for one.
+
+use actix_web::{HttpRequest, HttpResponse};
+use serde_json::Value;
+
+use crate::proxy::CsrfMode;
+use crate::refresh::Unusable;
+use crate::session::store::ActiveSession;
+use crate::web::problem::Problem;
+use crate::web::{Services, append_cookies, csrf, own_response, user};
+
+/// Refreshes the session and answers with the new lifetimes.
+///
+/// # Errors
+/// 401 when signed out or when the refresh token is dead, 403 for other origins, 503 when the provider is down.
+pub async fn handle(services: &Services, request: &HttpRequest) -> Result<HttpResponse, Problem> {
+    csrf::check(CsrfMode::Header, request, &services.site)?;
+    let cookies = services.cookies(request);
+    let active = services.session(&cookies)?;
+    let usable = services.refresher.force(&active).await?;
+    // A refresh is activity, and its seal says when.
+    let refreshed = ActiveSession { last_seen: usable.session.issued_at, session: usable.session, ..active };
+    let lifetimes = user::lifetimes(services, &refreshed, false);
+    let mut response = own_response(HttpResponse::Ok()).json(Value::Object(lifetimes));
+    if let Some(renewed) = &usable.renewed {
+        append_cookies(&mut response, services.sessions.deliver(renewed, &cookies));
+    }
+    Ok(response)
+}
+
+impl From<Unusable> for Problem {
+    fn from(unusable: Unusable) -> Self {
+        match unusable {
+            Unusable::Ended => Self::session_expired(),
+            Unusable::ProviderUnavailable { retry_after } => Self::provider_unavailable(retry_after),
+        }
+    }
+}

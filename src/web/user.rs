@@ -1,0 +1,66 @@
+//! `GET /bff/user`: who is signed in, and for how long.
+
+use actix_web::{HttpRequest, HttpResponse};
+use serde_json::{Map, Value, json};
+
+use crate::proxy::CsrfMode;
+use crate::session::UserFormat;
+use crate::session::store::ActiveSession;
+use crate::web::problem::{INVALID_REQUEST, Problem};
+use crate::web::query::Parameters;
+use crate::web::{Services, append_cookies, csrf, own_response};
+
+/// Claims that speak of the ID token, not of the user (OpenID Connect Core §2).
+const PROTOCOL_CLAIMS: [&str; 12] =
+    ["iss", "aud", "exp", "iat", "nbf", "jti", "nonce", "azp", "at_hash", "c_hash", "s_hash", "rt_hash"];
+
+/// Answers with the user's claims and the remaining seconds; `?slide=false` does not count as activity.
+///
+/// # Errors
+/// 401 when signed out, 403 for other origins.
+pub fn handle(services: &Services, request: &HttpRequest) -> Result<HttpResponse, Problem> {
+    csrf::check(CsrfMode::Header, request, &services.site)?;
+    let parameters = Parameters::parse(request.query_string().as_bytes());
+    let slide = match parameters.single("slide") {
+        Ok(None | Some("true")) => true,
+        Ok(Some("false")) => false,
+        _ => return Err(Problem::new(&INVALID_REQUEST, "slide is true or false.")),
+    };
+    let active = services.session(&services.cookies(request))?;
+    let touched = if slide { services.sessions.touch(&active) } else { None };
+    let claims = user_claims(services, &active, touched.is_some());
+    let body = match services.sessions.settings().user_format {
+        UserFormat::Object => Value::Object(claims),
+        UserFormat::Duende => {
+            Value::Array(claims.into_iter().map(|(kind, value)| json!({ "type": kind, "value": value })).collect())
+        }
+    };
+    let mut response = own_response(HttpResponse::Ok()).json(body);
+    append_cookies(&mut response, touched);
+    Ok(response)
+}
+
+fn user_claims(services: &Services, active: &ActiveSession, touched: bool) -> Map<String, Value> {
+    let session = &active.session;
+    let mut claims = session.claims();
+    claims.retain(|name, _| !PROTOCOL_CLAIMS.contains(&name.as_str()) && !name.starts_with("bff:"));
+    let lifetimes = lifetimes(services, active, touched);
+    claims.extend(lifetimes);
+    let logout_url = format!("{}/logout?sid={}", services.site.prefix, session.sid);
+    claims.insert("bff:logout_url".into(), logout_url.into());
+    claims.insert("bff:cookie_size".into(), active.cookie_characters.into());
+    claims
+}
+
+/// The remaining seconds of the session and of its access token.
+pub fn lifetimes(services: &Services, active: &ActiveSession, touched: bool) -> Map<String, Value> {
+    let now = services.clock.now();
+    let last_seen = if touched { now } else { active.last_seen };
+    let idle_end = last_seen.plus(services.sessions.settings().idle_timeout);
+    let session_end = active.session.absolute_end.min(idle_end);
+    let access_token_end = active.session.access_token().map_or(now, |stored| stored.expires_at);
+    let mut members = Map::new();
+    members.insert("bff:session_expires_in".into(), now.until(session_end).as_secs().into());
+    members.insert("bff:access_token_expires_in".into(), now.until(access_token_end).as_secs().into());
+    members
+}
