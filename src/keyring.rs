@@ -24,11 +24,12 @@ use std::time::Duration;
 
 use crate::aead::{Algorithm, Cipher};
 use crate::clock::UnixTime;
+use key::KeyMaterial;
 
 pub use file::{MAX_RING_BYTES, RingFile, RingFileError, RingUpdateError};
 pub use format::{FORMAT, RingDigest, RingError};
 pub use handle::{KeySummary, RingHandle, RingSummary};
-pub use key::{KEY_TEXT_PREFIX, KeyId, KeyIdError, KeyMaterial, KeyTextError, Purpose};
+pub use key::{KEY_TEXT_PREFIX, KeyId, KeyIdError, KeyTextError, Purpose};
 pub use lifecycle::{CLOCK_SKEW, GenerateError, KeyRecord, KeyState, MAX_ACTIVATE_AFTER, RotateError};
 pub use watch::WatchGuard;
 

@@ -35,7 +35,7 @@ pub enum RingFileError {
     NotAFile(PathBuf),
     /// Others than the owner could read the keys, or more than the owner could change them.
     #[error(
-        "{path}: mode {mode:04o} lets others use the keys; run `chmod 600 {path}` (0400, 0440, 0600 and 0640 are accepted)",
+        "{path}: mode {mode:04o} is not private; run `chmod 600 {path}` (0400, 0440, 0600 and 0640 are accepted)",
         path = .path.display()
     )]
     Mode {

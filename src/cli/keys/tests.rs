@@ -1,1 +1,157 @@
+use clap::Parser;
 
+use super::*;
+
+const NOW: UnixTime = UnixTime::from_secs(1_795_428_000);
+
+#[derive(Parser)]
+struct Command {
+    #[command(flatten)]
+    keys: KeysArgs,
+}
+
+struct Bench {
+    directory: tempfile::TempDir,
+    clock: Clock,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self { directory: tempfile::tempdir().expect("a temporary directory"), clock: Clock::manual(NOW) }
+    }
+
+    fn ring(&self) -> PathBuf {
+        self.directory.path().join("keys/ring.json")
+    }
+
+    fn run(&self, arguments: &[&str]) -> Result<String, KeysError> {
+        let ring = self.ring();
+        let arguments = [&["keys"], arguments, &["--ring", ring.to_str().expect("UTF-8")]].concat();
+        let command = Command::try_parse_from(arguments).expect("right usage");
+        let mut out = Vec::new();
+        run(command.keys, &self.clock, &mut out)?;
+        Ok(String::from_utf8(out).expect("UTF-8"))
+    }
+
+    fn kids(&self) -> Vec<String> {
+        let ring = RingFile::new(self.ring()).read().expect("a valid ring");
+        ring.states(NOW).map(|(record, _)| record.kid().to_string()).collect()
+    }
+}
+
+#[test]
+fn the_definition_of_the_commands_is_sound() {
+    use clap::CommandFactory as _;
+    Command::command().debug_assert();
+}
+
+#[test]
+fn generate_makes_a_ring_and_says_what_to_do_next() {
+    let bench = Bench::new();
+    let shown = bench.run(&["generate", "--propagation", "5m", "--max-session", "1h"]).expect("a new ring");
+    let ring = RingFile::new(bench.ring()).read().expect("a valid ring");
+    assert_eq!((ring.propagation(), ring.max_session()), (Duration::from_secs(300), Duration::from_secs(3600)));
+    assert!(shown.contains(&format!("with key {} (xaes-256-gcm)", bench.kids()[0])), "{shown}");
+    assert!(shown.contains("sealgate serve") && shown.contains("keys rotate"), "{shown}");
+    assert!(!shown.contains("sgk1_"), "{shown}");
+}
+
+#[test]
+fn generate_never_overwrites() {
+    let bench = Bench::new();
+    bench.run(&["generate"]).expect("a new ring");
+    let kids = bench.kids();
+    let error = bench.run(&["generate"]).expect_err("there is a ring");
+    assert!(error.to_string().contains("keys rotate"), "{error}");
+    assert_eq!(bench.kids(), kids);
+}
+
+#[test]
+fn generate_names_the_duration_that_is_out_of_bounds() {
+    let error = Bench::new().run(&["generate", "--propagation", "0s"]).expect_err("no time at all");
+    assert!(error.to_string().contains("propagation: \"0s\" is not a whole number of seconds from 1s"), "{error}");
+}
+
+#[test]
+fn rotate_says_which_key_takes_over_when_and_until_when_the_old_one_opens() {
+    let bench = Bench::new();
+    bench.run(&["generate"]).expect("a new ring");
+    let shown = bench.run(&["rotate", "--note", "yearly"]).expect("nothing is staged");
+    let [old, new] = bench.kids().try_into().expect("two keys");
+    let lines: Vec<&str> = shown.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            format!(
+                "Staged key {new} (xaes-256-gcm): it opens from now on, and seals from 2026-11-23T10:10:00Z (in 10m)."
+            ),
+            format!("Key {old} seals until then, and opens until 2026-11-23T18:21:00Z (in 8h 21m)."),
+            "Next: see that every replica has generation 2 by 2026-11-23T10:10:00Z (in 10m).".to_owned(),
+        ]
+    );
+}
+
+#[test]
+fn rotate_takes_a_later_time_and_another_algorithm() {
+    let bench = Bench::new();
+    bench.run(&["generate"]).expect("a new ring");
+    let arguments = ["rotate", "--activate-after", "1h", "--algorithm", "xchacha20-poly1305"];
+    let shown = bench.run(&arguments).expect("nothing is staged");
+    assert!(shown.contains("(xchacha20-poly1305)") && shown.contains("2026-11-23T11:00:00Z (in 1h)"), "{shown}");
+}
+
+#[test]
+fn rotate_refuses_by_name_of_the_file_and_the_reason() {
+    let bench = Bench::new();
+    let missing = bench.run(&["rotate"]).expect_err("no ring");
+    assert!(missing.to_string().contains("keys generate --ring"), "{missing}");
+    bench.run(&["generate"]).expect("a new ring");
+    let soon = bench.run(&["rotate", "--activate-after", "1m"]).expect_err("too soon");
+    let path = bench.ring().display().to_string();
+    assert!(soon.to_string().starts_with(&path) && soon.to_string().contains("give 10m or more"), "{soon}");
+    bench.run(&["rotate"]).expect("nothing is staged");
+    let pending = bench.run(&["rotate"]).expect_err("one is staged");
+    assert!(pending.to_string().contains(&bench.kids()[1]), "{pending}");
+}
+
+#[test]
+fn list_shows_an_aligned_table_and_what_happens_next() {
+    let bench = Bench::new();
+    bench.run(&["generate"]).expect("a new ring");
+    let [first] = bench.kids().try_into().expect("one key");
+    let shown = bench.run(&["list"]).expect("a valid ring");
+    assert!(
+        shown.ends_with(&format!(
+            "\n\nNext: nothing by itself; `sealgate keys rotate` brings key {first} a successor.\n"
+        ))
+    );
+    bench.run(&["rotate", "--note", "two\nlines"]).expect("nothing is staged");
+    let [_, second] = bench.kids().try_into().expect("two keys");
+    let staged = bench.run(&["list"]).expect("a valid ring");
+    let expected = format!(
+        "KID       STATE    ALG           CREATED               ACTIVE FROM           OPENS UNTIL           NOTE\n\
+         {first}  primary  xaes-256-gcm  2026-11-23T10:00:00Z  2026-11-23T10:00:00Z  2026-11-23T18:21:00Z\n\
+         {second}  staged   xaes-256-gcm  2026-11-23T10:00:00Z  2026-11-23T10:10:00Z  -                     two lines\n\
+         \n\
+         Next: key {second} becomes primary at 2026-11-23T10:10:00Z (in 10m), and key {first} retires.\n"
+    );
+    assert_eq!(staged, expected);
+    bench.clock.advance(Duration::from_secs(600));
+    let retired = bench.run(&["list"]).expect("a valid ring");
+    assert!(retired.contains(&format!("{first}  retired")) && retired.contains(&format!("{second}  primary")));
+    assert!(retired.ends_with(&format!("Next: key {first} stops opening at 2026-11-23T18:21:00Z (in 8h 11m).\n")));
+}
+
+#[test]
+fn list_prints_json_without_key_texts() {
+    let bench = Bench::new();
+    bench.run(&["generate"]).expect("a new ring");
+    bench.run(&["rotate"]).expect("nothing is staged");
+    let shown = bench.run(&["list", "--json"]).expect("a valid ring");
+    let listing: serde_json::Value = serde_json::from_str(&shown).expect("JSON");
+    assert_eq!((&listing["generation"], &listing["propagation"]), (&2.into(), &"10m".into()));
+    assert_eq!(listing["keys"][0]["state"], "primary");
+    assert_eq!(listing["keys"][1]["not_before"], "2026-11-23T10:10:00Z");
+    assert!(listing["next"].as_str().expect("a text").contains("becomes primary"));
+    assert!(!shown.contains("sgk1_"), "{shown}");
+}
