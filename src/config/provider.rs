@@ -98,7 +98,7 @@ fn with_openid(scopes: Vec<String>, reader: &mut Reader<'_>) -> Option<Vec<Strin
     if scopes.iter().any(|scope| scope == "openid") {
         return Some(scopes);
     }
-    reader.error("provider.scopes", "lacks \"openid\"; without it there is no ID token and no login");
+    reader.error("provider.scopes", "lacks \"openid\", without which there is no login; add it");
     None
 }
 

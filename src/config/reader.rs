@@ -15,6 +15,9 @@ use super::position::{Place, Position, Positions};
 use super::values;
 use crate::secret::SecretString;
 
+/// What to do about a file that cannot be read.
+const CORRECT_PATH: &str = "correct the path, or let this user read it";
+
 /// Reads values and keeps the findings.
 pub(super) struct Reader<'a> {
     positions: &'a Positions,
@@ -156,7 +159,7 @@ impl<'a> Reader<'a> {
         let content = match fs::read(&path).map(Zeroizing::new) {
             Ok(content) => content,
             Err(error) => {
-                self.error(key, format!("{} cannot be read: {error}", path.display()));
+                self.error(key, format!("{} cannot be read: {error}; {CORRECT_PATH}", path.display()));
                 return None;
             }
         };
@@ -239,7 +242,8 @@ fn is_readable_by_others(_: &Path) -> bool {
 
 /// Checks that the file at `path` can be read, and hands its bytes to `check`.
 pub(super) fn readable(path: PathBuf, check: impl Fn(&[u8]) -> Result<(), String>) -> Result<PathBuf, String> {
-    let content = fs::read(&path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+    let content =
+        fs::read(&path).map_err(|error| format!("{} cannot be read: {error}; {CORRECT_PATH}", path.display()))?;
     check(&content).map_err(|message| format!("{} {message}", path.display()))?;
     Ok(path)
 }
