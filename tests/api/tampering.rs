@@ -173,7 +173,7 @@ async fn a_session_whose_key_is_not_in_the_ring_is_signed_out() {
     let world = World::signed_in().await;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let ring = folder.path().join("other.json");
-    generate_ring(&ring).await;
+    generate_ring(&ring, "10m").await;
     let other = world
         .another(|mut options| {
             options.ring = Some(ring.clone());

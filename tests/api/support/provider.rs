@@ -22,11 +22,13 @@ pub struct ProviderOptions {
     pub access_token_ttl: u32,
     /// JWT access tokens (RFC 9068) instead of opaque ones.
     pub jwt_access_tokens: bool,
+    /// Asks for name and password, where it otherwise signs in whoever comes.
+    pub form: bool,
 }
 
 impl Default for ProviderOptions {
     fn default() -> Self {
-        Self { port: 0, rotate_refresh_token: true, access_token_ttl: 300, jwt_access_tokens: false }
+        Self { port: 0, rotate_refresh_token: true, access_token_ttl: 300, jwt_access_tokens: false, form: false }
     }
 }
 
@@ -188,6 +190,7 @@ fn spawn(folder: &Path, options: &ProviderOptions) -> Child {
         "rotateRefreshToken": options.rotate_refresh_token,
         "accessTokenTtl": options.access_token_ttl,
         "jwtAccessTokens": options.jwt_access_tokens,
+        "interaction": if options.form { "form" } else { "auto" },
     });
     Command::new("node")
         .arg("provider.mjs")

@@ -35,6 +35,8 @@ pub struct SealgateOptions {
     pub public_url: String,
     /// The ring to use; none: a new one.
     pub ring: Option<PathBuf>,
+    /// The `propagation` of a new ring.
+    pub propagation: String,
     /// Further keys, `("session.absolute_timeout", json!("2s"))`; null takes a key away.
     pub overrides: Vec<(String, Value)>,
 }
@@ -51,6 +53,7 @@ impl SealgateOptions {
             port,
             public_url: format!("http://127.0.0.1:{port}"),
             ring: None,
+            propagation: "10m".to_owned(),
             overrides: Vec::new(),
         }
     }
@@ -159,7 +162,7 @@ impl Sealgate {
         fs::write(folder.path().join("app/index.html"), INDEX_HTML).expect("a new file");
         let ring = options.ring.clone().unwrap_or_else(|| folder.path().join("keys/ring.json"));
         if !ring.exists() {
-            generate_ring(&ring).await;
+            generate_ring(&ring, &options.propagation).await;
         }
         let management_port = free_port();
         let config = options.config(folder.path(), &ring, management_port);
@@ -263,17 +266,10 @@ pub async fn run_ok(arguments: &[&str]) -> String {
 }
 
 /// Makes a ring with the real command.
-pub async fn generate_ring(ring: &Path) {
+pub async fn generate_ring(ring: &Path, propagation: &str) {
     fs::create_dir_all(ring.parent().expect("a file in a folder")).expect("a new folder");
-    run_ok(&["keys", "generate", "--ring", ring.to_str().expect("a path in UTF-8")]).await;
-}
-
-/// Shortens a ring's propagation, so that a test can wait for an activation.
-pub fn set_propagation(ring: &Path, propagation: &str) {
-    let text = fs::read_to_string(ring).expect("the ring is readable");
-    let mut value: Value = serde_json::from_str(&text).expect("the ring is JSON");
-    value["propagation"] = json!(propagation);
-    fs::write(ring, serde_json::to_string_pretty(&value).expect("JSON")).expect("the ring is writable");
+    let ring = ring.to_str().expect("a path in UTF-8");
+    run_ok(&["keys", "generate", "--ring", ring, "--propagation", propagation]).await;
 }
 
 /// The key ids of a ring, in the order of the file.

@@ -61,6 +61,7 @@ pub struct Plan {
     provider: ProviderOptions,
     overrides: Vec<(String, Value)>,
     registration: Vec<(String, Value)>,
+    propagation: Option<String>,
 }
 
 impl Plan {
@@ -85,11 +86,19 @@ impl Plan {
         self
     }
 
+    /// Sets the ring's propagation, so that a test can wait for an activation.
+    #[must_use]
+    pub fn propagation(mut self, propagation: &str) -> Self {
+        self.propagation = Some(propagation.to_owned());
+        self
+    }
+
     /// Starts all parts.
     pub async fn start(self) -> World {
         let (provider, upstream) = tokio::join!(Provider::start(self.provider), Upstream::start());
         let mut options = SealgateOptions::new(&provider.issuer, upstream.port);
         options.overrides = self.overrides;
+        options.propagation = self.propagation.unwrap_or(options.propagation);
         let mut registration = options.registration();
         for (member, value) in self.registration {
             registration[member] = value;
