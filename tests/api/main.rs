@@ -1,0 +1,17 @@
+//! The server as its users meet it: the real binary behind real sockets, against the certified `oidc-provider`.
+//!
+//! One test binary, so that it links once. The files are named after what they look at; the tests are sentences.
+
+mod callback;
+mod csrf;
+mod keys;
+mod login;
+mod logout;
+mod management;
+mod provider_down;
+mod proxy;
+mod refresh;
+mod secrets;
+mod shutdown;
+mod support;
+mod tampering;

@@ -1,0 +1,79 @@
+//! The provider may be down at any time; who is signed in need not notice.
+
+use std::time::Duration;
+
+use reqwest::StatusCode;
+
+use crate::support::ports::free_port;
+use crate::support::{Browser, Provider, ProviderOptions, Sealgate, SealgateOptions, Upstream, World, eventually};
+
+/// Complaint of peers' users: provider down at start-up.
+#[tokio::test(flavor = "multi_thread")]
+async fn sealgate_starts_without_the_provider_and_logs_in_once_it_is_there() {
+    let (port, upstream) = (free_port(), Upstream::start().await);
+    let gate = Sealgate::start(SealgateOptions::new(&format!("http://localhost:{port}"), upstream.port)).await;
+    let browser = Browser::new(gate.url());
+    let reply = browser.navigate("/bff/login").await;
+    assert_eq!(reply.error_page(5), 503);
+    reply.touches_no_cookie();
+    assert_eq!(reply.header("retry-after").len(), 1);
+    assert_eq!(gate.management("/readyz").await, Some(StatusCode::OK), "a provider that is down is no reason to drain");
+
+    let provider = Provider::start(ProviderOptions { port, ..ProviderOptions::default() }).await;
+    provider.register(gate.options.registration()).await;
+    eventually("login to work again", Duration::from_secs(30), async || {
+        (browser.navigate("/bff/login").await.status == StatusCode::SEE_OTHER).then_some(())
+    })
+    .await;
+    browser.sign_in().await;
+    assert_eq!(browser.user().await["sub"], "ada");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_session_works_on_while_the_provider_is_down() {
+    let World { provider, upstream, gate, browser } = World::signed_in().await;
+    provider.stop().await;
+    assert_eq!(browser.user().await["sub"], "ada");
+    assert_eq!(browser.get("/api/echo").await.status, StatusCode::OK);
+    let refresh = browser.post("/bff/refresh").await;
+    refresh.problem(503);
+    refresh.touches_no_cookie();
+    assert_eq!(browser.get("/api/echo").await.status, StatusCode::OK);
+    assert_eq!(gate.management("/readyz").await, Some(StatusCode::OK));
+    assert_eq!(upstream.seen().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_endpoint_that_is_down_ends_the_login_with_a_page() {
+    let world = World::start().await;
+    let callback = world.browser.sign_in_up_to_callback("/bff/login").await;
+    world.provider.fail(500, Some(&["token"])).await;
+    let reply = world.browser.arrive_from_elsewhere(callback.as_str()).await;
+    reply.error_page(5);
+    assert_eq!(world.browser.cookie("sealgate"), None);
+    world.provider.recover().await;
+    world.browser.sign_in().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_does_not_answer_is_given_up() {
+    let world = World::plan().set("provider.request_timeout", "1s").start().await;
+    let callback = world.browser.sign_in_up_to_callback("/bff/login").await;
+    world.provider.hold(&["token"]).await;
+    let reply = world.browser.arrive_from_elsewhere(callback.as_str()).await;
+    reply.error_page(5);
+}
+
+/// RFC 8414 §3.3
+#[tokio::test(flavor = "multi_thread")]
+async fn metadata_of_another_issuer_is_refused() {
+    let world = World::start().await;
+    let issuer = format!("http://127.0.0.1:{}", world.provider.port());
+    let gate = world.another(|options| options.set("provider.issuer", issuer)).await;
+    let reply = gate.get_with_cookies("/bff/user", "").await;
+    assert_eq!(reply.status, StatusCode::UNAUTHORIZED);
+    let direct = Browser::new(&format!("http://127.0.0.1:{}", gate.options.port));
+    let login = direct.navigate("/bff/login").await;
+    login.error_page(5);
+    assert!(login.header("location").is_empty());
+}

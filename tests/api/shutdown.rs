@@ -1,0 +1,82 @@
+//! A replica that is told to stop lets nobody down (promise 2).
+
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode};
+
+use crate::support::browser::Context;
+use crate::support::{World, eventually};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_sigterm_readiness_fails_first_and_requests_are_served_on() {
+    let mut world = World::plan().set("server.drain_delay", "2s").signed_in().await;
+    world.gate.terminate();
+    eventually("readiness to fail", Duration::from_secs(2), async || {
+        (world.gate.management("/readyz").await == Some(StatusCode::SERVICE_UNAVAILABLE)).then_some(())
+    })
+    .await;
+    assert_eq!(world.gate.management("/healthz").await, Some(StatusCode::OK), "draining is not illness");
+    // A new connection, as a load balancer would open that has not noticed yet.
+    assert_eq!(world.browser.copy().get("/api/echo").await.status, StatusCode::OK);
+    assert_eq!(world.gate.exit_status().await.code(), Some(0), "{}", world.gate.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_in_flight_is_answered_before_the_end() {
+    let mut world = World::signed_in().await;
+    let held = world.browser.fetch(Method::GET, "/api/hold").send();
+    let stop = async {
+        eventually("the request at the upstream", Duration::from_secs(10), async || {
+            (!world.upstream.seen().is_empty()).then_some(())
+        })
+        .await;
+        world.gate.terminate();
+        eventually("the listener to close", Duration::from_secs(10), async || {
+            let probe = tokio::net::TcpStream::connect(("127.0.0.1", world.gate.options.port)).await;
+            probe.is_err().then_some(())
+        })
+        .await;
+        world.upstream.release();
+    };
+    let (reply, ()) = tokio::join!(held, stop);
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.body);
+    assert_eq!(world.gate.exit_status().await.code(), Some(0), "{}", world.gate.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_in_flight_is_finished_before_the_end() {
+    let mut world = World::signed_in().await;
+    world.provider.hold(&["token"]).await;
+    let refresh = world.browser.post("/bff/refresh");
+    let stop = async {
+        eventually("the refresh at the provider", Duration::from_secs(10), async || {
+            (world.provider.stats().await.requests("token") > 1).then_some(())
+        })
+        .await;
+        world.gate.terminate();
+        world.provider.recover().await;
+    };
+    let (reply, ()) = tokio::join!(refresh, stop);
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.body);
+    assert_eq!(world.gate.exit_status().await.code(), Some(0), "{}", world.gate.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_never_ends_is_cut_off_at_the_deadline() {
+    let mut world = World::plan().set("server.drain_deadline", "1s").signed_in().await;
+    let events = world.browser.request(Method::GET, "/stream/events", Context::Fetch).start().await;
+    assert_eq!(events.status(), StatusCode::OK);
+    world.gate.terminate();
+    assert_eq!(world.gate.exit_status().await.code(), Some(0), "{}", world.gate.log());
+}
+
+/// Promise 2: no session is lost by a restart.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_survives_a_restart() {
+    let mut world = World::signed_in().await;
+    world.gate.terminate();
+    world.gate.exit_status().await;
+    let gate = world.another(|options| options).await;
+    let reply = gate.get_with_cookies("/bff/user", &format!("sealgate={}", world.session_cookie())).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.body);
+}

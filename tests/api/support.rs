@@ -1,0 +1,19 @@
+//! What every test here stands on: a real provider, a real upstream, a real Sealgate and a browser that can be looked
+//! into. Nothing in here may know how Sealgate works inside.
+
+pub mod browser;
+pub mod cookie_jar;
+pub mod ports;
+pub mod provider;
+pub mod sealed;
+pub mod sealgate;
+pub mod upstream;
+pub mod wait;
+pub mod world;
+
+pub use browser::{Browser, Reply};
+pub use provider::{Provider, ProviderOptions};
+pub use sealgate::{Sealgate, SealgateOptions};
+pub use upstream::Upstream;
+pub use wait::eventually;
+pub use world::World;

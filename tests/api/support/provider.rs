@@ -1,0 +1,206 @@
+//! The certified `oidc-provider` as a child process, and the channel through which tests look into it.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use reqwest::Client;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+/// How the provider behaves.
+#[derive(Clone, Debug)]
+pub struct ProviderOptions {
+    /// Where it listens; 0: anywhere.
+    pub port: u16,
+    /// A new refresh token each time, and the death of the whole grant when an old one is replayed.
+    pub rotate_refresh_token: bool,
+    /// Seconds that an access token lives.
+    pub access_token_ttl: u32,
+    /// JWT access tokens (RFC 9068) instead of opaque ones.
+    pub jwt_access_tokens: bool,
+    /// Asks for name and password, where it otherwise signs in whoever comes.
+    pub form: bool,
+}
+
+impl Default for ProviderOptions {
+    fn default() -> Self {
+        Self { port: 0, rotate_refresh_token: true, access_token_ttl: 300, jwt_access_tokens: false, form: false }
+    }
+}
+
+/// A running provider; it ends with this value.
+pub struct Provider {
+    /// Its issuer identifier, on `localhost` while the app is on 127.0.0.1: cookies ignore ports.
+    pub issuer: String,
+    port: u16,
+    http: Client,
+    child: Child,
+}
+
+/// What the provider was asked for.
+#[derive(Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Stats {
+    requests: HashMap<String, u32>,
+    token: HashMap<String, u32>,
+    token_errors: HashMap<String, u32>,
+    live: HashMap<String, u32>,
+}
+
+impl Stats {
+    /// Requests to an endpoint: `auth`, `token`, `revocation`, `end_session`, `discovery`, `jwks`, `me`.
+    pub fn requests(&self, endpoint: &str) -> u32 {
+        self.requests.get(endpoint).copied().unwrap_or(0)
+    }
+
+    /// Codes that somebody tried to redeem.
+    pub fn redemptions(&self) -> u32 {
+        self.token.get("authorization_code").copied().unwrap_or(0)
+    }
+
+    /// Refresh requests, failed ones among them.
+    pub fn refreshes(&self) -> u32 {
+        self.token.get("refresh_token").copied().unwrap_or(0)
+    }
+
+    /// Token requests that failed with that error.
+    pub fn token_errors(&self, error: &str) -> u32 {
+        self.token_errors.get(error).copied().unwrap_or(0)
+    }
+
+    /// Refresh tokens that would still be accepted.
+    pub fn live_refresh_tokens(&self) -> u32 {
+        self.live.get("RefreshToken").copied().unwrap_or(0)
+    }
+}
+
+/// Something secret that went over the wire between the provider and its client.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Issued {
+    /// `access_token`, `refresh_token`, `id_token`, `code`, `code_verifier`, `state`, `nonce` or `client_secret`.
+    pub kind: String,
+    /// The secret itself.
+    pub value: String,
+}
+
+impl Provider {
+    /// Starts one and waits until it listens.
+    pub async fn start(options: ProviderOptions) -> Self {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/provider");
+        assert!(
+            folder.join("node_modules/oidc-provider").is_dir(),
+            "the test provider is not installed: run `make test`, or `npm ci` in {}",
+            folder.display()
+        );
+        let mut child = spawn(&folder, &options);
+        let stdout = child.stdout.take().expect("stdout is piped");
+        let mut line = String::new();
+        tokio::time::timeout(Duration::from_secs(30), BufReader::new(stdout).read_line(&mut line))
+            .await
+            .expect("the provider starts within 30 s")
+            .expect("the provider's output is readable");
+        let ready: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("the provider said {line:?}"));
+        Self {
+            issuer: ready["issuer"].as_str().expect("an issuer").to_owned(),
+            port: ready["port"].as_u64().and_then(|port| u16::try_from(port).ok()).expect("a port"),
+            http: Client::new(),
+            child,
+        }
+    }
+
+    /// The port it listens on.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// What it was asked for so far.
+    pub async fn stats(&self) -> Stats {
+        self.control("stats").await
+    }
+
+    /// Every secret that it has handed out or been shown.
+    pub async fn issued(&self) -> Vec<Issued> {
+        self.control("issued").await
+    }
+
+    /// Those secrets of one kind, oldest first.
+    pub async fn issued_of(&self, kind: &str) -> Vec<String> {
+        self.issued().await.into_iter().filter(|issued| issued.kind == kind).map(|issued| issued.value).collect()
+    }
+
+    /// Registers a client.
+    pub async fn register(&self, metadata: Value) {
+        self.command("clients", metadata).await;
+    }
+
+    /// Answers with that status from now on, at the named endpoints or everywhere.
+    pub async fn fail(&self, status: u16, only: Option<&[&str]>) {
+        self.command("mode", json!({"fail": status.to_string(), "only": only})).await;
+    }
+
+    /// Keeps requests to the named endpoints waiting until [`Provider::recover`].
+    pub async fn hold(&self, only: &[&str]) {
+        self.command("mode", json!({"fail": "slow", "only": only})).await;
+    }
+
+    /// Leaves `refresh_token` out of refresh responses (RFC 6749 §6 allows it).
+    pub async fn omit_refresh_token(&self) {
+        self.command("mode", json!({"omitRefreshToken": true})).await;
+    }
+
+    /// Works normally again, and answers what it kept waiting.
+    pub async fn recover(&self) {
+        self.command("mode", json!({})).await;
+    }
+
+    /// Makes every refresh token invalid.
+    pub async fn forget_refresh_tokens(&self) {
+        self.command("forget", json!({"model": "RefreshToken"})).await;
+    }
+
+    /// Ends it: connections are refused from now on.
+    pub async fn stop(mut self) {
+        self.child.kill().await.expect("the provider can be killed");
+    }
+
+    async fn control<T: serde::de::DeserializeOwned>(&self, command: &str) -> T {
+        let url = format!("{}/__test/{command}", self.address());
+        let response = self.http.get(url).send().await.expect("the control channel answers");
+        response.json().await.expect("the control channel speaks JSON")
+    }
+
+    async fn command(&self, command: &str, body: Value) {
+        let url = format!("{}/__test/{command}", self.address());
+        let response = self.http.post(url).json(&body).send().await.expect("the control channel answers");
+        assert!(response.status().is_success(), "{command}: {}", response.status());
+    }
+
+    fn address(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+}
+
+fn spawn(folder: &Path, options: &ProviderOptions) -> Child {
+    let json = json!({
+        "port": options.port,
+        "rotateRefreshToken": options.rotate_refresh_token,
+        "accessTokenTtl": options.access_token_ttl,
+        "jwtAccessTokens": options.jwt_access_tokens,
+        "interaction": if options.form { "form" } else { "auto" },
+    });
+    Command::new("node")
+        .arg("provider.mjs")
+        .arg(json.to_string())
+        .current_dir(folder)
+        .env("NODE_NO_WARNINGS", "1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(if std::env::var_os("TEST_PROVIDER_LOG").is_some() { Stdio::inherit() } else { Stdio::null() })
+        .kill_on_drop(true)
+        .spawn()
+        .expect("node starts: the tests need Node.js 20 or later (`make test` says how)")
+}

@@ -1,0 +1,162 @@
+//! The same server in front of a real browser: the demo as a newcomer meets it, and a deployment behind TLS.
+//!
+//! The scenarios are in `tests/browser/*.mjs`; screenshots go to `tests/artifacts/`.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+
+use api::support::ports::{free_port, loopback};
+use api::support::{Provider, ProviderOptions, Sealgate, SealgateOptions, Upstream, eventually};
+
+#[allow(dead_code, unused_imports, reason = "the scenarios drive a real browser and need only the servers")]
+#[path = "api"]
+mod api {
+    pub mod support;
+}
+
+const HOST: &str = "app.example.test";
+
+/// How long the demo's access tokens may live: the scenario waits for one to be renewed.
+const REFRESH_WITHIN: Duration = Duration::from_secs(150);
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser")
+}
+
+fn chromium() -> String {
+    let candidates = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+    let found = candidates.iter().find(|path| Path::new(path).exists());
+    (*found.expect("Chromium is installed: `make test` says how")).to_owned()
+}
+
+async fn play(script: &str, mut options: Value) {
+    assert!(folder().join("node_modules/playwright-core").is_dir(), "run `make test`, or `npm ci` in tests/browser");
+    options["chromium"] = json!(chromium());
+    options["artifacts"] = json!(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/artifacts"));
+    let run =
+        Command::new("node").arg(script).arg(options.to_string()).current_dir(folder()).kill_on_drop(true).output();
+    let output =
+        tokio::time::timeout(Duration::from_secs(300), run).await.expect("it ends in time").expect("node starts");
+    assert!(
+        output.status.success(),
+        "{script}: {}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// Promise 4: a newcomer sees a login working in a browser one command after cloning.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_signs_in_calls_rotates_refreshes_and_signs_out() {
+    let port = free_port();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut demo = start_demo(port, folder.path());
+    let ring = announced_ring(&mut demo).await;
+    eventually("the demo to listen", Duration::from_secs(30), async || {
+        TcpStream::connect(loopback(port)).await.ok().map(drop)
+    })
+    .await;
+    let options = json!({
+        "origin": format!("http://127.0.0.1:{port}"),
+        "rotate": [env!("CARGO_BIN_EXE_sealgate"), "keys", "rotate", "--ring", ring],
+        "refreshWithin": REFRESH_WITHIN.as_secs(),
+    });
+    play("demo.mjs", options).await;
+}
+
+fn start_demo(port: u16, folder: &Path) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_sealgate"))
+        .args(["demo", "--listen", &loopback(port).to_string()])
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("the binary starts")
+}
+
+/// The demo says how to rotate its keys; this is the ring that it names.
+async fn announced_ring(demo: &mut Child) -> String {
+    let mut lines = BufReader::new(demo.stdout.take().expect("stdout is piped")).lines();
+    let search = async {
+        while let Some(line) = lines.next_line().await.expect("the demo's output is text") {
+            if let Some((_, rest)) = line.split_once("--ring ") {
+                return rest.split_whitespace().next().expect("a path behind --ring").to_owned();
+            }
+        }
+        panic!("the demo ended without naming its ring");
+    };
+    let ring = tokio::time::timeout(Duration::from_secs(60), search).await.expect("the demo names its ring");
+    // Whatever else it writes must not fill the pipe.
+    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    ring
+}
+
+/// RFC 10017 §6.1.3.2: `__Host-`, Secure, HttpOnly and SameSite, as a browser enforces them.
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_tls_the_cookies_are_host_bound_secure_and_strict() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let options = ProviderOptions { form: true, jwt_access_tokens: true, ..ProviderOptions::default() };
+    let (provider, upstream) = tokio::join!(Provider::start(options), Upstream::start());
+    let tls_port = free_port();
+    let mut options = SealgateOptions::new(&provider.issuer, upstream.port);
+    options.public_url = format!("https://{HOST}:{tls_port}");
+    options = options.set("server.trusted_proxies", vec!["127.0.0.1/32"]);
+    provider.register(options.registration()).await;
+    let gate = Sealgate::start(options).await;
+    let _nginx = start_nginx(folder.path(), tls_port, gate.options.port).await;
+    eventually("nginx to listen", Duration::from_secs(10), async || {
+        TcpStream::connect(loopback(tls_port)).await.ok().map(drop)
+    })
+    .await;
+    play("https.mjs", json!({"origin": gate.url(), "provider": provider.issuer})).await;
+}
+
+/// nginx with its own defaults for every buffer: what we send must fit them (DESIGN §4).
+async fn start_nginx(folder: &Path, tls_port: u16, gate_port: u16) -> Child {
+    let certificate = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
+        .args(["-keyout", "key.pem", "-out", "cert.pem", "-subj", &format!("/CN={HOST}")])
+        .args(["-addext", &format!("subjectAltName=DNS:{HOST}")])
+        .current_dir(folder)
+        .output();
+    let certificate = certificate.await.expect("openssl is installed: `make test` says how");
+    assert!(certificate.status.success(), "{}", String::from_utf8_lossy(&certificate.stderr));
+    let config = format!(
+        "daemon off; master_process off; pid nginx.pid; error_log error.log warn;
+         events {{}}
+         http {{
+           access_log off;
+           client_body_temp_path t1; proxy_temp_path t2; fastcgi_temp_path t3; uwsgi_temp_path t4; scgi_temp_path t5;
+           server {{
+             listen 127.0.0.1:{tls_port} ssl http2;
+             ssl_certificate cert.pem; ssl_certificate_key key.pem;
+             location / {{
+               proxy_pass http://127.0.0.1:{gate_port};
+               proxy_http_version 1.1;
+               proxy_set_header Host $http_host;
+               proxy_set_header X-Forwarded-For $remote_addr;
+               proxy_set_header X-Forwarded-Proto https;
+             }}
+           }}
+         }}"
+    );
+    std::fs::write(folder.join("nginx.conf"), config).expect("a new file");
+    Command::new("nginx")
+        .arg("-p")
+        .arg(folder)
+        .args(["-c", "nginx.conf", "-e", "start.log"])
+        .env("PATH", format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default()))
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("nginx is installed: `make test` says how")
+}

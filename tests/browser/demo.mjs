@@ -1,0 +1,76 @@
+// `sealgate demo` as a newcomer meets it: sign in, call the API, rotate the keys, wait for a refresh, sign out.
+//
+//   node demo.mjs '{"origin","chromium","artifacts","rotate":["sealgate","keys","rotate",…],"refreshWithin":seconds}'
+import { execFileSync } from 'node:child_process';
+import { assert, equal, run, showsNoToken, signIn } from './scenario.mjs';
+
+const options = { name: 'demo', ...JSON.parse(process.argv[2]) };
+
+await run(options, [], async ({ page, context, watch, shot }) => {
+  const text = async (selector) => (await page.textContent(selector)).trim();
+  const number = async (selector) => Number(/\d+/.exec(await text(selector))?.[0] ?? NaN);
+  const callApi = async () => {
+    const answered = page.waitForResponse((response) => response.url().startsWith(`${options.origin}/api`));
+    await page.click('#call-api');
+    equal((await answered).status(), 200, 'the API answers');
+    await page.waitForFunction(() => document.querySelector('#api-result').textContent.trim().length > 0);
+  };
+  const session = async () => (await context.cookies(options.origin)).find((cookie) => cookie.name === 'sealgate');
+
+  await page.goto(`${options.origin}/`);
+  await page.waitForSelector('#sign-in', { state: 'visible' });
+  await shot('demo-1-signed-out');
+
+  await page.click('#sign-in');
+  await page.waitForSelector('input[name=username]');
+  assert(!page.url().startsWith(options.origin), 'the provider asks, not the app');
+  await shot('demo-2-provider');
+  await signIn(page, 'ada', 'wrong');
+  await page.waitForSelector('[role=alert]');
+  await signIn(page, 'ada', 'lovelace');
+  await page.waitForSelector('#sign-out', { state: 'visible' });
+  assert(page.url().startsWith(`${options.origin}/`), 'back at the app');
+  assert((await text('#user-name')).includes('Ada'), 'the user has a name');
+  assert((await number('#token-seconds')) > 0, 'the access token lives');
+  assert((await number('#cookie-size')) > 100, 'the cookie has a size');
+  await callApi();
+  await shot('demo-3-signed-in');
+
+  const cookie = await session();
+  assert(cookie?.httpOnly && cookie.sameSite === 'Strict' && cookie.path === '/', `the session cookie: ${JSON.stringify({ ...cookie, value: '…' })}`);
+  const shownToScripts = await page.evaluate(() => document.cookie);
+  assert(!shownToScripts.includes('sealgate='), 'scripts cannot see the session cookie');
+  await showsNoToken(page);
+
+  execFileSync(options.rotate[0], options.rotate.slice(1), { stdio: 'pipe' });
+  await callApi();
+  await page.reload();
+  await page.waitForSelector('#sign-out', { state: 'visible' });
+
+  const refreshes = await number('#refresh-count');
+  await page.click('#refresh-now');
+  await page.waitForFunction((before) => Number(/\d+/.exec(document.querySelector('#refresh-count').textContent)?.[0]) > before, refreshes);
+  const forced = await number('#refresh-count');
+  await page.waitForFunction(
+    (before) => Number(/\d+/.exec(document.querySelector('#refresh-count').textContent)?.[0]) > before,
+    forced,
+    { timeout: options.refreshWithin * 1000 },
+  );
+  await callApi();
+  assert((await session()).value !== cookie.value, 'the refresh sealed a new cookie');
+  await showsNoToken(page);
+  await shot('demo-4-refreshed');
+
+  await page.click('#sign-out');
+  // The provider may ask before it signs out too.
+  const confirmation = page.waitForSelector('button[type=submit]', { timeout: 5_000 }).catch(() => null);
+  const home = page.waitForSelector('#sign-in', { state: 'visible' }).catch(() => null);
+  await Promise.race([confirmation, home]);
+  if (!page.url().startsWith(options.origin)) await page.click('button[type=submit]');
+  await page.waitForSelector('#sign-in', { state: 'visible' });
+  equal(await session(), undefined, 'the session cookie is gone');
+  await shot('demo-5-signed-out');
+
+  equal((await watch.leaks()).join(', '), '', 'responses with tokens');
+  equal(watch.problems().filter((problem) => problem.startsWith('page error')).join('\n'), '', 'errors of the page');
+});

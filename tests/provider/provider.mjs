@@ -1,0 +1,248 @@
+// The certified npm `oidc-provider` as a child process of the tests.
+//
+//   node provider.mjs '{"rotateRefreshToken":true}'
+//
+// Prints one JSON line {"issuer","port"} once it listens, and ends when its standard input closes, so that it never
+// outlives the test that started it. Options (all optional) are the members of DEFAULTS below.
+//
+// Beside the protocol's endpoints it has a control channel for tests:
+//   GET  /__test/stats     counts of requests by endpoint and grant type
+//   GET  /__test/issued    every secret that went over the wire: [{"kind","value"}]
+//   POST /__test/clients   registers a client (metadata as in RFC 7591)
+//   POST /__test/mode      {"fail": "500" | "slow" | null, "only": ["token"], "omitRefreshToken": true}
+//   POST /__test/forget    {"model": "RefreshToken"}: every stored item of that model dies
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { createServer } from 'node:http';
+import Provider from 'oidc-provider';
+import { memoryAdapter } from './adapter.mjs';
+import { renderLogin, renderLogout, renderSignedOut } from './pages.mjs';
+
+const DEFAULTS = {
+  host: 'localhost', // the issuer's host; the listener is always 127.0.0.1
+  port: 0,
+  interaction: 'auto', // auto: whoever comes is signed in as login_hint, or ada; form: a page asks
+  clients: [],
+  rotateRefreshToken: true, // with reuse detection: a replayed refresh token kills the whole grant
+  accessTokenTtl: 300,
+  refreshTokenTtl: 86400,
+  jwtAccessTokens: false,
+  requirePar: false,
+  accounts: {
+    ada: { password: 'lovelace', name: 'Ada Lovelace', email: 'ada@example.test', groups: ['engineers'] },
+    grace: { password: 'hopper', name: 'Grace Hopper', email: 'grace@example.test', groups: ['admirals'] },
+  },
+};
+
+const options = { ...DEFAULTS, ...JSON.parse(process.argv[2] ?? '{}') };
+const stats = { requests: {}, token: {}, tokenErrors: {} };
+const issued = new Map(); // value → kind
+let mode = {};
+let releaseHeld = [];
+
+process.stdin.resume();
+process.stdin.on('end', () => process.exit(0));
+
+const server = createServer((request, response) => {
+  dispatch(request, response).catch((error) => {
+    console.error(error);
+    if (!response.headersSent) response.writeHead(500);
+    response.end();
+  });
+});
+await new Promise((resolve) => server.listen(options.port, '127.0.0.1', resolve));
+const { port } = server.address();
+const issuer = `http://${options.host}:${port}`;
+const adapter = memoryAdapter();
+const provider = startProvider();
+const protocol = provider.callback();
+console.log(JSON.stringify({ issuer, port }));
+
+async function dispatch(request, response) {
+  const url = new URL(request.url, issuer);
+  if (url.pathname.startsWith('/__test/')) return control(request, response, url.pathname.slice('/__test/'.length));
+  const endpoint = endpointOf(url.pathname);
+  count(stats.requests, endpoint);
+  if (mode.fail && (!mode.only || mode.only.includes(endpoint))) {
+    if (mode.fail === 'slow') await new Promise((resolve) => releaseHeld.push(resolve));
+    else return reply(response, Number(mode.fail), { error: 'server_error', error_description: 'told to fail' });
+  }
+  if (endpoint === 'interaction') return interact(request, response, url);
+  return protocol(request, response);
+}
+
+function endpointOf(path) {
+  if (path.startsWith('/.well-known/')) return 'discovery';
+  if (path === '/token/revocation') return 'revocation';
+  if (path.startsWith('/session/end')) return 'end_session';
+  return path.split('/')[1] || 'root';
+}
+
+function startProvider() {
+  const provider = new Provider(issuer, {
+    adapter: adapter.factory,
+    clients: options.clients,
+    jwks: { keys: [signingKey()] },
+    cookies: { keys: [randomBytes(16).toString('hex')] },
+    clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt'],
+    claims: { profile: ['name'], email: ['email', 'email_verified'], groups: ['groups'] },
+    scopes: ['openid', 'profile', 'email', 'groups', 'offline_access', 'api'],
+    conformIdTokenClaims: false, // the claims of the scopes are in the ID token, as most providers do it
+    findAccount,
+    // Consent needs no clicks, and a refresh token needs no prompt=consent.
+    loadExistingGrant: grantEverything,
+    issueRefreshToken: async (_ctx, client) => client.grantTypeAllowed('refresh_token'),
+    rotateRefreshToken: options.rotateRefreshToken,
+    pkce: { required: () => true },
+    ttl: {
+      AccessToken: options.accessTokenTtl,
+      RefreshToken: options.refreshTokenTtl,
+      AuthorizationCode: 60,
+      IdToken: 3600,
+      Interaction: 3600,
+      Session: 86400,
+      Grant: 86400,
+    },
+    interactions: { url: (_ctx, interaction) => `/interaction/${interaction.uid}` },
+    features: {
+      devInteractions: { enabled: false },
+      revocation: { enabled: true },
+      userinfo: { enabled: true },
+      introspection: { enabled: true },
+      pushedAuthorizationRequests: { enabled: true, requirePushedAuthorizationRequests: options.requirePar },
+      rpInitiatedLogout: {
+        enabled: true,
+        logoutSource: (ctx, form) => { ctx.body = renderLogout(form); },
+        postLogoutSuccessSource: (ctx) => { ctx.body = renderSignedOut(); },
+      },
+      resourceIndicators: {
+        enabled: options.jwtAccessTokens,
+        defaultResource: () => 'urn:test:api',
+        useGrantedResource: () => true,
+        getResourceServerInfo: () => ({
+          scope: 'api',
+          audience: 'urn:test:api',
+          accessTokenTTL: options.accessTokenTtl,
+          accessTokenFormat: 'jwt',
+          jwt: { sign: { alg: 'RS256' } },
+        }),
+      },
+    },
+  });
+  provider.use(record);
+  provider.on('server_error', (_ctx, error) => console.error('server_error', error));
+  return provider;
+}
+
+function signingKey() {
+  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  return { ...privateKey.export({ format: 'jwk' }), kid: randomBytes(6).toString('hex'), alg: 'RS256', use: 'sig' };
+}
+
+async function findAccount(_ctx, id) {
+  const account = options.accounts[id];
+  if (!account) return undefined;
+  const { password: _, ...claims } = account;
+  return { accountId: id, claims: async () => ({ sub: id, email_verified: true, ...claims }) };
+}
+
+async function grantEverything(ctx) {
+  const { client, session, provider } = ctx.oidc;
+  const known = ctx.oidc.result?.consent?.grantId ?? session.grantIdFor(client.clientId);
+  const found = known && await provider.Grant.find(known);
+  if (found) return found;
+  const grant = new provider.Grant({ clientId: client.clientId, accountId: session.accountId });
+  grant.addOIDCScope('openid profile email groups offline_access');
+  grant.addResourceScope('urn:test:api', 'api');
+  await grant.save();
+  return grant;
+}
+
+// Keeps what a careless relying party could leak, and counts what it asked for.
+async function record(ctx, next) {
+  await next();
+  const { oidc } = ctx;
+  if (!oidc) return;
+  const body = oidc.body ?? {};
+  const params = oidc.params ?? {};
+  if (oidc.route === 'token') {
+    count(stats.token, body.grant_type ?? params.grant_type);
+    if (ctx.status >= 400) count(stats.tokenErrors, ctx.body?.error);
+    for (const kind of ['code', 'code_verifier', 'refresh_token', 'client_secret', 'client_assertion']) remember(kind, body[kind]);
+    for (const kind of ['access_token', 'refresh_token', 'id_token']) remember(kind, ctx.body?.[kind]);
+    if (mode.omitRefreshToken && (body.grant_type ?? params.grant_type) === 'refresh_token' && ctx.body?.refresh_token) {
+      const { refresh_token: _, ...rest } = ctx.body;
+      ctx.body = rest;
+    }
+  }
+  if (oidc.route === 'authorization' || oidc.route === 'resume') {
+    for (const kind of ['state', 'nonce']) remember(kind, params[kind]);
+    const location = ctx.response.get('location');
+    if (location.includes('code=')) remember('code', new URL(location, issuer).searchParams.get('code'));
+  }
+}
+
+// A page asks for name and password, or nobody is asked at all.
+async function interact(request, response, url) {
+  const details = await provider.interactionDetails(request, response);
+  const asked = details.prompt.name;
+  if (asked === 'consent') return finish(request, response, { consent: {} });
+  if (options.interaction === 'auto') {
+    return finish(request, response, { login: { accountId: details.params.login_hint ?? 'ada' } });
+  }
+  if (request.method !== 'POST') return html(response, 200, renderLogin(url.pathname));
+  const form = new URLSearchParams(await text(request));
+  const account = options.accounts[form.get('username')];
+  if (account?.password !== form.get('password')) return html(response, 401, renderLogin(url.pathname, 'Wrong name or password.'));
+  return finish(request, response, { login: { accountId: form.get('username') } });
+}
+
+function finish(request, response, result) {
+  return provider.interactionFinished(request, response, result, { mergeWithLastSubmission: true });
+}
+
+async function control(request, response, command) {
+  const body = request.method === 'POST' ? JSON.parse(await text(request) || '{}') : undefined;
+  switch (`${request.method} ${command}`) {
+    case 'GET stats':
+      return reply(response, 200, { ...stats, live: adapter.counts() });
+    case 'GET issued':
+      return reply(response, 200, [...issued].map(([value, kind]) => ({ kind, value })));
+    case 'POST clients':
+      adapter.put('Client', body.client_id, { grant_types: ['authorization_code', 'refresh_token'], response_types: ['code'], ...body });
+      if (body.client_secret) remember('client_secret', body.client_secret);
+      return reply(response, 201, {});
+    case 'POST mode':
+      mode = body;
+      for (const release of releaseHeld.splice(0)) release();
+      return reply(response, 200, {});
+    case 'POST forget':
+      adapter.forget(body.model);
+      return reply(response, 200, {});
+    default:
+      return reply(response, 404, {});
+  }
+}
+
+function remember(kind, value) {
+  if (typeof value === 'string' && value.length > 0) issued.set(value, kind);
+}
+
+function count(counts, key) {
+  counts[key] = (counts[key] ?? 0) + 1;
+}
+
+function reply(response, status, body) {
+  response.writeHead(status, { 'content-type': 'application/json' });
+  response.end(JSON.stringify(body));
+}
+
+function html(response, status, page) {
+  response.writeHead(status, { 'content-type': 'text/html; charset=utf-8', 'cache-control': 'no-store' });
+  response.end(page);
+}
+
+async function text(request) {
+  const pieces = [];
+  for await (const piece of request) pieces.push(piece);
+  return Buffer.concat(pieces).toString('utf8');
+}
