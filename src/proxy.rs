@@ -2,9 +2,25 @@
 //!
 //! It attaches the access token that it is handed; it never sees a session, and never follows a redirect.
 
+mod body;
+mod cookies;
+mod error;
+mod forward;
+mod headers;
+mod path;
+mod route;
+mod upstream;
+
 use std::time::Duration;
 
 use http::Uri;
+
+pub use self::cookies::OwnCookieNames;
+pub use self::error::{BadGateway, BadRequest, ForwardError, TimeoutPhase};
+pub use self::forward::{ForwardContext, forward};
+pub use self::path::PathRefused;
+pub use self::route::{Route, RouteTable};
+pub use self::upstream::{ConnectError, TlsRootsError, UpstreamClient, upstream_tls};
 
 /// One route as the configuration describes it.
 #[derive(Clone, Debug)]

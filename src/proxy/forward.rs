@@ -1,0 +1,292 @@
+//! One request to an upstream and back.
+//!
+//! Nothing is sent twice that might have been acted on: see [`may_send_again`].
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::pin::pin;
+use std::rc::Rc;
+
+use actix_http::ConnectionType;
+use actix_web::HttpRequest;
+use actix_web::HttpResponse;
+use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::dev::Payload;
+use actix_web::http::header::{ALLOW, HeaderValue};
+use actix_web::http::{self as inbound, StatusCode, Version};
+use bytes::Bytes;
+use http::header::HOST;
+use http::{Method, Request, Response, Uri};
+use hyper::body::{Body, Incoming};
+use hyper::ext::ReasonPhrase;
+use tokio::time::{Instant, sleep_until};
+
+use super::body::{BodyLength, HeadBody, Progress, RequestBody, ResponseBody, Stage};
+use super::error::{BadGateway, BadRequest, ForwardError, TimeoutPhase};
+use super::headers::{
+    RequestFields, asks_for_websocket, body_length, copy_response_fields, max_forwards, request_fields,
+};
+use super::upstream::{ConnectError, Exchange, Reuse, SendError};
+use super::{OwnCookieNames, Route, UpstreamClient, UpstreamTimeouts};
+use crate::origin::PublicOrigin;
+use crate::secret::AccessToken;
+
+/// As whom a request goes on. The upstream learns the public name from `X-Forwarded-Host`; `Host` names the upstream.
+#[derive(Clone, Debug)]
+pub struct ForwardContext<'a> {
+    /// The token to attach; none on public routes.
+    pub access_token: Option<&'a AccessToken>,
+    /// The cookies that stay with us.
+    pub own_cookies: &'a OwnCookieNames,
+    /// What browsers call us.
+    pub public_origin: &'a PublicOrigin,
+    /// The peer of the connection.
+    pub peer: Option<IpAddr>,
+    /// Whether the peer is one of our own proxies, whose `X-Forwarded-For` counts.
+    pub trusted_peer: bool,
+    /// The trace of this request, for when the client has none (W3C Trace Context).
+    pub traceparent: Option<String>,
+}
+
+/// Sends `request` with its `payload` to an upstream of `route`, and gives the response back as it streams in.
+///
+/// The path must have come through [`RouteTable::find`](super::RouteTable::find). Dropping the future or the response
+/// closes the upstream connection.
+///
+/// # Errors
+/// [`ForwardError`]; nothing has been sent to the client then. An upstream that breaks off later ends the response's
+/// body with an error, upon which actix closes the client's connection.
+pub async fn forward(
+    client: &UpstreamClient,
+    route: &Route,
+    request: &HttpRequest,
+    payload: Payload,
+    context: &ForwardContext<'_>,
+) -> Result<HttpResponse, ForwardError> {
+    if !route.allows(request.method()) {
+        return Err(ForwardError::MethodNotAllowed);
+    }
+    check_target(request, context.public_origin)?;
+    if asks_for_websocket(request) {
+        return Err(ForwardError::UpgradeUnsupported);
+    }
+    if max_forwards(request) == Some(0) {
+        return Ok(own_options(route));
+    }
+    let mut length = body_length(request)?;
+    let body = RequestBody::new(payload, &mut length);
+    let outgoing = Outgoing { client, route, context, request, length };
+    let (response, exchange) = outgoing.send(body).await?;
+    respond(request, response, exchange, route, context.own_cookies)
+}
+
+/// A request target with a host in it must name ours (RFC 9112 §3.2.2); the authority form is CONNECT's.
+fn check_target(request: &HttpRequest, origin: &PublicOrigin) -> Result<(), BadRequest> {
+    let uri = request.uri();
+    let Some(authority) = uri.authority().map(inbound::uri::Authority::as_str) else { return Ok(()) };
+    let named = if request.version() == Version::HTTP_2 {
+        // HTTP/2 has the host here (RFC 9113 §8.3.1); a `Host` beside it must say the same.
+        request.headers().get_all("host").all(|host| host.as_bytes().eq_ignore_ascii_case(authority.as_bytes()))
+    } else {
+        uri.scheme().is_some() && without_default_port(authority, origin).eq_ignore_ascii_case(origin.authority())
+    };
+    if named { Ok(()) } else { Err(BadRequest::ForeignTarget) }
+}
+
+fn without_default_port<'a>(authority: &'a str, origin: &PublicOrigin) -> &'a str {
+    authority.strip_suffix(if origin.is_https() { ":443" } else { ":80" }).unwrap_or(authority)
+}
+
+/// The answer to `OPTIONS` with `Max-Forwards: 0`, which is for us (RFC 9110 §7.6.2).
+fn own_options(route: &Route) -> HttpResponse {
+    let mut response = HttpResponse::NoContent();
+    if let Ok(allow) = HeaderValue::from_str(&route.allow()) {
+        response.insert_header((ALLOW, allow));
+    }
+    response.finish()
+}
+
+/// A request on its way to an upstream.
+struct Outgoing<'a> {
+    client: &'a UpstreamClient,
+    route: &'a Route,
+    context: &'a ForwardContext<'a>,
+    request: &'a HttpRequest,
+    length: BodyLength,
+}
+
+impl Outgoing<'_> {
+    /// Sends the request: on a connection that is there if possible, and once more on a new one if that was closed
+    /// under it.
+    async fn send(&self, body: RequestBody) -> Result<(Response<Incoming>, Exchange), ForwardError> {
+        let mut outgoing = self.build(body)?;
+        let mut reuse = Reuse::Allowed;
+        loop {
+            let (upstream, mut exchange) = self.client.connection(self.route, reuse).await.map_err(unreachable)?;
+            outgoing.headers_mut().insert(HOST, upstream.host_header());
+            let progress = outgoing.body().progress();
+            progress.restart();
+            let failure = match self.answer(&mut exchange, outgoing, &progress).await? {
+                Ok(response) => return Ok((response, exchange)),
+                Err(failure) => failure,
+            };
+            if progress.stage() == Stage::Broken {
+                return Err(BadRequest::BrokenBody.into());
+            }
+            if !exchange.is_reused() {
+                return Err(BadGateway::Exchange(failure.error).into());
+            }
+            // The connection was an old one, which the upstream may close at any time.
+            outgoing = match failure {
+                // Not a byte was written: it is as if the connection had not been there.
+                SendError { unsent: Some(request), .. } => request,
+                failure if self.may_send_again(&failure) => self.build(RequestBody::empty())?,
+                failure => return Err(BadGateway::Exchange(failure.error).into()),
+            };
+            reuse = Reuse::Never;
+        }
+    }
+
+    /// Whether a request that was written, but not answered, may be sent once more: only if the upstream closed an old
+    /// connection under it, and doing it twice is as good as doing it once (RFC 9110 §9.2.2, RFC 9112 §9.3.1).
+    fn may_send_again(&self, failure: &SendError) -> bool {
+        let bodyless = matches!(self.length, BodyLength::Absent | BodyLength::Exactly(0));
+        let idempotent = matches!(self.request.method().as_str(), "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE");
+        bodyless && idempotent && failure.is_closed_connection()
+    }
+
+    fn build(&self, body: RequestBody) -> Result<Request<RequestBody>, ForwardError> {
+        let Self { request, route, context, length, .. } = *self;
+        let mut outgoing = Request::new(body);
+        *outgoing.method_mut() =
+            Method::from_bytes(request.method().as_str().as_bytes()).map_err(|_| BadRequest::Malformed)?;
+        *outgoing.uri_mut() = origin_form(request.uri())?;
+        *outgoing.headers_mut() = request_fields(&RequestFields { request, route, context, length })?;
+        Ok(outgoing)
+    }
+
+    /// Sends on `exchange` and waits for the head of the answer, as long as the route says.
+    async fn answer(
+        &self,
+        exchange: &mut Exchange,
+        outgoing: Request<RequestBody>,
+        progress: &Rc<Progress>,
+    ) -> Result<Result<Response<Incoming>, SendError>, ForwardError> {
+        let timeouts = self.route.timeouts();
+        let mut response = pin!(exchange.send(outgoing));
+        let mut timer = pin!(sleep_until(next_look(progress, &timeouts)));
+        loop {
+            tokio::select! {
+                biased;
+                answer = &mut response => return Ok(answer),
+                () = &mut timer => {
+                    if progress.deadline(&timeouts) <= Instant::now() {
+                        return Err(timed_out(progress.stage()));
+                    }
+                    timer.as_mut().reset(next_look(progress, &timeouts));
+                }
+            }
+        }
+    }
+}
+
+/// When to see whether the time is up: the deadline, unless the next stage could end sooner.
+fn next_look(progress: &Progress, timeouts: &UpstreamTimeouts) -> Instant {
+    progress.deadline(timeouts).min(Instant::now() + timeouts.idle.min(timeouts.first_byte))
+}
+
+fn timed_out(stage: Stage) -> ForwardError {
+    match stage {
+        Stage::AwaitingClient => ForwardError::RequestBodyTooSlow,
+        Stage::Broken => BadRequest::BrokenBody.into(),
+        Stage::Sending => ForwardError::Timeout { phase: TimeoutPhase::RequestBody },
+        Stage::Sent => ForwardError::Timeout { phase: TimeoutPhase::FirstByte },
+    }
+}
+
+fn unreachable(error: ConnectError) -> ForwardError {
+    match error {
+        ConnectError::Timeout => ForwardError::Timeout { phase: TimeoutPhase::Connect },
+        error => ForwardError::Connect(error),
+    }
+}
+
+/// Path and query, byte for byte.
+fn origin_form(uri: &inbound::Uri) -> Result<Uri, BadRequest> {
+    let target = uri.path_and_query().map_or("/", inbound::uri::PathAndQuery::as_str);
+    Uri::from_maybe_shared(Bytes::copy_from_slice(target.as_bytes())).map_err(|_| BadRequest::Malformed)
+}
+
+/// The upstream's response as ours.
+fn respond(
+    request: &HttpRequest,
+    response: Response<Incoming>,
+    exchange: Exchange,
+    route: &Route,
+    own_cookies: &OwnCookieNames,
+) -> Result<HttpResponse, ForwardError> {
+    let (parts, incoming) = response.into_parts();
+    if parts.status == http::StatusCode::SWITCHING_PROTOCOLS {
+        return Err(BadGateway::UnexpectedUpgrade.into());
+    }
+    let status = StatusCode::from_u16(parts.status.as_u16()).map_err(|_| BadGateway::Malformed)?;
+    let body = response_body(request, &parts, incoming, exchange, route);
+    let streams = body.size() == BodySize::Stream;
+    let mut response = HttpResponse::with_body(status, body);
+    copy_response_fields(&parts, response.headers_mut(), own_cookies)?;
+    let head = response.head_mut();
+    head.reason = reason(&parts);
+    if streams && request.version() < Version::HTTP_11 {
+        // HTTP/1.0 has no chunks: the end of the connection is the end of the body (RFC 9112 §6.3).
+        head.no_chunking(true);
+        head.set_connection_type(ConnectionType::Close);
+    }
+    Ok(response)
+}
+
+fn response_body(
+    request: &HttpRequest,
+    parts: &http::response::Parts,
+    incoming: Incoming,
+    exchange: Exchange,
+    route: &Route,
+) -> BoxBody {
+    if !incoming.is_end_stream() {
+        return ResponseBody::new(incoming, exchange, route.timeouts().idle).boxed();
+    }
+    exchange.finish();
+    let bodyless = matches!(parts.status, http::StatusCode::NO_CONTENT | http::StatusCode::NOT_MODIFIED);
+    if request.method() != inbound::Method::HEAD || bodyless {
+        return if bodyless { BoxBody::new(actix_web::body::None::new()) } else { BoxBody::new(()) };
+    }
+    let length = parts.headers.get(http::header::CONTENT_LENGTH);
+    match length.and_then(|length| length.to_str().ok()?.parse().ok()) {
+        Some(length) => HeadBody(length).boxed(),
+        None => BoxBody::new(actix_web::body::None::new()),
+    }
+}
+
+/// The upstream's reason phrase where it is not the usual one. actix wants it static, so that each is kept for good:
+/// only short ones, and only so many.
+fn reason(parts: &http::response::Parts) -> Option<&'static str> {
+    const MOST: usize = 64;
+    const LONGEST: usize = 64;
+    thread_local! {
+        static KEPT: RefCell<HashSet<&'static str>> = RefCell::default();
+    }
+    let usual = parts.status.canonical_reason().map_or(Some(""), |_| None);
+    let Some(phrase) = parts.extensions.get::<ReasonPhrase>() else { return usual };
+    let Ok(text) = std::str::from_utf8(phrase.as_bytes()) else { return usual };
+    KEPT.with_borrow_mut(|kept| {
+        if let Some(known) = kept.get(text) {
+            return Some(*known);
+        }
+        if text.len() > LONGEST || kept.len() >= MOST {
+            return usual;
+        }
+        let lasting: &'static str = Box::leak(text.to_owned().into_boxed_str());
+        kept.insert(lasting);
+        Some(lasting)
+    })
+}

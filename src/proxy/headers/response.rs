@@ -1,0 +1,46 @@
+//! The head of the response that goes to the client.
+
+use actix_web::http::header::{
+    HeaderMap as OutboundMap, HeaderName as OutboundName, HeaderValue as OutboundValue, VIA,
+};
+use http::header::{self, HeaderMap};
+use http::{StatusCode, Version};
+
+use super::{ConnectionOptions, is_hop_by_hop};
+use crate::proxy::OwnCookieNames;
+use crate::proxy::error::BadGateway;
+
+/// Copies the fields of an upstream's response that are for the client.
+///
+/// The length is left out, because actix writes it from the body; a 304 has none there and keeps the upstream's.
+pub(in crate::proxy) fn copy_response_fields(
+    from: &http::response::Parts,
+    to: &mut OutboundMap,
+    own: &OwnCookieNames,
+) -> Result<(), BadGateway> {
+    let options = options(&from.headers)?;
+    to.reserve(from.headers.keys_len() + 1);
+    for (name, value) in &from.headers {
+        let dropped = is_hop_by_hop(name.as_str())
+            || options.names(name.as_str())
+            || *name == header::CONTENT_LENGTH && from.status != StatusCode::NOT_MODIFIED
+            || *name == header::SET_COOKIE && own.owns_pair(cookie_pair(value.as_bytes()));
+        if !dropped {
+            let name = OutboundName::from_lowercase(name.as_str().as_bytes()).map_err(|_| BadGateway::Malformed)?;
+            to.append(name, OutboundValue::from_bytes(value.as_bytes()).map_err(|_| BadGateway::Malformed)?);
+        }
+    }
+    let via = if from.version == Version::HTTP_10 { "1.0 sealgate" } else { "1.1 sealgate" };
+    to.append(VIA, OutboundValue::from_static(via));
+    Ok(())
+}
+
+fn options(headers: &HeaderMap) -> Result<ConnectionOptions<'_>, BadGateway> {
+    let values = headers.get_all(header::CONNECTION).iter();
+    ConnectionOptions::parse(values.map(|value| value.as_bytes())).map_err(|_| BadGateway::Malformed)
+}
+
+/// The `name=value` of a `Set-Cookie` (RFC 6265bis §5.6).
+fn cookie_pair(set_cookie: &[u8]) -> &[u8] {
+    set_cookie.split(|&byte| byte == b';').next().unwrap_or_default()
+}
