@@ -6,6 +6,7 @@
 mod check;
 mod completions;
 mod config;
+mod demo;
 mod keys;
 mod serve;
 
@@ -29,6 +30,8 @@ pub struct Cli {
 enum Command {
     /// Run the BFF until SIGTERM or SIGINT.
     Serve(serve::ServeArgs),
+    /// Run the BFF with a demo provider, API and app around it, on loopback, without any set-up.
+    Demo(demo::DemoArgs),
     /// Validate the configuration, the key ring and the provider's metadata; one line a finding.
     Check(check::CheckArgs),
     /// Make, show and rotate the keys that seal cookies.
@@ -47,6 +50,7 @@ enum Command {
 pub fn run(cli: Cli, out: &mut dyn Write) -> Result<(), CliError> {
     match cli.command {
         Command::Serve(args) => serve::run(&args),
+        Command::Demo(args) => Ok(demo::run(&args, out)?),
         Command::Check(args) => check::run(&args, out),
         Command::Keys(args) => Ok(keys::run(args, &Clock::system(), out)?),
         Command::Config(command) => Ok(config::run(&command, out)?),
@@ -64,6 +68,9 @@ pub enum CliError {
     /// The server did not start, or ended badly.
     #[error(transparent)]
     Serve(#[from] crate::server::ServeError),
+    /// The demo did not run.
+    #[error(transparent)]
+    Demo(#[from] demo::DemoError),
     /// The key ring cannot be made, read or changed.
     #[error(transparent)]
     Keys(#[from] keys::KeysError),

@@ -1,0 +1,191 @@
+//! `sealgate demo`: the BFF with a provider, an API and a single-page app around it, on loopback, without any set-up.
+
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::aead::Algorithm;
+use crate::clock::Clock;
+use crate::config::{Config, LogConfig, LogFormat, ServerConfig};
+use crate::demo::{CLIENT_ID, Demo, DemoSettings, DemoStartError, loopback};
+use crate::keyring::{GenerateError, KeyRing, RingFile, RingUpdateError};
+use crate::oidc::{ClientAuth, LoginLimits, ProviderSettings};
+use crate::proxy::{CsrfMode, RouteAuth, RouteSettings, UpstreamTimeouts};
+use crate::server::{self, Application, ServeError};
+use crate::session::{SameSite, SessionSettings, UserFormat};
+use crate::web::{CsrfHeader, StaticSettings};
+use crate::{origin, telemetry};
+
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8080));
+/// Short, so that a rotation can be watched.
+const PROPAGATION: Duration = Duration::from_secs(5);
+const MAX_SESSION: Duration = Duration::from_secs(8 * 3600);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
+const ACCESS_TOKEN_LIFETIME: Duration = Duration::from_secs(60);
+
+/// Where the demo listens.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Where the app listens: an address of this machine's own (loopback)
+    #[arg(long, value_name = "ADDRESS", default_value_t = DEFAULT_LISTEN)]
+    pub listen: SocketAddr,
+    /// The demo provider's port on localhost; 0 takes any that is free
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    pub provider_port: u16,
+    /// The key ring: made if it is not there; without this one in a temporary folder
+    #[arg(long, value_name = "FILE")]
+    pub ring: Option<PathBuf>,
+    /// What is logged: a level such as info, or directives
+    #[arg(long, value_name = "LEVEL", default_value = "warn")]
+    pub log_level: String,
+}
+
+/// Why the demo did not run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DemoError {
+    /// A part of it did not start.
+    #[error(transparent)]
+    Start(#[from] DemoStartError),
+    /// The address is not free, or not loopback.
+    #[error(transparent)]
+    Address(#[from] loopback::LoopbackError),
+    /// The key ring cannot be made.
+    #[error(transparent)]
+    Generate(#[from] GenerateError),
+    /// The key ring cannot be written.
+    #[error(transparent)]
+    Ring(#[from] RingUpdateError),
+    /// The address makes no public URL.
+    #[error(transparent)]
+    Origin(#[from] origin::PublicOriginError),
+    /// No temporary folder for the key ring.
+    #[error("the temporary folder for the key ring cannot be made")]
+    Folder(#[source] io::Error),
+    /// The BFF did not start, or ended badly.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// The output cannot be written.
+    #[error("the output cannot be written")]
+    Output(#[from] io::Error),
+}
+
+/// Runs the demo until Ctrl-C; what a visitor needs to know goes to `out`.
+///
+/// # Errors
+/// See [`DemoError`].
+pub fn run(args: &DemoArgs, out: &mut dyn Write) -> Result<(), DemoError> {
+    let clock = Clock::system();
+    let log = LogConfig { format: LogFormat::Pretty, level: args.log_level.clone() };
+    telemetry::init(&log).map_err(ServeError::from)?;
+    let app = loopback::free_address(args.listen)?;
+    let folder = tempfile::tempdir().map_err(DemoError::Folder)?;
+    let ring = args.ring.clone().unwrap_or_else(|| folder.path().join("ring.json"));
+    if !ring.exists() {
+        let fresh = KeyRing::generate(Algorithm::default(), PROPAGATION, MAX_SESSION, clock.now())?;
+        RingFile::new(ring.clone()).create(&fresh)?;
+    }
+    let settings = DemoSettings {
+        app,
+        provider_port: args.provider_port,
+        access_token_lifetime: ACCESS_TOKEN_LIFETIME,
+        ring: ring.clone(),
+        propagation: PROPAGATION,
+    };
+    server::block_on_system(async {
+        let demo = Demo::start(&settings, &clock)?;
+        let config = config(app, &ring, log, &demo)?;
+        let application = Application::build(config, clock).map_err(ServeError::from)?;
+        banner(out, app, &ring, &demo)?;
+        application.run_until_stopped(server::stop_signal()).await?;
+        Ok(())
+    })
+}
+
+fn config(app: SocketAddr, ring: &Path, log: LogConfig, demo: &Demo) -> Result<Config, DemoError> {
+    let api = demo.api_address().to_string();
+    let upstream = http::Uri::builder().scheme("http").authority(api).path_and_query("/").build();
+    let route = RouteSettings {
+        path: "/api".to_owned(),
+        // A socket address is always an authority.
+        upstreams: upstream.into_iter().collect(),
+        auth: RouteAuth::Session,
+        csrf: CsrfMode::Header,
+        methods: Vec::new(),
+        forward_cookies: false,
+        timeouts: UpstreamTimeouts {
+            connect: Duration::from_secs(5),
+            first_byte: Duration::from_secs(60),
+            idle: Duration::from_secs(120),
+        },
+    };
+    Ok(Config {
+        server: ServerConfig {
+            listen: app,
+            public_url: format!("http://{app}").parse()?,
+            management_listen: SocketAddr::new(app.ip(), 0),
+            trusted_proxies: Vec::new(),
+            public_health_path: None,
+            prefix: "/bff".to_owned(),
+            workers: Some(1),
+            client_timeout: Duration::from_secs(30),
+            drain_delay: Duration::ZERO,
+            drain_deadline: Duration::from_secs(2),
+        },
+        provider: provider(demo),
+        session: SessionSettings {
+            cookie_name: "__Host-sealgate".to_owned(),
+            same_site: SameSite::Strict,
+            idle_timeout: IDLE_TIMEOUT,
+            absolute_timeout: MAX_SESSION,
+            refresh_before: Duration::from_secs(60),
+            persistent: true,
+            user_format: UserFormat::Object,
+        },
+        ring: ring.to_owned(),
+        csrf: CsrfHeader { name: "X-CSRF".to_owned(), value: "1".to_owned() },
+        routes: vec![route],
+        static_site: Some(StaticSettings { root: demo.page().to_owned() }),
+        log,
+    })
+}
+
+fn provider(demo: &Demo) -> ProviderSettings {
+    ProviderSettings {
+        issuer: demo.issuer().to_owned(),
+        client_id: CLIENT_ID.to_owned(),
+        client_auth: ClientAuth::SecretBasic(demo.client_secret().clone()),
+        scopes: ["openid", "profile", "email", "groups", "offline_access"].map(str::to_owned).to_vec(),
+        ca_file: None,
+        clock_skew: Duration::from_secs(60),
+        request_timeout: Duration::from_secs(10),
+        default_access_token_lifetime: ACCESS_TOKEN_LIFETIME,
+        id_token_algorithms: vec!["ES256".to_owned()],
+        trusted_audiences: Vec::new(),
+        passthrough_parameters: vec!["prompt".to_owned(), "login_hint".to_owned()],
+        login_limits: LoginLimits::default(),
+    }
+}
+
+fn banner(out: &mut dyn Write, app: SocketAddr, ring: &Path, demo: &Demo) -> io::Result<()> {
+    let (ring, issuer, sealgate) = (ring.display(), demo.issuer(), this_program());
+    write!(
+        out,
+        "\n  Sealgate demo\n\n  \
+         Open      http://{app}\n  \
+         Sign in   ada / lovelace   or   grace / hopper\n  \
+         Provider  {issuer}\n\n  \
+         While signed in, rotate the key that seals the session, and see it live on:\n\n    \
+         {sealgate} keys rotate --ring {ring}\n\n  \
+         Ctrl-C stops everything; nothing is left behind.\n\n"
+    )?;
+    out.flush()
+}
+
+/// The command that started us, so that the line can be copied as it is.
+fn this_program() -> String {
+    std::fs::read_link("/proc/self/exe").map_or_else(|_| "sealgate".to_owned(), |path| path.display().to_string())
+}
