@@ -16,6 +16,13 @@ mod provider;
 mod token;
 mod token_response;
 
+#[cfg(test)]
+mod test_keys;
+#[cfg(test)]
+mod test_party;
+#[cfg(test)]
+mod test_provider;
+
 use std::path::PathBuf;
 use std::time::Duration;
 

@@ -3,9 +3,10 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use oauth2::basic::BasicClient;
-use oauth2::{AuthUrl, ClientId, CsrfToken, PkceCodeChallenge, PkceCodeVerifier, Scope};
+use oauth2::{AuthUrl, ClientId, CsrfToken, Scope};
 use rand::TryRng as _;
 use rand::rngs::SysRng;
+use sha2::{Digest as _, Sha256};
 use url::Url;
 
 use super::{Metadata, ProviderSettings};
@@ -85,11 +86,12 @@ pub(super) fn authorization_url(
 ) -> Url {
     let client = BasicClient::new(ClientId::new(settings.client_id.clone()))
         .set_auth_uri(AuthUrl::from_url(metadata.authorization_endpoint.clone()));
-    let verifier = PkceCodeVerifier::new(request.verifier.expose().to_owned());
     let mut builder = client
         .authorize_url(|| CsrfToken::new(request.state.expose().to_owned()))
         .add_scopes(scopes(settings).map(|scope| Scope::new(scope.to_owned())))
-        .set_pkce_challenge(PkceCodeChallenge::from_code_verifier_sha256(&verifier))
+        // By hand: the library panics at a verifier of another length than its own.
+        .add_extra_param("code_challenge", code_challenge(request.verifier))
+        .add_extra_param("code_challenge_method", "S256")
         // As text, so that the token request repeats it to the letter.
         .add_extra_param("redirect_uri", request.redirect_uri)
         .add_extra_param("nonce", request.nonce.expose());
@@ -99,6 +101,11 @@ pub(super) fn authorization_url(
         }
     }
     builder.url().0
+}
+
+/// RFC 7636 §4.2
+fn code_challenge(verifier: &CodeVerifier) -> String {
+    URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.expose()))
 }
 
 /// The configured scopes, with `openid` first when it is not among them (Core §3.1.2.1).

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::http::{HttpClient, HttpError, is_protected, issuer_url};
+use super::json::read_object;
 use super::{ProviderBuildError, ProviderSettings};
 use crate::clock::Clock;
 
@@ -181,11 +182,11 @@ fn discovery_url(issuer: &str) -> Result<Url, ProviderBuildError> {
 async fn read(http: &HttpClient, url: &Url, issuer: &str) -> Result<Metadata, DiscoveryError> {
     let body =
         http.get(url, METADATA_LIMIT).await.map_err(|source| DiscoveryError::Http { url: url.to_string(), source })?;
-    let raw = serde_json::from_slice(&body).map_err(|_| DiscoveryError::NotMetadata { url: url.to_string() })?;
+    let raw = read_object(&body).map_err(|_| DiscoveryError::NotMetadata { url: url.to_string() })?;
     check(raw, issuer)
 }
 
-/// The members as they come. A repeated member is an error of the derived reader.
+/// The members as they come.
 #[derive(Deserialize)]
 struct RawMetadata {
     issuer: Option<String>,

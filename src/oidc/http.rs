@@ -1,5 +1,7 @@
 //! The HTTP client for requests to the provider: bounded in time and size, and it never follows a redirect.
 //!
+//! A forward proxy named by the environment (`HTTPS_PROXY`, `NO_PROXY`) is used, but not for an issuer on loopback.
+//!
 //! Must never put a request's or a response's body into an error: both carry codes, tokens and secrets.
 
 use std::path::{Path, PathBuf};

@@ -335,3 +335,6 @@ fn access_token_hash(access_token: &str, algorithm: Algorithm) -> String {
     };
     URL_SAFE_NO_PAD.encode(&hash[..hash.len() / 2])
 }
+
+#[cfg(test)]
+mod tests;

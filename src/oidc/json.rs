@@ -1,31 +1,49 @@
 //! JSON objects whose member names must be unique, at every depth.
 //!
+//! A derived reader takes `["x"]` for an object with one member, and a `Map` the last of repeated ones. Here both are
+//! refused.
+//!
 //! RFC 8259 §4 leaves it open which of two equal names counts; two readers of one token must not differ, so it is
 //! refused. Must never put the text into an error: it may be a token.
 
 use std::fmt;
 
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    Deserialize, DeserializeOwned, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor,
+};
 use serde_json::{Map, Number, Value};
 
-/// The text is not one JSON object with unique names.
+/// The text is not one JSON object with unique names, or lacks members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a JSON object with unique member names")]
+#[error("not a JSON object with unique member names and the members that are needed")]
 pub struct NotAnObject;
 
 /// Reads one object.
 pub(super) fn parse_object(text: &[u8]) -> Result<Map<String, Value>, NotAnObject> {
-    match serde_json::from_slice::<Unique>(text) {
-        Ok(Unique(Value::Object(object))) => Ok(object),
-        _ => Err(NotAnObject),
+    serde_json::from_slice(text).map(|UniqueObject(object)| object).map_err(|_| NotAnObject)
+}
+
+/// Reads one object with the members of `T`.
+pub(super) fn read_object<T: DeserializeOwned>(text: &[u8]) -> Result<T, NotAnObject> {
+    UniqueObject(parse_object(text)?).read()
+}
+
+/// An object, to be read as something else: for `#[serde(try_from = "UniqueObject")]`.
+pub(super) struct UniqueObject(Map<String, Value>);
+
+impl UniqueObject {
+    /// The members of `T`; others are ignored.
+    pub(super) fn read<T: DeserializeOwned>(self) -> Result<T, NotAnObject> {
+        serde_json::from_value(Value::Object(self.0)).map_err(|_| NotAnObject)
     }
 }
 
-struct Unique(Value);
-
-impl<'de> Deserialize<'de> for Unique {
+impl<'de> Deserialize<'de> for UniqueObject {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        UniqueVisitor.deserialize(deserializer).map(Self)
+        match UniqueVisitor.deserialize(deserializer)? {
+            Value::Object(object) => Ok(Self(object)),
+            _ => Err(D::Error::custom(NotAnObject)),
+        }
     }
 }
 
@@ -110,6 +128,18 @@ mod tests {
     fn a_repeated_name_is_refused_at_every_depth() {
         for text in [r#"{"sub":"a","sub":"b"}"#, r#"{"a":{"b":1,"b":2}}"#, r#"{"a":[{"b":1,"b":2}]}"#] {
             assert_eq!(parse_object(text.as_bytes()), Err(NotAnObject), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_array_is_not_taken_for_an_object() {
+        #[derive(Debug, PartialEq, serde::Deserialize)]
+        struct Members {
+            a: String,
+        }
+        assert_eq!(read_object(br#"{"a":"x","b":1}"#), Ok(Members { a: "x".to_owned() }));
+        for text in [r#"["x"]"#, r#"{"b":1}"#, r#"{"a":1}"#, r#"{"a":"x","a":"y"}"#] {
+            assert_eq!(read_object::<Members>(text.as_bytes()), Err(NotAnObject), "{text}");
         }
     }
 

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::http::{HttpClient, HttpError, Unavailable};
+use super::json::read_object;
 
 /// Bytes of a key set that we read.
 const JWKS_LIMIT: usize = 512 * 1024;
@@ -101,8 +102,12 @@ impl KeySet {
         struct RawSet {
             keys: Vec<Value>,
         }
-        let set: RawSet = serde_json::from_slice(text).map_err(|_| KeysError::NotAKeySet)?;
-        let keys = set.keys.into_iter().filter_map(|key| usable_key(serde_json::from_value(key).ok()?));
+        let set: RawSet = read_object(text).map_err(|_| KeysError::NotAKeySet)?;
+        let keys = set
+            .keys
+            .into_iter()
+            .filter(Value::is_object)
+            .filter_map(|key| usable_key(serde_json::from_value(key).ok()?));
         Ok(Self(keys.take(MOST_KEYS).collect()))
     }
 }

@@ -75,9 +75,9 @@ pub(super) async fn revoke(party: &RelyingParty, token: &RefreshToken) -> Result
     if response.status() == StatusCode::OK || response.status() == StatusCode::NO_CONTENT {
         return Ok(Revocation::Revoked);
     }
-    let wire: WireError = serde_json::from_slice(response.body()).map_err(|_| RevokeError::InvalidResponse)?;
+    let error: WireError = serde_json::from_slice(response.body()).map_err(|_| RevokeError::InvalidResponse)?;
     let secrets = [token.expose(), party.settings.client_auth.secret().expose()];
-    Err(RevokeError::Rejected(OAuthError::scrubbed(&wire.error, wire.error_description.as_deref(), &secrets)))
+    Err(RevokeError::Rejected(error.scrubbed(&secrets)))
 }
 
 /// RFC 7009 §2.1, with the client authenticated as at the token endpoint (RFC 6749 §2.3.1).

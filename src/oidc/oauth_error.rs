@@ -6,6 +6,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::json::{NotAnObject, UniqueObject};
+
 /// Characters of a code that are kept; the longest registered one has 32.
 const CODE_CHARACTERS: usize = 64;
 /// Characters of a description that are kept.
@@ -26,7 +28,7 @@ impl OAuthError {
     }
 
     /// Like [`OAuthError::new`], and leaves out whatever repeats one of the `secrets` that we sent.
-    pub(super) fn scrubbed(code: &str, description: Option<&str>, secrets: &[&str]) -> Self {
+    fn scrubbed(code: &str, description: Option<&str>, secrets: &[&str]) -> Self {
         let safe = |text: &str| !secrets.iter().any(|secret| !secret.is_empty() && text.contains(secret));
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
         let known = !code.is_empty() && code.len() <= CODE_CHARACTERS && code.chars().all(plain) && safe(code);
@@ -65,10 +67,28 @@ impl fmt::Debug for OAuthError {
 
 /// The error response as it is on the wire; never shown.
 #[derive(Deserialize, Serialize)]
-pub(super) struct WireError {
-    pub(super) error: String,
-    #[serde(default)]
-    pub(super) error_description: Option<String>,
+#[serde(try_from = "UniqueObject")]
+pub(super) struct WireError(Members);
+
+#[derive(Deserialize, Serialize)]
+struct Members {
+    error: String,
+    error_description: Option<String>,
+}
+
+impl WireError {
+    /// The error without anything that repeats one of the `secrets` that we sent.
+    pub(super) fn scrubbed(&self, secrets: &[&str]) -> OAuthError {
+        OAuthError::scrubbed(&self.0.error, self.0.error_description.as_deref(), secrets)
+    }
+}
+
+impl TryFrom<UniqueObject> for WireError {
+    type Error = NotAnObject;
+
+    fn try_from(object: UniqueObject) -> Result<Self, NotAnObject> {
+        object.read().map(Self)
+    }
 }
 
 impl fmt::Debug for WireError {

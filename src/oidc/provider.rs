@@ -267,14 +267,17 @@ impl RelyingParty {
 
 async fn keep_discovered(party: Weak<RelyingParty>) {
     let mut failures = 0_u32;
+    let mut announced = false;
     loop {
         let wait = {
             let Some(party) = party.upgrade() else { return };
             let issuer = &party.settings.issuer;
             match party.renew().await {
                 Ok(()) => {
-                    tracing::info!(%issuer, "provider discovered");
-                    failures = 0;
+                    if !announced || failures > 0 {
+                        tracing::info!(%issuer, "provider discovered");
+                    }
+                    (announced, failures) = (true, 0);
                     party.pacing.renewal
                 }
                 Err(error) => {
@@ -300,28 +303,4 @@ fn algorithms(names: &[String]) -> Result<Vec<Algorithm>, ProviderBuildError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn backoff_doubles_up_to_a_minute_with_jitter() {
-        let pacing = Pacing::default();
-        let longest: Vec<_> = (1..=8).map(|failures| pacing.backoff(failures, 1.0).as_secs()).collect();
-        assert_eq!(longest, [1, 2, 4, 8, 16, 32, 60, 60]);
-        assert_eq!(pacing.backoff(3, 0.0), Duration::from_secs(2));
-        assert_eq!(pacing.backoff(u32::MAX, 0.5), Duration::from_secs(45));
-    }
-
-    #[test]
-    fn no_algorithm_with_a_shared_secret_or_without_a_signature_can_be_configured() {
-        for name in ["none", "HS256", "HS512", "ES512", "rs256", ""] {
-            let error = algorithms(&[name.to_owned()]).expect_err(name);
-            assert!(matches!(error, ProviderBuildError::Algorithm(_)), "{error}");
-        }
-        assert!(matches!(algorithms(&[]), Err(ProviderBuildError::NoAlgorithm)));
-        assert_eq!(
-            algorithms(&["ES256".into(), "Ed25519".into()]).expect("known"),
-            [Algorithm::ES256, Algorithm::EdDSA]
-        );
-    }
-}
+mod tests;

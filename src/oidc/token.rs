@@ -228,7 +228,7 @@ where
         RequestTokenError::ServerResponse(wire) => {
             let mut secrets = sent.to_vec();
             secrets.push(party.settings.client_auth.secret().expose());
-            let error = OAuthError::scrubbed(&wire.error, wire.error_description.as_deref(), &secrets);
+            let error = wire.scrubbed(&secrets);
             match error.code() {
                 "temporarily_unavailable" | "server_error" => ExchangeError::Unavailable(Unavailable::Temporary(error)),
                 _ => ExchangeError::Rejected(error),
@@ -317,3 +317,6 @@ impl From<ExchangeError> for RefreshError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

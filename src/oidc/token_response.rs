@@ -8,19 +8,29 @@ use std::time::Duration;
 use oauth2::{AccessToken, RefreshToken, Scope};
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// One response. A repeated member is an error of the derived reader; unknown ones are ignored.
+use super::json::{NotAnObject, UniqueObject};
+
+/// One response. Unknown members are ignored.
 #[derive(Deserialize, Serialize)]
-pub(super) struct WireTokenResponse {
+#[serde(try_from = "UniqueObject")]
+pub(super) struct WireTokenResponse(Members);
+
+#[derive(Deserialize, Serialize)]
+struct Members {
     access_token: AccessToken,
     token_type: WireTokenType,
-    #[serde(default)]
     expires_in: Option<Lifetime>,
-    #[serde(default)]
     refresh_token: Option<RefreshToken>,
-    #[serde(default)]
     scope: Option<String>,
-    #[serde(default)]
     id_token: Option<String>,
+}
+
+impl TryFrom<UniqueObject> for WireTokenResponse {
+    type Error = NotAnObject;
+
+    fn try_from(object: UniqueObject) -> Result<Self, NotAnObject> {
+        object.read().map(Self)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -29,29 +39,29 @@ pub(super) struct WireTokenType(String);
 
 impl WireTokenResponse {
     pub(super) fn access_token(&self) -> &str {
-        self.access_token.secret()
+        self.0.access_token.secret()
     }
 
     /// The name is compared without regard to case (RFC 6749 §5.1).
     pub(super) fn is_bearer(&self) -> bool {
-        self.token_type.0.eq_ignore_ascii_case("bearer")
+        self.0.token_type.0.eq_ignore_ascii_case("bearer")
     }
 
     pub(super) fn lifetime(&self) -> Option<Duration> {
-        self.expires_in.as_ref().map(|lifetime| Duration::from_secs(lifetime.0))
+        self.0.expires_in.as_ref().map(|lifetime| Duration::from_secs(lifetime.0))
     }
 
     /// An empty one counts as left out.
     pub(super) fn refresh_token(&self) -> Option<&str> {
-        self.refresh_token.as_ref().map(|token| token.secret().as_str()).filter(|token| !token.is_empty())
+        self.0.refresh_token.as_ref().map(|token| token.secret().as_str()).filter(|token| !token.is_empty())
     }
 
     pub(super) fn scope(&self) -> Option<&str> {
-        self.scope.as_deref().filter(|scope| !scope.is_empty())
+        self.0.scope.as_deref().filter(|scope| !scope.is_empty())
     }
 
     pub(super) fn id_token(&self) -> Option<&str> {
-        self.id_token.as_deref().filter(|token| !token.is_empty())
+        self.0.id_token.as_deref().filter(|token| !token.is_empty())
     }
 }
 
@@ -67,11 +77,11 @@ impl oauth2::TokenResponse for WireTokenResponse {
     type TokenType = WireTokenType;
 
     fn access_token(&self) -> &AccessToken {
-        &self.access_token
+        &self.0.access_token
     }
 
     fn token_type(&self) -> &WireTokenType {
-        &self.token_type
+        &self.0.token_type
     }
 
     fn expires_in(&self) -> Option<Duration> {
@@ -79,7 +89,7 @@ impl oauth2::TokenResponse for WireTokenResponse {
     }
 
     fn refresh_token(&self) -> Option<&RefreshToken> {
-        self.refresh_token.as_ref()
+        self.0.refresh_token.as_ref()
     }
 
     /// Read through [`WireTokenResponse::scope`], which keeps the text as it came.
