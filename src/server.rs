@@ -363,7 +363,7 @@ type Answered = (Handler, Result<HttpResponse, Problem>);
 async fn call(endpoint: &str, services: &Services, request: &HttpRequest, payload: web::Payload) -> Answered {
     let method = request.method();
     match (endpoint, method) {
-        ("/login", &Method::GET) => (Handler::Login, login::handle(services, request)),
+        ("/login", &Method::GET) => (Handler::Login, login::handle(services, request).await),
         ("/callback", &Method::GET | &Method::POST) => {
             (Handler::Callback, callback::handle(services, request, payload).await)
         }

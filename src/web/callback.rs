@@ -119,6 +119,11 @@ async fn complete(
     transaction: &LoginTransaction,
     cookies: &RequestCookies,
 ) -> Result<HttpResponse, Problem> {
+    if let Err(error) = services.provider.ready().await {
+        tracing::warn!(%error, "a callback cannot be checked now");
+        services.metrics.count_login(Outcome::Unavailable);
+        return Err(Problem::provider_unavailable(RETRY_AFTER));
+    }
     services.provider.check_issuer_parameter(answer.issuer).map_err(|error| {
         tracing::warn!(%error, "a callback names another issuer");
         services.metrics.count_login(Outcome::Invalid);

@@ -6,7 +6,7 @@ use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::metrics::Outcome;
-use crate::oidc::{AuthorizationRequest, fresh_nonce, fresh_state, fresh_verifier};
+use crate::oidc::{AuthorizationRequest, ProviderUnavailable, fresh_nonce, fresh_state, fresh_verifier};
 use crate::return_url::ReturnUrl;
 use crate::session::login_transaction::LoginTransaction;
 use crate::web::fetch_metadata::{is_same_origin_frame, shows_no_top_level_navigation};
@@ -21,7 +21,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// 400 for a bad return URL or parameter, 401 for what is no page load, 503 while the provider is not known.
-pub fn handle(services: &Services, request: &HttpRequest) -> Result<HttpResponse, Problem> {
+pub async fn handle(services: &Services, request: &HttpRequest) -> Result<HttpResponse, Problem> {
     let parameters = Parameters::parse(request.query_string().as_bytes());
     let silent = matches!(parameters.single("prompt"), Ok(Some("none"))) && is_same_origin_frame(request);
     if shows_no_top_level_navigation(request) && !silent {
@@ -30,6 +30,7 @@ pub fn handle(services: &Services, request: &HttpRequest) -> Result<HttpResponse
     let return_url = return_url(services, &parameters)?;
     let extra = passthrough(services, &parameters)?;
     let cookies = services.cookies(request);
+    services.provider.ready().await.map_err(|error| unavailable(services, &error))?;
     let transaction = LoginTransaction {
         state: fresh_state(),
         nonce: fresh_nonce(),
@@ -47,11 +48,7 @@ pub fn handle(services: &Services, request: &HttpRequest) -> Result<HttpResponse
         redirect_uri: &redirect_uri,
         extra,
     };
-    let url = services.provider.authorization_url(&authorization).map_err(|error| {
-        tracing::warn!(%error, "no login is possible now");
-        services.metrics.count_login(Outcome::Unavailable);
-        Problem::provider_unavailable(RETRY_AFTER)
-    })?;
+    let url = services.provider.authorization_url(&authorization).map_err(|error| unavailable(services, &error))?;
     let lines = services.sessions.begin_login(&transaction, &cookies).map_err(internal)?;
     services.metrics.count_login(Outcome::Started);
     let mut response = own_response(HttpResponse::SeeOther()).insert_header((LOCATION, url.as_str())).finish();
@@ -86,6 +83,12 @@ fn passthrough(services: &Services, parameters: &Parameters) -> Result<Vec<(Stri
         }
     }
     Ok(extra)
+}
+
+fn unavailable(services: &Services, error: &ProviderUnavailable) -> Problem {
+    tracing::warn!(%error, "no login is possible now");
+    services.metrics.count_login(Outcome::Unavailable);
+    Problem::provider_unavailable(RETRY_AFTER)
 }
 
 fn internal(error: impl std::fmt::Display) -> Problem {
