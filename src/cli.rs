@@ -48,11 +48,12 @@ enum Command {
 /// # Errors
 /// Whatever kept the command from doing its work; see [`CliError::report`].
 pub fn run(cli: Cli, out: &mut dyn Write) -> Result<(), CliError> {
+    let clock = Clock::system();
     match cli.command {
         Command::Serve(args) => serve::run(&args),
         Command::Demo(args) => Ok(demo::run(&args, out)?),
-        Command::Check(args) => check::run(&args, out),
-        Command::Keys(args) => Ok(keys::run(args, &Clock::system(), out)?),
+        Command::Check(args) => check::run(&args, &clock, out),
+        Command::Keys(args) => Ok(keys::run(args, &clock, out)?),
         Command::Config(command) => Ok(config::run(&command, out)?),
         Command::Completions(args) => Ok(completions::run(&args, out)?),
     }
@@ -85,7 +86,12 @@ pub enum CliError {
 impl CliError {
     /// Whether whoever read our output has closed it, as `head` does: no failure of ours.
     pub fn is_closed_pipe(&self) -> bool {
-        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+        match self {
+            Self::Output(error) | Self::Keys(keys::KeysError::Output(error)) => {
+                error.kind() == io::ErrorKind::BrokenPipe
+            }
+            _ => false,
+        }
     }
 
     /// Writes the error for people: one line each, `error: …` or `warning: …`.

@@ -3,6 +3,8 @@
 //! It is a list of small checks, each of which looks at one thing and adds lines. It must never change anything, nor
 //! print a secret.
 
+mod provider;
+mod ring;
 mod transport;
 
 use std::fmt;
@@ -13,6 +15,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::CliError;
+use crate::clock::Clock;
 use crate::config::{Config, Finding, Loaded, Severity};
 
 /// What `check` takes.
@@ -21,6 +24,9 @@ pub struct CheckArgs {
     /// Configuration files; later ones win over earlier ones
     #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
     config: Vec<PathBuf>,
+    /// Do not ask the provider for its metadata
+    #[arg(long)]
+    offline: bool,
     /// Print {"ok": …, "lines": […]} instead of lines for people
     #[arg(long)]
     json: bool,
@@ -29,25 +35,27 @@ pub struct CheckArgs {
 /// What a check looks at.
 struct Subject<'a> {
     loaded: &'a Loaded,
+    clock: &'a Clock,
+    offline: bool,
 }
 
 type Check = fn(&Subject<'_>, &mut Report);
 
 /// All checks of a configuration that can be read, in the order of their lines.
-const CHECKS: &[Check] = &[transport::check];
+const CHECKS: &[Check] = &[transport::check, ring::check, provider::check];
 
 /// Checks what `args` names; lines go to `out`.
 ///
 /// # Errors
 /// [`CliError::Check`] when a line is an error; when `out` cannot be written.
-pub fn run(args: &CheckArgs, out: &mut dyn Write) -> Result<(), CliError> {
+pub fn run(args: &CheckArgs, clock: &Clock, out: &mut dyn Write) -> Result<(), CliError> {
     let mut report = Report::default();
     match Config::load(&args.config) {
         Err(error) => report.lines.extend(error.findings.into_iter().map(Line::from)),
         Ok(loaded) => {
             report.lines.extend(loaded.warnings.iter().cloned().map(Line::from));
             report.ok("configuration", format!("{} file(s) are valid", args.config.len()));
-            let subject = Subject { loaded: &loaded };
+            let subject = Subject { loaded: &loaded, clock, offline: args.offline };
             CHECKS.iter().for_each(|check| check(&subject, &mut report));
         }
     }

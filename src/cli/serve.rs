@@ -11,8 +11,8 @@ use crate::server;
 /// Which configuration to run.
 #[derive(Debug, Args)]
 pub struct ServeArgs {
-    /// A configuration file; given several times, later files win
-    #[arg(long, value_name = "FILE", required = true)]
+    /// Configuration files; later ones win over earlier ones
+    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
     pub config: Vec<PathBuf>,
 }
 
