@@ -1,3 +1,5 @@
+//! Whole configurations, from files and an environment of their own.
+
 use std::fs;
 
 use tempfile::TempDir;

@@ -1,3 +1,5 @@
+//! What each type of value takes and refuses.
+
 use super::*;
 
 fn leaf(text: &str) -> Leaf {
