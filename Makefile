@@ -1,0 +1,60 @@
+# What people do with this repository. `make` alone lists it.
+#
+# Each target installs what it needs where it can (crates and npm packages always; Debian packages when it may), and
+# otherwise says in one sentence what is missing.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+FUZZ_SECONDS ?= 30
+PROVIDER := tests/provider/node_modules/.installed
+BROWSER := tests/browser/node_modules/.installed
+
+.PHONY: help demo test lint audit bench fuzz-smoke tools rust node system-packages
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: rust ## Run the BFF with a demo provider, API and page on http://127.0.0.1:8080
+	@echo "Building the demo. The first build takes some minutes."
+	cargo run -- demo
+
+test: tools ## Run every test: units, the server against a real provider, and a real browser
+	cargo test
+
+lint: rust ## Check the format, Clippy's lints, and the licences and sources of dependencies
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	@scripts/ensure-cargo-tool cargo-deny
+	cargo deny check bans licenses sources
+
+audit: rust ## Check the dependencies against published advisories (fetches the advisory database)
+	@scripts/ensure-cargo-tool cargo-deny
+	cargo deny check advisories
+
+bench: rust ## Measure sealing, opening and proxying
+	cargo bench
+
+fuzz-smoke: rust ## Fuzz every target for FUZZ_SECONDS (30) each
+	@scripts/ensure-cargo-tool cargo-fuzz
+	@scripts/fuzz-smoke $(FUZZ_SECONDS)
+
+# What the tests stand on. Internal: `make test` calls it.
+tools: rust system-packages $(PROVIDER) $(BROWSER)
+
+rust:
+	@command -v cargo >/dev/null || { echo "Rust is missing: install it from https://rustup.rs, then run make again." >&2; exit 1; }
+
+node:
+	@scripts/ensure-node
+
+system-packages:
+	@scripts/ensure-packages chromium nginx haproxy openssl
+
+# Installed again only when the lock file changed.
+$(PROVIDER) $(BROWSER): %/node_modules/.installed: %/package-lock.json | node
+	@echo "Installing the npm packages of $*"
+	cd $* && npm ci --no-audit --no-fund
+	@touch $@
