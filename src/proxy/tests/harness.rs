@@ -121,9 +121,10 @@ impl Peer {
         let _ = self.stream.write_all(bytes.as_ref()).await;
     }
 
-    /// How much of what has come is not taken yet.
-    pub(super) fn buffered(&self) -> usize {
-        self.buffer.len()
+    /// The next bytes, as they come; none at the end.
+    pub(super) async fn piece(&mut self) -> Option<Vec<u8>> {
+        self.filled(|buffer| (!buffer.is_empty()).then_some(())).await?;
+        Some(std::mem::take(&mut self.buffer))
     }
 
     /// Waits until the proxy closes the connection, and gives how much it sent before.

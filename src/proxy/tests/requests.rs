@@ -20,7 +20,7 @@ fn path_and_query_arrive_byte_for_byte() {
         let upstream = Upstream::answering(OK).await;
         let front = Front::to(&upstream);
         let targets =
-            ["/", "/a%20b/%C3%A4/%c3%a4", "/x?", "/x?a=../..//%2e%2f%00\\&b={\"c\":[1]}&&=?/", "/x;v=1/y,z", "/x/?q=1"];
+            ["/", "/a%20b/%C3%A4/%c3%a4", "/x?", "/x?a=../..//%2e%2f%00\\&b={c:[1]}&&=?/", "/x;v=1/y,z", "/x/?q=1"];
         for target in targets {
             assert_eq!(status(&front.get(target, "").await), 200, "{target}");
         }
