@@ -5,3 +5,4 @@ mod harness;
 mod requests;
 mod responses;
 mod streaming;
+mod tls;

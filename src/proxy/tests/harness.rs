@@ -159,12 +159,17 @@ pub(super) struct Front {
 impl Front {
     /// One worker, with these routes; the peer counts as one of our proxies if `trusted`.
     pub(super) fn start(routes: Vec<RouteSettings>, trusted: bool) -> Self {
+        Self::start_with(routes, trusted, no_roots())
+    }
+
+    /// As `start`, with this view of whom to trust behind https.
+    pub(super) fn start_with(routes: Vec<RouteSettings>, trusted: bool, tls: Arc<ClientConfig>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("bound");
         let table = Arc::new(RouteTable::new(routes));
         let origin: PublicOrigin = "https://app.example.com".parse().expect("an origin");
         let server = HttpServer::new(move || {
-            let (client, table, origin) = (UpstreamClient::new(no_roots()), Arc::clone(&table), origin.clone());
+            let (client, table, origin) = (UpstreamClient::new(Arc::clone(&tls)), Arc::clone(&table), origin.clone());
             App::new().default_service(web::to(move |request: HttpRequest, payload: web::Payload| {
                 let (client, table, origin) = (client.clone(), Arc::clone(&table), origin.clone());
                 async move { handle(&client, &table, &origin, trusted, request, payload).await }

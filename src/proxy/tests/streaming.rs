@@ -84,7 +84,10 @@ fn a_download_waits_for_the_client_and_then_arrives_whole() {
             }
         })
         .await;
-        let mut client = Front::to(&upstream).connect().await;
+        let mut settings = route("/", &[&upstream.uri]);
+        // Shorter than the client's silence, which is not the upstream's.
+        settings.timeouts.idle = STALL / 2;
+        let mut client = Front::start(vec![settings], false).connect().await;
         client.write_all(b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.expect("it reads");
         stalled.notified().await;
         let mut answer = Vec::new();
