@@ -145,7 +145,7 @@ fn an_upstream_that_stops_reading_times_out() {
         })
         .await;
         let mut settings = route("/", &[&upstream.uri]);
-        settings.timeouts.idle = Duration::from_millis(100);
+        settings.timeouts.idle = Duration::from_millis(500);
         let mut client = Front::start(vec![settings], false).connect().await;
         let head = format!("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: {LARGE}\r\n\r\n");
         client.write_all(head.as_bytes()).await.expect("it reads");
