@@ -71,3 +71,6 @@ pub struct UpstreamTimeouts {
     /// Between two pieces of a body, either way.
     pub idle: Duration,
 }
+
+#[cfg(test)]
+mod tests;

@@ -245,14 +245,16 @@ impl MessageBody for ResponseBody {
     }
 }
 
-/// A response to HEAD: the length that a GET would have, and nothing of it (RFC 9110 §9.3.2).
-pub(super) struct HeadBody(pub(super) u64);
+/// The body of a response to HEAD whose length is in its head (RFC 9110 §9.3.2).
+///
+/// It calls itself a stream, because actix would hold it to a length, and takes a pipelined HEAD for another method.
+pub(super) struct HeadBody;
 
 impl MessageBody for HeadBody {
     type Error = std::convert::Infallible;
 
     fn size(&self) -> BodySize {
-        BodySize::Sized(self.0)
+        BodySize::Stream
     }
 
     fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {

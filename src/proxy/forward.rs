@@ -16,7 +16,7 @@ use actix_web::dev::Payload;
 use actix_web::http::header::{ALLOW, HeaderValue};
 use actix_web::http::{self as inbound, StatusCode, Version};
 use bytes::Bytes;
-use http::header::HOST;
+use http::header::{CONTENT_LENGTH, HOST};
 use http::{Method, Request, Response, Uri};
 use hyper::body::{Body, Incoming};
 use hyper::ext::ReasonPhrase;
@@ -231,13 +231,17 @@ fn respond(
         return Err(BadGateway::UnexpectedUpgrade.into());
     }
     let status = StatusCode::from_u16(parts.status.as_u16()).map_err(|_| BadGateway::Malformed)?;
-    let body = response_body(request, &parts, incoming, exchange, route);
+    let is_head = request.method() == inbound::Method::HEAD;
+    let body = response_body(is_head, &parts, incoming, exchange, route);
     let streams = body.size() == BodySize::Stream;
     let mut response = HttpResponse::with_body(status, body);
-    copy_response_fields(&parts, response.headers_mut(), own_cookies)?;
+    copy_response_fields(&parts, is_head, response.headers_mut(), own_cookies)?;
     let head = response.head_mut();
     head.reason = reason(&parts);
-    if streams && request.version() < Version::HTTP_11 {
+    if is_head {
+        // Else actix would announce chunks beside the upstream's length.
+        head.no_chunking(true);
+    } else if streams && request.version() < Version::HTTP_11 {
         // HTTP/1.0 has no chunks: the end of the connection is the end of the body (RFC 9112 §6.3).
         head.no_chunking(true);
         head.set_connection_type(ConnectionType::Close);
@@ -246,7 +250,7 @@ fn respond(
 }
 
 fn response_body(
-    request: &HttpRequest,
+    is_head: bool,
     parts: &http::response::Parts,
     incoming: Incoming,
     exchange: Exchange,
@@ -257,13 +261,12 @@ fn response_body(
     }
     exchange.finish();
     let bodyless = matches!(parts.status, http::StatusCode::NO_CONTENT | http::StatusCode::NOT_MODIFIED);
-    if request.method() != inbound::Method::HEAD || bodyless {
-        return if bodyless { BoxBody::new(actix_web::body::None::new()) } else { BoxBody::new(()) };
-    }
-    let length = parts.headers.get(http::header::CONTENT_LENGTH);
-    match length.and_then(|length| length.to_str().ok()?.parse().ok()) {
-        Some(length) => HeadBody(length).boxed(),
-        None => BoxBody::new(actix_web::body::None::new()),
+    if is_head && !bodyless && parts.headers.contains_key(CONTENT_LENGTH) {
+        HeadBody.boxed()
+    } else if is_head || bodyless {
+        BoxBody::new(actix_web::body::None::new())
+    } else {
+        BoxBody::new(())
     }
 }
 

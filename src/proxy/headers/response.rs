@@ -12,18 +12,23 @@ use crate::proxy::error::BadGateway;
 
 /// Copies the fields of an upstream's response that are for the client.
 ///
-/// The length is left out, because actix writes it from the body; a 304 has none there and keeps the upstream's.
+/// The length is left out where actix writes it from the body: not with a 304 or a response to HEAD, whose length is that
+/// of a body which is not there (RFC 9110 §8.6).
 pub(in crate::proxy) fn copy_response_fields(
     from: &http::response::Parts,
+    is_head: bool,
     to: &mut OutboundMap,
     own: &OwnCookieNames,
 ) -> Result<(), BadGateway> {
     let options = options(&from.headers)?;
+    let keeps_length = (is_head || from.status == StatusCode::NOT_MODIFIED)
+        // A transfer coding overrides a length (RFC 9112 §6.3).
+        && !from.headers.contains_key(header::TRANSFER_ENCODING);
     to.reserve(from.headers.keys_len() + 1);
     for (name, value) in &from.headers {
         let dropped = is_hop_by_hop(name.as_str())
             || options.names(name.as_str())
-            || *name == header::CONTENT_LENGTH && from.status != StatusCode::NOT_MODIFIED
+            || *name == header::CONTENT_LENGTH && !keeps_length
             || *name == header::SET_COOKIE && own.owns_pair(cookie_pair(value.as_bytes()));
         if !dropped {
             let name = OutboundName::from_lowercase(name.as_str().as_bytes()).map_err(|_| BadGateway::Malformed)?;

@@ -17,7 +17,7 @@ use super::super::body::RequestBody;
 use super::origin::Origin;
 use super::pool::Connection;
 
-/// The longest head of a response, and the most that is read ahead of it, in bytes.
+/// The longest head of a response, in bytes; also what is buffered before it is parsed.
 const MAX_HEAD: usize = 64 * 1024;
 /// The most fields in the head of a response.
 const MAX_FIELDS: usize = 128;
@@ -116,6 +116,7 @@ where
 {
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(MAX_HEAD)
+        .max_header_size(MAX_HEAD)
         .max_headers(MAX_FIELDS)
         .handshake::<_, RequestBody>(io)
         .await

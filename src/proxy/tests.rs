@@ -1,0 +1,8 @@
+//! The proxy between a client and an upstream that are both written by hand, byte for byte, over real sockets.
+
+mod connections;
+mod harness;
+mod requests;
+mod responses;
+mod streaming;
+mod tls;
