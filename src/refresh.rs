@@ -139,9 +139,11 @@ impl Refresher {
         let go_on = |renewed| Usable { session: session.clone(), renewed };
         let valid = is_valid(&session, now);
         // A forced refresh that another one has just satisfied needs none of its own.
-        if (valid && !is_due(&session, now, inner.sessions.settings().refresh_before) && !forced)
-            || (forced && valid && renewed.is_some())
-        {
+        let wanted = match forced {
+            true => renewed.is_none(),
+            false => is_due(&session, now, inner.sessions.settings().refresh_before),
+        };
+        if valid && !wanted {
             return Ok(go_on(renewed));
         }
         let (flight, ours) = match self.join_or_start(&session) {

@@ -21,6 +21,7 @@ pub(super) fn parse(raw: RawSession, reader: &mut Reader<'_>) -> Option<SessionS
         values::choice(leaf, &[("strict", SameSite::Strict), ("lax", SameSite::Lax)])
     });
     let seconds = |leaf: &Leaf| values::seconds(leaf, MAX_COOKIE_AGE);
+    let idle_is_written = raw.idle_timeout.is_some();
     let idle_timeout = reader.value("session.idle_timeout", raw.idle_timeout, seconds);
     let absolute_timeout = reader.value("session.absolute_timeout", raw.absolute_timeout, seconds);
     let refresh_before =
@@ -30,18 +31,17 @@ pub(super) fn parse(raw: RawSession, reader: &mut Reader<'_>) -> Option<SessionS
         values::choice(leaf, &[("object", UserFormat::Object), ("duende", UserFormat::Duende)])
     });
 
-    let mut within_absolute = |key: &str, duration: Option<Duration>| {
-        let (Some(duration), Some(absolute)) = (duration, absolute_timeout) else { return };
-        if duration > absolute {
-            let (duration, absolute) = (humantime::format_duration(duration), humantime::format_duration(absolute));
-            reader.error(
-                key,
-                format!("{duration} is more than session.absolute_timeout ({absolute}); lower it or raise that"),
-            );
-        }
-    };
-    within_absolute("session.idle_timeout", idle_timeout);
-    within_absolute("session.refresh_before", refresh_before);
+    // Only a written idle timeout can contradict the absolute one; the default gives way to it.
+    if let (true, Some(idle), Some(absolute)) = (idle_is_written, idle_timeout, absolute_timeout)
+        && idle > absolute
+    {
+        let (idle, absolute) = (humantime::format_duration(idle), humantime::format_duration(absolute));
+        reader.error(
+            "session.idle_timeout",
+            format!("{idle} is more than session.absolute_timeout ({absolute}); lower it or raise that"),
+        );
+    }
+    let idle_timeout = idle_timeout.map(|idle| idle.min(absolute_timeout.unwrap_or(idle)));
 
     Some(SessionSettings {
         cookie_name: cookie_name?,

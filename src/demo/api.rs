@@ -112,7 +112,7 @@ struct TokenSummary {
 
 impl Api {
     /// Checks the bearer token (RFC 6750 §2.1).
-    fn authorize(&self, request: &HttpRequest) -> Result<TokenSummary, HttpResponse> {
+    fn authorize(&self, request: &HttpRequest) -> Result<TokenSummary, Box<HttpResponse>> {
         let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let Some(token) = header.and_then(bearer_token) else {
             return Err(unauthorized("Bearer", "this API needs an access token in the Authorization header"));
@@ -138,7 +138,7 @@ impl Api {
 async fn echo(request: HttpRequest, api: web::Data<Api>) -> HttpResponse {
     match api.authorize(&request) {
         Ok(token) => pretty(StatusCode::OK, &received(&request, &token)),
-        Err(refusal) => refusal,
+        Err(refusal) => *refusal,
     }
 }
 
@@ -146,7 +146,7 @@ async fn echo(request: HttpRequest, api: web::Data<Api>) -> HttpResponse {
 async fn echo_body(request: HttpRequest, mut body: web::Payload, api: web::Data<Api>) -> HttpResponse {
     let token = match api.authorize(&request) {
         Ok(token) => token,
-        Err(refusal) => return refusal,
+        Err(refusal) => return *refusal,
     };
     let mut bytes = 0_u64;
     while let Some(piece) = body.next().await {
@@ -167,7 +167,7 @@ async fn time(request: HttpRequest, api: web::Data<Api>) -> HttpResponse {
             let now = api.clock.now();
             pretty(StatusCode::OK, &json!({ "now": now, "unix_seconds": now.as_secs() }))
         }
-        Err(refusal) => refusal,
+        Err(refusal) => *refusal,
     }
 }
 
@@ -202,10 +202,10 @@ fn shown(headers: &HeaderMap) -> BTreeMap<&str, String> {
         .collect()
 }
 
-fn unauthorized(challenge: &'static str, detail: &str) -> HttpResponse {
+fn unauthorized(challenge: &'static str, detail: &str) -> Box<HttpResponse> {
     let mut response = problem(StatusCode::UNAUTHORIZED, detail);
     response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
-    response
+    Box::new(response)
 }
 
 /// RFC 9457

@@ -152,7 +152,7 @@ impl RequestCookies {
         let mut sealed = head.to_owned();
         for name in &names.chunks()[1..count] {
             match self.value(name) {
-                Ok(Some(chunk)) => sealed.push_str(chunk),
+                Ok(Some(chunk)) if !chunk.is_empty() => sealed.push_str(chunk),
                 _ => return SessionCookie::Broken,
             }
         }
@@ -336,6 +336,7 @@ mod tests {
             "__Host-sealgate=1a; __Host-sealgate=1a",
             "__Host-sealgate=2a; __Host-sealgate.1=b; __Host-sealgate.1=b",
             "__Host-sealgate=99999999999999999999",
+            "__Host-sealgate=2abc; __Host-sealgate.1=",
             "=1a",
             ";;;=;",
             "\u{feff}__Host-sealgate=1a",

@@ -180,16 +180,16 @@ impl Sessions {
     /// # Errors
     /// See [`SealSessionError`].
     pub fn seal(&self, session: Session) -> Result<SealedSession, SealSessionError> {
-        match self.seal_as_it_is(session) {
-            Err((session, _)) if session.id_token.is_some() => {
+        match self.seal_as_it_is(Arc::new(session)) {
+            Err((session, DoesNotFit::TooLarge(_))) if session.id_token.is_some() => {
                 let smaller = session.without_id_token();
-                self.seal_as_it_is(smaller).map_err(|(session, error)| error.into_public(&session))
+                self.seal_as_it_is(Arc::new(smaller)).map_err(|(session, error)| error.into_public(&session))
             }
             sealed => sealed.map_err(|(session, error)| error.into_public(&session)),
         }
     }
 
-    fn seal_as_it_is(&self, session: Session) -> Result<SealedSession, (Session, DoesNotFit)> {
+    fn seal_as_it_is(&self, session: Arc<Session>) -> Result<SealedSession, (Arc<Session>, DoesNotFit)> {
         let Inner { sealer, names, settings, clock, .. } = &*self.0;
         let sealed = match sealer.seal(Purpose::Session, names.session(), &session.encode()) {
             Ok(sealed) => sealed,
@@ -201,7 +201,7 @@ impl Sessions {
         }
         let max_age = settings.persistent.then(|| clock.now().until(session.absolute_end));
         match session_lines(names, &sealed, settings.same_site, max_age) {
-            Ok(lines) => Ok(SealedSession { session: Arc::new(session), lines }),
+            Ok(lines) => Ok(SealedSession { session, lines }),
             Err(TooManyChunks { characters }) => Err((session, DoesNotFit::TooLarge(characters))),
         }
     }
@@ -298,12 +298,13 @@ impl Sessions {
         let sealed = sealer.seal(Purpose::Login, names.login(), &transaction.encode())?;
         let name = self.login_cookie(transaction.state.expose());
         let mut lines = vec![set_cookie(names, &name, &sealed, SameSite::Lax, Some(login_transaction::LIFETIME))];
-        // Unreadable ones sort first: they have no start.
+        // Unreadable ones go first: they have no start. Of the same second, browsers send the older one first
+        // (RFC 6265bis §5.8.3), and the sort keeps that order.
         let mut others: Vec<(Option<UnixTime>, &str)> = cookies
             .beginning_with(names.login())
             .map(|(name, value)| (self.open_login(value).map(|transaction| transaction.started_at), name))
             .collect();
-        others.sort_unstable();
+        others.sort_by_key(|(started_at, _)| *started_at);
         let surplus = (others.len() + 1).saturating_sub(login_transaction::MAX_LIVE);
         lines.extend(others.iter().take(surplus).map(|(_, name)| delete_cookie(names, name, SameSite::Lax)));
         Ok(lines)

@@ -157,6 +157,12 @@ fn redeem_problem(services: &Services, error: &RedeemError) -> Problem {
         return Problem::provider_unavailable(unavailable.retry_after().unwrap_or(RETRY_AFTER));
     }
     services.metrics.count_login(Outcome::Invalid);
+    if matches!(error, RedeemError::Rejected(refusal) if refusal.code() == "invalid_grant") {
+        return Problem::new(
+            &LOGIN_NOT_FOUND,
+            "The sign-in service no longer knows of it. Continue and sign in again.",
+        );
+    }
     Problem::new(&LOGIN_FAILED, "The sign-in service's answer was not acceptable. Continue and sign in again.")
 }
 

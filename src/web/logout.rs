@@ -5,6 +5,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde_json::json;
 
 use crate::metrics::Outcome;
+use crate::oidc::fresh_state;
 use crate::session::Session;
 use crate::session::store::{ActiveSession, SignedOut};
 use crate::web::fetch_metadata::{is_navigation, is_same_origin};
@@ -70,7 +71,10 @@ async fn revoke(services: &Services, session: &Session) {
 fn finish(services: &Services, request: &HttpRequest, session: Option<&Session>) -> HttpResponse {
     let home = services.site.post_logout_redirect_uri();
     let at_provider = session
-        .and_then(|session| services.provider.end_session_url(session.id_token.as_ref(), &home, None))
+        .and_then(|session| {
+            let state = fresh_state();
+            services.provider.end_session_url(session.id_token.as_ref(), &home, Some(state.expose()))
+        })
         .map(String::from);
     let goal = at_provider.unwrap_or(home);
     let mut response = if is_navigation(request) {
