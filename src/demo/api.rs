@@ -110,18 +110,34 @@ struct TokenSummary {
     scope: String,
 }
 
+/// Why a request may not pass (RFC 6750 §3.1).
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error("this API needs an access token in the Authorization header")]
+    NoToken,
+    #[error(transparent)]
+    Token(#[from] TokenError),
+}
+
+impl Refusal {
+    fn response(&self) -> HttpResponse {
+        let challenge = match self {
+            Self::NoToken => "Bearer",
+            Self::Token(_) => "Bearer error=\"invalid_token\"",
+        };
+        let mut response = problem(StatusCode::UNAUTHORIZED, &self.to_string());
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        response
+    }
+}
+
 impl Api {
     /// Checks the bearer token (RFC 6750 §2.1).
-    fn authorize(&self, request: &HttpRequest) -> Result<TokenSummary, HttpResponse> {
+    fn authorize(&self, request: &HttpRequest) -> Result<TokenSummary, Refusal> {
         let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let Some(token) = header.and_then(bearer_token) else {
-            return Err(unauthorized("Bearer", "this API needs an access token in the Authorization header"));
-        };
+        let token = header.and_then(bearer_token).ok_or(Refusal::NoToken)?;
         let now = self.clock.now();
-        let claims = self
-            .key
-            .access_token(token, AUDIENCE, now)
-            .map_err(|error: TokenError| unauthorized("Bearer error=\"invalid_token\"", &error.to_string()))?;
+        let claims = self.key.access_token(token, AUDIENCE, now)?;
         Ok(TokenSummary {
             kind: ACCESS_TOKEN_TYPE,
             sha256_prefix: Sha256::digest(token)[..4].iter().map(|byte| format!("{byte:02x}")).collect(),
@@ -138,7 +154,7 @@ impl Api {
 async fn echo(request: HttpRequest, api: web::Data<Api>) -> HttpResponse {
     match api.authorize(&request) {
         Ok(token) => pretty(StatusCode::OK, &received(&request, &token)),
-        Err(refusal) => refusal,
+        Err(refusal) => refusal.response(),
     }
 }
 
@@ -146,7 +162,7 @@ async fn echo(request: HttpRequest, api: web::Data<Api>) -> HttpResponse {
 async fn echo_body(request: HttpRequest, mut body: web::Payload, api: web::Data<Api>) -> HttpResponse {
     let token = match api.authorize(&request) {
         Ok(token) => token,
-        Err(refusal) => return refusal,
+        Err(refusal) => return refusal.response(),
     };
     let mut bytes = 0_u64;
     while let Some(piece) = body.next().await {
@@ -167,7 +183,7 @@ async fn time(request: HttpRequest, api: web::Data<Api>) -> HttpResponse {
             let now = api.clock.now();
             pretty(StatusCode::OK, &json!({ "now": now, "unix_seconds": now.as_secs() }))
         }
-        Err(refusal) => refusal,
+        Err(refusal) => refusal.response(),
     }
 }
 
@@ -200,12 +216,6 @@ fn shown(headers: &HeaderMap) -> BTreeMap<&str, String> {
             (name.as_str(), if harmless { values.join(", ") } else { "(not shown)".to_owned() })
         })
         .collect()
-}
-
-fn unauthorized(challenge: &'static str, detail: &str) -> HttpResponse {
-    let mut response = problem(StatusCode::UNAUTHORIZED, detail);
-    response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
-    response
 }
 
 /// RFC 9457
