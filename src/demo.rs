@@ -21,6 +21,8 @@ pub mod spa;
 
 /// The client identifier of the BFF at the demo provider.
 pub const CLIENT_ID: &str = "sealgate-demo";
+/// Where the BFF's own endpoints are.
+const PREFIX: &str = "/bff";
 
 /// What the demo is started with.
 #[derive(Clone, Debug)]
@@ -78,7 +80,7 @@ impl Demo {
             DemoProviderSettings {
                 client_id: CLIENT_ID.to_owned(),
                 client_secret: client_secret.clone(),
-                redirect_uri: format!("{app}/bff/callback"),
+                redirect_uri: format!("{app}{PREFIX}/callback"),
                 post_logout_redirect_uri: format!("{app}/"),
                 access_token_lifetime: settings.access_token_lifetime,
             },
@@ -118,4 +120,35 @@ impl Demo {
 
 fn random_secret() -> String {
     rand::random::<[u8; 32]>().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn settings(app: &str) -> DemoSettings {
+        DemoSettings {
+            app: app.parse().expect("an address"),
+            provider_port: 0,
+            access_token_lifetime: Duration::from_secs(60),
+            ring: PathBuf::from("/tmp/ring.json"),
+            propagation: Duration::from_secs(5),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_app_that_others_can_reach_is_refused() {
+        let error = Demo::start(&settings("0.0.0.0:8080"), &Clock::system()).err().expect("refused");
+        assert!(error.to_string().contains("loopback only"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn the_provider_is_on_another_site_than_the_app() {
+        let demo = Demo::start(&settings("127.0.0.1:8080"), &Clock::system()).expect("free ports");
+        assert!(demo.issuer().starts_with("http://localhost:"), "{}", demo.issuer());
+        assert!(demo.api_address().ip().is_loopback());
+        assert!(demo.page().join("index.html").is_file());
+    }
 }

@@ -11,8 +11,9 @@ pub mod server;
 pub mod management;
 pub mod telemetry;
 
-pub mod config;
 pub mod demo;
+
+pub mod config;
 
 pub mod web;
 

@@ -11,7 +11,7 @@ use crate::aead::Algorithm;
 use crate::clock::Clock;
 use crate::config::{Config, LogConfig, LogFormat, ServerConfig};
 use crate::demo::{CLIENT_ID, Demo, DemoSettings, DemoStartError, loopback};
-use crate::keyring::{GenerateError, KeyRing, RingFile, RingUpdateError};
+use crate::keyring::{GenerateError, KeyRing, RingFile, RingFileError, RingUpdateError};
 use crate::oidc::{ClientAuth, LoginLimits, ProviderSettings};
 use crate::proxy::{CsrfMode, RouteAuth, RouteSettings, UpstreamTimeouts};
 use crate::server::{self, Application, ServeError};
@@ -56,6 +56,9 @@ pub enum DemoError {
     /// The key ring cannot be made.
     #[error(transparent)]
     Generate(#[from] GenerateError),
+    /// The key ring cannot be read.
+    #[error(transparent)]
+    ReadRing(#[from] RingFileError),
     /// The key ring cannot be written.
     #[error(transparent)]
     Ring(#[from] RingUpdateError),
@@ -84,20 +87,17 @@ pub fn run(args: &DemoArgs, out: &mut dyn Write) -> Result<(), DemoError> {
     let app = loopback::free_address(args.listen)?;
     let folder = tempfile::tempdir().map_err(DemoError::Folder)?;
     let ring = args.ring.clone().unwrap_or_else(|| folder.path().join("ring.json"));
-    if !ring.exists() {
-        let fresh = KeyRing::generate(Algorithm::default(), PROPAGATION, MAX_SESSION, clock.now())?;
-        RingFile::new(ring.clone()).create(&fresh)?;
-    }
+    let keys = ring_at(&ring, &clock)?;
     let settings = DemoSettings {
         app,
         provider_port: args.provider_port,
         access_token_lifetime: ACCESS_TOKEN_LIFETIME,
         ring: ring.clone(),
-        propagation: PROPAGATION,
+        propagation: keys.propagation(),
     };
     server::block_on_system(async {
         let demo = Demo::start(&settings, &clock)?;
-        let config = config(app, &ring, log, &demo)?;
+        let config = config(app, &ring, keys.max_session(), log, &demo)?;
         let application = Application::build(config, clock).map_err(ServeError::from)?;
         banner(out, app, &ring, &demo)?;
         application.run_until_stopped(server::stop_signal()).await?;
@@ -105,7 +105,18 @@ pub fn run(args: &DemoArgs, out: &mut dyn Write) -> Result<(), DemoError> {
     })
 }
 
-fn config(app: SocketAddr, ring: &Path, log: LogConfig, demo: &Demo) -> Result<Config, DemoError> {
+/// The ring in that file, which is made if it is not there.
+fn ring_at(path: &Path, clock: &Clock) -> Result<KeyRing, DemoError> {
+    let file = RingFile::new(path);
+    if path.exists() {
+        return Ok(file.read()?);
+    }
+    let fresh = KeyRing::generate(Algorithm::default(), PROPAGATION, MAX_SESSION, clock.now())?;
+    file.create(&fresh)?;
+    Ok(fresh)
+}
+
+fn config(app: SocketAddr, ring: &Path, max_session: Duration, log: LogConfig, demo: &Demo) -> Result<Config, DemoError> {
     let api = demo.api_address().to_string();
     let upstream = http::Uri::builder().scheme("http").authority(api).path_and_query("/").build();
     let route = RouteSettings {
@@ -139,8 +150,8 @@ fn config(app: SocketAddr, ring: &Path, log: LogConfig, demo: &Demo) -> Result<C
         session: SessionSettings {
             cookie_name: "__Host-sealgate".to_owned(),
             same_site: SameSite::Strict,
-            idle_timeout: IDLE_TIMEOUT,
-            absolute_timeout: MAX_SESSION,
+            idle_timeout: IDLE_TIMEOUT.min(max_session),
+            absolute_timeout: max_session,
             refresh_before: Duration::from_secs(60),
             persistent: true,
             user_format: UserFormat::Object,

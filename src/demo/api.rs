@@ -110,18 +110,38 @@ struct TokenSummary {
     scope: String,
 }
 
+/// Why a request may not pass (RFC 6750 §3.1).
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error("this API needs an access token in the Authorization header")]
+    NoToken,
+    #[error(transparent)]
+    Token(#[from] TokenError),
+}
+
+impl Refusal {
+    fn response(&self) -> HttpResponse {
+        let challenge = match self {
+            Self::NoToken => "Bearer",
+            Self::Token(_) => "Bearer error=\"invalid_token\"",
+        };
+        let mut response = problem(StatusCode::UNAUTHORIZED, &self.to_string());
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        response
+    }
+}
+
 impl Api {
     /// Checks the bearer token (RFC 6750 §2.1).
+<<<<<<< HEAD
     fn authorize(&self, request: &HttpRequest) -> Result<TokenSummary, Box<HttpResponse>> {
+=======
+    fn authorize(&self, request: &HttpRequest) -> Result<TokenSummary, Refusal> {
+>>>>>>> demo
         let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let Some(token) = header.and_then(bearer_token) else {
-            return Err(unauthorized("Bearer", "this API needs an access token in the Authorization header"));
-        };
+        let token = header.and_then(bearer_token).ok_or(Refusal::NoToken)?;
         let now = self.clock.now();
-        let claims = self
-            .key
-            .access_token(token, AUDIENCE, now)
-            .map_err(|error: TokenError| unauthorized("Bearer error=\"invalid_token\"", &error.to_string()))?;
+        let claims = self.key.access_token(token, AUDIENCE, now)?;
         Ok(TokenSummary {
             kind: ACCESS_TOKEN_TYPE,
             sha256_prefix: Sha256::digest(token)[..4].iter().map(|byte| format!("{byte:02x}")).collect(),
@@ -138,7 +158,11 @@ impl Api {
 async fn echo(request: HttpRequest, api: web::Data<Api>) -> HttpResponse {
     match api.authorize(&request) {
         Ok(token) => pretty(StatusCode::OK, &received(&request, &token)),
+<<<<<<< HEAD
         Err(refusal) => *refusal,
+=======
+        Err(refusal) => refusal.response(),
+>>>>>>> demo
     }
 }
 
@@ -146,7 +170,11 @@ async fn echo(request: HttpRequest, api: web::Data<Api>) -> HttpResponse {
 async fn echo_body(request: HttpRequest, mut body: web::Payload, api: web::Data<Api>) -> HttpResponse {
     let token = match api.authorize(&request) {
         Ok(token) => token,
+<<<<<<< HEAD
         Err(refusal) => return *refusal,
+=======
+        Err(refusal) => return refusal.response(),
+>>>>>>> demo
     };
     let mut bytes = 0_u64;
     while let Some(piece) = body.next().await {
@@ -167,7 +195,11 @@ async fn time(request: HttpRequest, api: web::Data<Api>) -> HttpResponse {
             let now = api.clock.now();
             pretty(StatusCode::OK, &json!({ "now": now, "unix_seconds": now.as_secs() }))
         }
+<<<<<<< HEAD
         Err(refusal) => *refusal,
+=======
+        Err(refusal) => refusal.response(),
+>>>>>>> demo
     }
 }
 
@@ -202,12 +234,15 @@ fn shown(headers: &HeaderMap) -> BTreeMap<&str, String> {
         .collect()
 }
 
+<<<<<<< HEAD
 fn unauthorized(challenge: &'static str, detail: &str) -> Box<HttpResponse> {
     let mut response = problem(StatusCode::UNAUTHORIZED, detail);
     response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     Box::new(response)
 }
 
+=======
+>>>>>>> demo
 /// RFC 9457
 fn problem(status: StatusCode, detail: &str) -> HttpResponse {
     let body = json!({
