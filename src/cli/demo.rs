@@ -116,7 +116,13 @@ fn ring_at(path: &Path, clock: &Clock) -> Result<KeyRing, DemoError> {
     Ok(fresh)
 }
 
-fn config(app: SocketAddr, ring: &Path, max_session: Duration, log: LogConfig, demo: &Demo) -> Result<Config, DemoError> {
+fn config(
+    app: SocketAddr,
+    ring: &Path,
+    max_session: Duration,
+    log: LogConfig,
+    demo: &Demo,
+) -> Result<Config, DemoError> {
     let api = demo.api_address().to_string();
     let upstream = http::Uri::builder().scheme("http").authority(api).path_and_query("/").build();
     let route = RouteSettings {

@@ -133,11 +133,7 @@ impl Refusal {
 
 impl Api {
     /// Checks the bearer token (RFC 6750 §2.1).
-<<<<<<< HEAD
-    fn authorize(&self, request: &HttpRequest) -> Result<TokenSummary, Box<HttpResponse>> {
-=======
     fn authorize(&self, request: &HttpRequest) -> Result<TokenSummary, Refusal> {
->>>>>>> demo
         let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let token = header.and_then(bearer_token).ok_or(Refusal::NoToken)?;
         let now = self.clock.now();
@@ -158,11 +154,7 @@ impl Api {
 async fn echo(request: HttpRequest, api: web::Data<Api>) -> HttpResponse {
     match api.authorize(&request) {
         Ok(token) => pretty(StatusCode::OK, &received(&request, &token)),
-<<<<<<< HEAD
-        Err(refusal) => *refusal,
-=======
         Err(refusal) => refusal.response(),
->>>>>>> demo
     }
 }
 
@@ -170,11 +162,7 @@ async fn echo(request: HttpRequest, api: web::Data<Api>) -> HttpResponse {
 async fn echo_body(request: HttpRequest, mut body: web::Payload, api: web::Data<Api>) -> HttpResponse {
     let token = match api.authorize(&request) {
         Ok(token) => token,
-<<<<<<< HEAD
-        Err(refusal) => return *refusal,
-=======
         Err(refusal) => return refusal.response(),
->>>>>>> demo
     };
     let mut bytes = 0_u64;
     while let Some(piece) = body.next().await {
@@ -195,11 +183,7 @@ async fn time(request: HttpRequest, api: web::Data<Api>) -> HttpResponse {
             let now = api.clock.now();
             pretty(StatusCode::OK, &json!({ "now": now, "unix_seconds": now.as_secs() }))
         }
-<<<<<<< HEAD
-        Err(refusal) => *refusal,
-=======
         Err(refusal) => refusal.response(),
->>>>>>> demo
     }
 }
 
@@ -234,15 +218,6 @@ fn shown(headers: &HeaderMap) -> BTreeMap<&str, String> {
         .collect()
 }
 
-<<<<<<< HEAD
-fn unauthorized(challenge: &'static str, detail: &str) -> Box<HttpResponse> {
-    let mut response = problem(StatusCode::UNAUTHORIZED, detail);
-    response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
-    Box::new(response)
-}
-
-=======
->>>>>>> demo
 /// RFC 9457
 fn problem(status: StatusCode, detail: &str) -> HttpResponse {
     let body = json!({
