@@ -1,12 +1,14 @@
 //! Signing in: `/bff/login`, the way through the provider, `/bff/callback` and `/bff/user`.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
 use crate::support::browser::Context;
-use crate::support::world::SESSION;
+use crate::support::wait::reach;
+use crate::support::world::{Plan, SESSION};
 use crate::support::{Reply, World};
 
 fn query(reply: &Reply) -> HashMap<String, String> {
@@ -50,6 +52,13 @@ async fn login_comes_back_signed_in_at_the_return_url() {
     let reply = world.browser.sign_in_at("/bff/login?returnUrl=%2Forders%3Fpage%3D2").await;
     assert_eq!(reply.location().as_str(), format!("{}/orders?page=2", world.gate.url()));
     assert!(world.browser.cookie(SESSION).is_some());
+}
+
+/// Complaint of peers' users: provider down at start-up. Nor does a login that comes before discovery has ended fail.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_login_after_the_start_waits_for_discovery() {
+    let world = World::start().await;
+    assert_eq!(world.browser.navigate("/bff/login").await.status, StatusCode::SEE_OTHER);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -273,6 +282,8 @@ async fn two_tabs_that_sign_in_at_once_do_not_disturb_each_other() {
 async fn at_most_eight_login_cookies_live_and_the_oldest_goes_first() {
     let world = World::start().await;
     let first = world.browser.navigate("/bff/login").await.set_cookies().remove(0).name;
+    // Their age is counted in seconds.
+    reach(Instant::now() + Duration::from_millis(1_100)).await;
     for _ in 0..11 {
         world.browser.navigate("/bff/login").await;
     }
@@ -285,13 +296,56 @@ async fn at_most_eight_login_cookies_live_and_the_oldest_goes_first() {
 /// GHSA-f24x-5g9q-753f: session fixation at sign-in.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_login_replaces_the_session_and_shares_nothing_with_it() {
-    let world = World::plan().set("provider.passthrough_parameters", vec!["login_hint", "prompt"]).signed_in().await;
+    let world = World::plan().set("provider.passthrough_parameters", vec!["login_hint"]).signed_in().await;
     let (old, old_user) = (world.session_cookie(), world.browser.user().await);
-    world.browser.sign_in_at("/bff/login?login_hint=grace&prompt=login").await;
+    world.browser.forget_provider();
+    world.browser.sign_in_at("/bff/login?login_hint=grace").await;
     let user = world.browser.user().await;
     assert_ne!(world.session_cookie(), old);
     assert_eq!((old_user["sub"].as_str(), user["sub"].as_str()), (Some("ada"), Some("grace")));
     assert_ne!(old_user["bff:logout_url"], user["bff:logout_url"], "a sid of its own");
+}
+
+fn plan_with_groups() -> Plan {
+    let scopes = vec!["openid", "profile", "groups", "offline_access"];
+    World::plan().set("provider.scopes", scopes).set("provider.passthrough_parameters", vec!["login_hint"])
+}
+
+/// Complaint of peers' users: cookie too large, leftover chunks. DESIGN §4: lines under 3,800 bytes, at most three.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_session_is_split_and_a_smaller_one_leaves_no_chunk_behind() {
+    let world = plan_with_groups().start().await;
+    let reply = world.browser.sign_in_at("/bff/login?login_hint=large").await;
+    let chunks: Vec<String> = world
+        .browser
+        .cookie_names()
+        .into_iter()
+        .filter(|name| name == SESSION || name.starts_with("sealgate."))
+        .collect();
+    assert_eq!(chunks, [SESSION, "sealgate.1"]);
+    assert!(reply.header("set-cookie").iter().all(|line| line.len() < 3_800), "{:?}", reply.headers);
+    assert_eq!(world.browser.user().await["sub"], "large");
+    assert_eq!(world.browser.get("/api/echo").await.status, StatusCode::OK);
+    assert_eq!(world.browser.post("/bff/refresh").await.status, StatusCode::OK);
+    assert_eq!(world.browser.user().await["sub"], "large");
+
+    world.browser.forget_provider();
+    world.browser.sign_in_at("/bff/login?login_hint=ada").await;
+    assert!(world.browser.cookie("sealgate.1").is_none(), "the second chunk is deleted");
+    assert_eq!(world.browser.user().await["sub"], "ada");
+}
+
+/// Complaint of peers' users: cookie too large, 431 and redirect loops.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_no_cookies_can_hold_ends_in_a_page_and_not_in_a_loop() {
+    let world = plan_with_groups().start().await;
+    let callback = world.browser.sign_in_up_to_callback("/bff/login?login_hint=huge").await;
+    let reply = world.browser.arrive_from_elsewhere(callback.as_str()).await;
+    assert!(reply.status.is_client_error() || reply.status.is_server_error(), "{}", reply.status);
+    assert_eq!(reply.media_type(), "text/html");
+    assert!(reply.body.contains("token") || reply.body.contains("claims"), "it names what is large: {}", reply.body);
+    assert!(reply.header("location").is_empty());
+    assert!(world.browser.cookie(SESSION).is_none());
 }
 
 /// RFC 6749 §2.3.1

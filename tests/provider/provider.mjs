@@ -12,6 +12,7 @@
 //   POST /__test/mode      {"fail": "500" | "slow" | null, "only": ["token"], "omitRefreshToken": true}
 //   POST /__test/forget    {"model": "RefreshToken"}: every stored item of that model dies
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import Provider from 'oidc-provider';
 import { memoryAdapter } from './adapter.mjs';
@@ -30,6 +31,9 @@ const DEFAULTS = {
   accounts: {
     ada: { password: 'lovelace', name: 'Ada Lovelace', email: 'ada@example.test', groups: ['engineers'] },
     grace: { password: 'hopper', name: 'Grace Hopper', email: 'grace@example.test', groups: ['admirals'] },
+    // Whose ID tokens need two cookies, and more than all cookies may hold.
+    large: { password: 'large', name: 'Many Groups', email: 'large@example.test', groups: names(60) },
+    huge: { password: 'huge', name: 'Too Many Groups', email: 'huge@example.test', groups: names(400) },
   },
 };
 
@@ -133,9 +137,24 @@ function startProvider() {
   return provider;
 }
 
+// Made once and kept beside the packages, which git ignores: making one costs more than all the rest of the start.
 function signingKey() {
-  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
-  return { ...privateKey.export({ format: 'jwk' }), kid: randomBytes(6).toString('hex'), alg: 'RS256', use: 'sig' };
+  const file = new URL('node_modules/.signing-key.json', import.meta.url);
+  try {
+    return JSON.parse(readFileSync(file, 'utf8'));
+  } catch {
+    const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+    const key = { ...privateKey.export({ format: 'jwk' }), kid: randomBytes(6).toString('hex'), alg: 'RS256', use: 'sig' };
+    const draft = new URL(`node_modules/.signing-key-${process.pid}.json`, import.meta.url);
+    writeFileSync(draft, JSON.stringify(key), { mode: 0o600 });
+    renameSync(draft, file);
+    return key;
+  }
+}
+
+// Group names that no compressor makes small.
+function names(count) {
+  return Array.from({ length: count }, () => randomBytes(24).toString('base64url'));
 }
 
 async function findAccount(_ctx, id) {
@@ -149,7 +168,7 @@ async function grantEverything(ctx) {
   const { client, session, provider } = ctx.oidc;
   const known = ctx.oidc.result?.consent?.grantId ?? session.grantIdFor(client.clientId);
   const found = known && await provider.Grant.find(known);
-  if (found) return found;
+  if (found?.accountId === session.accountId) return found;
   const grant = new provider.Grant({ clientId: client.clientId, accountId: session.accountId });
   grant.addOIDCScope('openid profile email groups offline_access');
   grant.addResourceScope('urn:test:api', 'api');
@@ -177,7 +196,7 @@ async function record(ctx, next) {
   if (oidc.route === 'authorization' || oidc.route === 'resume') {
     for (const kind of ['state', 'nonce']) remember(kind, params[kind]);
     const location = ctx.response.get('location');
-    if (location.includes('code=')) remember('code', new URL(location, issuer).searchParams.get('code'));
+    if (location?.includes('code=')) remember('code', new URL(location, issuer).searchParams.get('code'));
   }
 }
 

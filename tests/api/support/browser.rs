@@ -197,6 +197,11 @@ impl Browser {
         self.sealed.lock().expect("no test panics while it holds the list").clone()
     }
 
+    /// Forgets who is signed in at the provider, which is on `localhost`.
+    pub fn forget_provider(&self) {
+        self.cookies().clear("localhost");
+    }
+
     /// Begins a request to a path of the app, or to a whole URL.
     pub fn request(&self, method: Method, target: &str, context: Context) -> Request<'_> {
         let url = self.origin.join(target).expect("a path or URL");

@@ -103,4 +103,9 @@ impl CookieJar {
     pub fn set(&mut self, host: &str, name: &str, value: &str) {
         self.store(Cookie::parse(host, &format!("{name}={value}; Path=/")));
     }
+
+    /// Forgets every cookie of a host.
+    pub fn clear(&mut self, host: &str) {
+        self.0.retain(|cookie| cookie.host != host);
+    }
 }

@@ -1,6 +1,8 @@
 //! The real binary, with a configuration and a key ring of its own, over real sockets.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
@@ -167,7 +169,7 @@ impl Sealgate {
         let management_port = free_port();
         let config = options.config(folder.path(), &ring, management_port);
         let file = folder.path().join("sealgate.toml");
-        fs::write(&file, toml::to_string(&config).expect("the configuration is TOML")).expect("a new file");
+        write_secret(&file, &toml::to_string(&config).expect("the configuration is TOML"));
         let log = File::create(folder.path().join("log")).expect("a new file");
         let child = Command::new(BINARY)
             .args(["serve", "--config"])
@@ -249,6 +251,12 @@ impl Sealgate {
             .unwrap_or_else(|_| panic!("it does not end: {}", self.log()))
             .expect("a child of ours")
     }
+}
+
+/// The client secret is in it, so only its owner may read it.
+fn write_secret(file: &Path, text: &str) {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).expect("a new file");
+    file.write_all(text.as_bytes()).expect("a writable file");
 }
 
 /// Runs a command of the binary to its end.
