@@ -13,8 +13,9 @@ use zeroize::Zeroizing;
 
 use crate::clock::UnixTime;
 use crate::secret::{CodeVerifier, Nonce, State};
+use crate::session::tombstone::Ended;
 use crate::session::wire::{MapWriter, WireError, read_map, strip_codec};
-use crate::session::{ProviderId, SessionId};
+use crate::session::{Generation, ProviderId, SessionId};
 
 /// How long a user may take at the provider.
 pub const LIFETIME: Duration = Duration::from_secs(600);
@@ -36,8 +37,18 @@ pub struct LoginTransaction {
     pub started_at: UnixTime,
     /// The registration that the request was made for.
     pub provider: ProviderId,
-    /// The session that this login replaces.
-    pub replaces: Option<SessionId>,
+    /// The session that this login replaces. The callback comes from another site, so strict cookies stay away then:
+    /// what it needs to know of the old session must be remembered here.
+    pub replaces: Option<Replaced>,
+}
+
+/// A session that a login replaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Replaced {
+    /// As its tombstone will name it.
+    pub ended: Ended,
+    /// How many cookies it is split into.
+    pub chunks: usize,
 }
 
 impl fmt::Debug for LoginTransaction {
@@ -53,6 +64,9 @@ mod tag {
     pub const RETURN_URL: u32 = 3;
     pub const STARTED_AT: u32 = 4;
     pub const REPLACES: u32 = 5;
+    pub const REPLACES_GENERATION: u32 = 8;
+    pub const REPLACES_UNTIL: u32 = 9;
+    pub const REPLACES_CHUNKS: u32 = 10;
     pub const ISSUER: u32 = 6;
     pub const CLIENT_ID: u32 = 7;
 }
@@ -76,8 +90,11 @@ impl LoginTransaction {
         map.text(tag::VERIFIER, self.verifier.expose());
         map.text(tag::RETURN_URL, &self.return_url);
         map.integer(tag::STARTED_AT, self.started_at.as_secs());
-        if let Some(sid) = &self.replaces {
-            map.bytes(tag::REPLACES, sid.as_bytes());
+        if let Some(Replaced { ended, chunks }) = &self.replaces {
+            map.bytes(tag::REPLACES, ended.sid.as_bytes());
+            map.integer(tag::REPLACES_GENERATION, i64::try_from(ended.generation.0).unwrap_or(i64::MAX));
+            map.integer(tag::REPLACES_UNTIL, ended.until.as_secs());
+            map.integer(tag::REPLACES_CHUNKS, i64::try_from(*chunks).unwrap_or(0));
         }
         map.text(tag::ISSUER, &self.provider.issuer);
         map.text(tag::CLIENT_ID, &self.provider.client_id);
@@ -90,7 +107,9 @@ impl LoginTransaction {
     /// See [`WireError`].
     pub fn decode(plaintext: &[u8]) -> Result<Self, WireError> {
         let (mut state, mut nonce, mut verifier, mut return_url) = (None, None, None, None);
-        let (mut started_at, mut replaces, mut issuer, mut client_id) = (None, None, None, None);
+        let (mut started_at, mut issuer, mut client_id) = (None, None, None);
+        let (mut replaced_sid, mut replaced_generation, mut replaced_until, mut replaced_chunks) =
+            (None, None, None, 0);
         read_map(strip_codec(plaintext)?, |tag, decoder| {
             match tag {
                 tag::STATE => state = Some(State::new(decoder.str()?)),
@@ -99,14 +118,23 @@ impl LoginTransaction {
                 tag::RETURN_URL => return_url = Some(decoder.str()?.to_owned()),
                 tag::STARTED_AT => started_at = Some(UnixTime::from_secs(decoder.i64()?)),
                 tag::REPLACES => {
-                    replaces = Some(SessionId(decoder.bytes()?.try_into().map_err(|_| WireError::Malformed)?));
+                    replaced_sid = Some(SessionId(decoder.bytes()?.try_into().map_err(|_| WireError::Malformed)?));
                 }
+                tag::REPLACES_GENERATION => replaced_generation = Some(Generation(decoder.u64()?)),
+                tag::REPLACES_UNTIL => replaced_until = Some(UnixTime::from_secs(decoder.i64()?)),
+                tag::REPLACES_CHUNKS => replaced_chunks = decoder.u8()?,
                 tag::ISSUER => issuer = Some(decoder.str()?.to_owned()),
                 tag::CLIENT_ID => client_id = Some(decoder.str()?.to_owned()),
                 _ => return Ok(false),
             }
             Ok(true)
         })?;
+        let replaces = match (replaced_sid, replaced_generation, replaced_until) {
+            (Some(sid), Some(generation), Some(until)) => {
+                Some(Replaced { ended: Ended { sid, generation, until }, chunks: usize::from(replaced_chunks) })
+            }
+            _ => None,
+        };
         Ok(Self {
             state: state.ok_or(WireError::Missing(tag::STATE))?,
             nonce: nonce.ok_or(WireError::Missing(tag::NONCE))?,
@@ -135,7 +163,10 @@ mod tests {
             return_url: "/inbox".into(),
             started_at: NOW,
             provider: ProviderId { issuer: "https://login.example.com".into(), client_id: "spa".into() },
-            replaces: SessionId::random(),
+            replaces: Some(Replaced {
+                ended: Ended { sid: SessionId([5; 16]), generation: Generation(3), until: NOW.plus(LIFETIME) },
+                chunks: 2,
+            }),
         }
     }
 

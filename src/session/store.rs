@@ -12,7 +12,7 @@ use crate::session::cookies::{
     AFFINITY_COOKIE, CookieNames, RequestCookies, SessionCookie, SetCookie, TooManyChunks, delete_cookie,
     session_lines, set_cookie,
 };
-use crate::session::login_transaction::{self, LoginTransaction};
+use crate::session::login_transaction::{self, LoginTransaction, Replaced};
 use crate::session::seen::Seen;
 use crate::session::tombstone::{Ended, Tombstone};
 use crate::session::{ProviderId, SameSite, Session, SessionSettings};
@@ -215,13 +215,43 @@ impl Sessions {
         sealed.lines.iter().cloned().chain(deletions).collect()
     }
 
+    /// The `Set-Cookie` values that bring the session of a login, and end the one that it replaces: that one's further
+    /// chunks go, and a tombstone names it.
+    ///
+    /// # Errors
+    /// See [`SealError`].
+    pub fn deliver_login(
+        &self,
+        sealed: &SealedSession,
+        replaced: Option<&Replaced>,
+        cookies: &RequestCookies,
+    ) -> Result<Vec<SetCookie>, SealError> {
+        let names = self.names();
+        let mut lines = self.deliver(sealed, cookies);
+        lines.push(self.affinity(&sealed.session));
+        if let Some(Replaced { ended, chunks }) = replaced {
+            let left_over = names.chunks().iter().take(*chunks).skip(sealed.lines.len());
+            let unseen = left_over.filter(|name| !cookies.has(name));
+            lines.extend(unseen.map(|name| delete_cookie(names, name, self.0.settings.same_site)));
+            lines.push(self.bury(*ended, cookies)?);
+        }
+        Ok(lines)
+    }
+
+    /// What a login must remember of the session that it replaces, if there is one.
+    pub fn replaced(&self, cookies: &RequestCookies) -> Option<Replaced> {
+        let active = self.open(cookies).ok()?;
+        let chunks = self.names().chunks().iter().filter(|name| cookies.has(name)).count();
+        Some(Replaced { ended: Ended::of(&active.session), chunks })
+    }
+
     /// The `Set-Cookie` values that end a session here: all chunks and the activity go, a tombstone stays.
     ///
     /// # Errors
     /// See [`SealError`].
     pub fn end(&self, session: &Session, cookies: &RequestCookies) -> Result<Vec<SetCookie>, SealError> {
         let mut lines = self.delete_session();
-        lines.push(self.bury(session, cookies)?);
+        lines.push(self.bury(Ended::of(session), cookies)?);
         Ok(lines)
     }
 
@@ -232,18 +262,18 @@ impl Sessions {
         all.map(|name| delete_cookie(names, name, settings.same_site)).collect()
     }
 
-    /// The tombstone that names `session` and those that the browser's own tombstone named before.
+    /// The tombstone that names `ended` and those that the browser's own tombstone named before. Always lax: the
+    /// callback, which comes from another site, must see the old one to add to it.
     ///
     /// # Errors
     /// See [`SealError`].
-    pub fn bury(&self, session: &Session, cookies: &RequestCookies) -> Result<SetCookie, SealError> {
-        let Inner { sealer, names, settings, clock, .. } = &*self.0;
+    pub fn bury(&self, ended: Ended, cookies: &RequestCookies) -> Result<SetCookie, SealError> {
+        let Inner { sealer, names, clock, .. } = &*self.0;
         let now = clock.now();
-        let ended = Ended { sid: session.sid, generation: session.generation, until: session.absolute_end };
         let tombstone = self.tombstone(cookies).with(ended, now);
         let sealed = sealer.seal(Purpose::Tombstone, names.tombstone(), &tombstone.encode())?;
         let max_age = now.until(tombstone.until().unwrap_or(now));
-        Ok(set_cookie(names, names.tombstone(), &sealed, settings.same_site, Some(max_age)))
+        Ok(set_cookie(names, names.tombstone(), &sealed, SameSite::Lax, Some(max_age)))
     }
 
     fn tombstone(&self, cookies: &RequestCookies) -> Tombstone {
@@ -277,8 +307,7 @@ impl Sessions {
         recorded().map_or(session.issued_at, |at| at.max(session.issued_at))
     }
 
-    /// The affinity cookie of a session (set at login).
-    pub fn affinity(&self, session: &Session) -> SetCookie {
+    fn affinity(&self, session: &Session) -> SetCookie {
         let Inner { names, settings, clock, .. } = &*self.0;
         let max_age = settings.persistent.then(|| clock.now().until(session.absolute_end));
         set_cookie(names, AFFINITY_COOKIE, &session.sid.affinity(), settings.same_site, max_age)

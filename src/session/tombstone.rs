@@ -4,7 +4,7 @@ use zeroize::Zeroizing;
 
 use crate::clock::UnixTime;
 use crate::session::wire::{MapWriter, WireError, read_list, read_map, read_members, strip_codec};
-use crate::session::{Generation, SessionId};
+use crate::session::{Generation, Session, SessionId};
 
 /// How many ended sessions one browser remembers; the one that would end first goes first.
 pub const MAX_ENTRIES: usize = 4;
@@ -18,6 +18,13 @@ pub struct Ended {
     pub generation: Generation,
     /// Its absolute end: after that the cookie opens no more, and the entry can go.
     pub until: UnixTime,
+}
+
+impl Ended {
+    /// The entry for a session as it is now.
+    pub fn of(session: &Session) -> Self {
+        Self { sid: session.sid, generation: session.generation, until: session.absolute_end }
+    }
 }
 
 /// The ended sessions of one browser.

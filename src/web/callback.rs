@@ -196,31 +196,16 @@ fn signed_in(
 ) -> Result<HttpResponse, Problem> {
     let sid = session.sid;
     let sealed = services.sessions.seal(session).map_err(|error| seal_problem(services, &error))?;
-    let mut lines = services.sessions.deliver(&sealed, cookies);
-    lines.push(services.sessions.affinity(&sealed.session));
-    if let Some(replaced) = replaced_session(services, transaction, cookies) {
-        lines.push(services.sessions.bury(&replaced, cookies).map_err(|error| {
-            tracing::error!(%error, "a tombstone cannot be sealed");
-            Problem::internal()
-        })?);
-    }
+    let lines = services.sessions.deliver_login(&sealed, transaction.replaces.as_ref(), cookies).map_err(|error| {
+        tracing::error!(%error, "a tombstone cannot be sealed");
+        Problem::internal()
+    })?;
     services.metrics.count_login(Outcome::Succeeded);
     tracing::info!(target: "sealgate::audit", event = "login", ?sid, "a user logged in");
     let location = services.site.origin.join(&transaction.return_url);
     let mut response = own_response(HttpResponse::SeeOther()).insert_header((LOCATION, location)).finish();
     append_cookies(&mut response, lines);
     Ok(response)
-}
-
-/// The session that this login replaces, where the browser still shows it. (A strict cookie does not come along with
-/// the provider's redirect; the new session then simply takes its place.)
-fn replaced_session(
-    services: &Services,
-    transaction: &LoginTransaction,
-    cookies: &RequestCookies,
-) -> Option<std::sync::Arc<Session>> {
-    let active = services.sessions.open(cookies).ok()?;
-    (Some(active.session.sid) == transaction.replaces).then_some(active.session)
 }
 
 fn seal_problem(services: &Services, error: &SealSessionError) -> Problem {

@@ -38,7 +38,7 @@ pub async fn handle(services: &Services, request: &HttpRequest) -> Result<HttpRe
         return_url: return_url.as_str().to_owned(),
         started_at: services.clock.now(),
         provider: services.sessions.provider().clone(),
-        replaces: services.sessions.open(&cookies).ok().map(|active| active.session.sid),
+        replaces: services.sessions.replaced(&cookies),
     };
     let redirect_uri = services.site.redirect_uri();
     let authorization = AuthorizationRequest {
