@@ -4,6 +4,7 @@
 //! started it has gone; what it brought is kept, as the very bytes sealed, until a request shows the next generation.
 //! A failing refresh must never touch the session's cookie.
 
+pub mod delivery;
 mod kept;
 
 use std::collections::HashMap;
@@ -14,10 +15,12 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use self::kept::{Kept, KeptResults};
+use self::delivery::{Deliveries, Renewed};
+use self::kept::KeptResults;
 use crate::clock::{Clock, UnixTime};
 use crate::metrics::{Metrics, Outcome};
-use crate::oidc::{OriginalIdentity, Provider, RefreshError, TokenSet};
+use crate::oidc::{OriginalIdentity, Provider, RefreshError, TokenSet, check_login_limits};
+use crate::secret::RefreshToken;
 use crate::session::store::{ActiveSession, SealedSession, Sessions};
 use crate::session::{Session, SessionId, StoredAccessToken};
 
@@ -45,6 +48,7 @@ struct Inner {
 struct State {
     flights: HashMap<SessionId, watch::Receiver<Option<Landed>>>,
     kept: KeptResults,
+    deliveries: Deliveries,
 }
 
 /// How a flight ended.
@@ -53,8 +57,10 @@ type Landed = Result<SealedSession, Failure>;
 /// Why a flight brought nothing.
 #[derive(Clone, Debug)]
 enum Failure {
-    /// The provider no longer takes the refresh token.
+    /// The provider no longer takes the refresh token, or there is none.
     Dead,
+    /// The user is no longer among those who may log in.
+    NotAllowed,
     /// It could not be asked, or did not answer as it should; the refresh token may be good still.
     Unavailable { retry_after: Duration },
 }
@@ -64,15 +70,22 @@ pub struct Usable {
     /// The session, refreshed or not.
     pub session: Arc<Session>,
     /// The cookies to deliver, when the session is newer than the request's.
-    pub renewed: Option<SealedSession>,
+    pub renewed: Option<Renewed>,
 }
 
 /// Why a session has no access token that could be used.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Unusable {
-    /// The access token has expired and the refresh token is dead or missing (RFC 10017 §6.1.2.2).
+    /// The session is over (RFC 10017 §6.1.2.2): its access token has expired and it has no refresh token, or the user
+    /// may no longer log in.
     Ended,
+    /// The provider does not take the refresh token of this generation. Another replica may have used it and have a
+    /// newer cookie on its way.
+    Conflict {
+        /// Whether the access token has expired, too; otherwise only a forced refresh ends like this.
+        expired: bool,
+    },
     /// The access token has expired and the provider cannot be asked now; the session itself may be good.
     ProviderUnavailable {
         /// When to try again.
@@ -106,16 +119,54 @@ impl Refresher {
         self.bring_up_to_date(&active.session, true).await
     }
 
-    /// The newest that is known of a session, after any flight of it has landed: what a logout must revoke.
-    pub async fn settle(&self, session: Arc<Session>) -> Arc<Session> {
-        let flight = self.state().flights.get(&session.sid).cloned();
-        if let Some(flight) = flight {
-            landing(flight, LONGEST_WAIT).await;
+    /// Ends a session in this replica: it is refreshed no more and nothing of it is delivered. Gives the newest that is
+    /// known of it, after any flight has landed: what a logout must revoke.
+    pub async fn end(&self, session: Arc<Session>) -> Arc<Session> {
+        let mut newest = session;
+        let until = Instant::now() + LONGEST_WAIT;
+        loop {
+            let flight = {
+                let mut state = self.state();
+                if let Some(sealed) = state.kept.newer_than(newest.sid, newest.generation) {
+                    newest = sealed.session;
+                }
+                let flight = state.flights.get(&newest.sid).cloned();
+                let left = until.saturating_duration_since(Instant::now());
+                match flight {
+                    Some(flight) if !left.is_zero() => (flight, left),
+                    _ => {
+                        state.kept.claim_revocation(newest.sid);
+                        state.deliveries.end(newest.sid);
+                        return newest;
+                    }
+                }
+            };
+            landing(flight.0, flight.1).await;
         }
-        match self.state().kept.newer_than(session.sid, session.generation) {
-            Some(sealed) => sealed.session,
-            None => session,
+    }
+
+    /// As [`Refresher::end`] for a session of which only the identifier is known; waits for nothing.
+    pub fn forget(&self, sid: SessionId) {
+        let mut state = self.state();
+        state.kept.keep_end(sid);
+        state.deliveries.end(sid);
+    }
+
+    /// Revokes the refresh token of a session that came back after its end, once, without anybody waiting.
+    pub fn revoke_in_background(&self, session: &Session) {
+        let Some(refresh_token) = session.refresh_token.clone() else { return };
+        if self.state().kept.claim_revocation(session.sid) {
+            self.spawn_revocation(refresh_token, session.sid);
         }
+    }
+
+    fn spawn_revocation(&self, refresh_token: RefreshToken, sid: SessionId) {
+        let this = self.clone();
+        self.0.runtime.spawn(async move {
+            if let Err(error) = this.0.provider.revoke(&refresh_token).await {
+                tracing::warn!(target: "sealgate::audit", event = "revocation_failed", ?sid, %error, "the refresh token may live on");
+            }
+        });
     }
 
     /// Waits until no flight is in the air, `deadline` at most; whether that came true.
@@ -138,6 +189,9 @@ impl Refresher {
         let now = inner.clock.now();
         let go_on = |renewed| Usable { session: session.clone(), renewed };
         let valid = is_valid(&session, now);
+        if session.refresh_token.is_none() {
+            return if valid && !forced { Ok(go_on(renewed)) } else { Err(Unusable::Ended) };
+        }
         // A forced refresh that another one has just satisfied needs none of its own.
         let wanted = match forced {
             true => renewed.is_none(),
@@ -148,34 +202,40 @@ impl Refresher {
         }
         let (flight, ours) = match self.join_or_start(&session) {
             Ok(joined) => joined,
-            Err(failure) => return self.without(failure, valid && !forced).map(|()| go_on(renewed)),
+            Err(failure) => return self.without(failure, valid, forced).map(|()| go_on(renewed)),
         };
         if valid && !ours && !forced {
             return Ok(go_on(renewed));
         }
         match landing(flight, LONGEST_WAIT).await {
-            Some(Ok(sealed)) => Ok(Usable { session: sealed.session.clone(), renewed: Some(sealed) }),
-            Some(Err(failure)) => self.without(failure, valid && !forced).map(|()| go_on(renewed)),
+            Some(Ok(sealed)) => {
+                let renewed = self.state().deliveries.begin(sealed);
+                Ok(Usable { session: renewed.sealed().session.clone(), renewed: Some(renewed) })
+            }
+            Some(Err(failure)) => self.without(failure, valid, forced).map(|()| go_on(renewed)),
             None => {
                 let late = Failure::Unavailable { retry_after: DEFAULT_RETRY_AFTER };
-                self.without(late, valid && !forced).map(|()| go_on(renewed))
+                self.without(late, valid, forced).map(|()| go_on(renewed))
             }
         }
     }
 
     /// What a request gets when its flight brought nothing.
-    fn without(&self, failure: Failure, valid: bool) -> Result<(), Unusable> {
+    fn without(&self, failure: Failure, valid: bool, forced: bool) -> Result<(), Unusable> {
         match failure {
-            _ if valid => Ok(()),
-            Failure::Dead => Err(Unusable::Ended),
+            Failure::NotAllowed => Err(Unusable::Ended),
+            _ if valid && !forced => Ok(()),
+            Failure::Dead => Err(Unusable::Conflict { expired: !valid }),
             Failure::Unavailable { retry_after } => Err(Unusable::ProviderUnavailable { retry_after }),
         }
     }
 
     /// The session as the last flight left it, with its cookies, when the request's is older.
-    fn newest(&self, requested: &Arc<Session>) -> (Arc<Session>, Option<SealedSession>) {
-        match self.state().kept.newer_than(requested.sid, requested.generation) {
-            Some(sealed) => (sealed.session.clone(), Some(sealed)),
+    fn newest(&self, requested: &Arc<Session>) -> (Arc<Session>, Option<Renewed>) {
+        let mut state = self.state();
+        state.deliveries.observe(requested.sid, requested.generation);
+        match state.kept.newer_than(requested.sid, requested.generation) {
+            Some(sealed) => (sealed.session.clone(), Some(state.deliveries.begin(sealed))),
             None => (requested.clone(), None),
         }
     }
@@ -185,9 +245,6 @@ impl Refresher {
         let mut state = self.state();
         if let Some(failure) = state.kept.failure(session.sid, session.generation, Instant::now()) {
             return Err(failure);
-        }
-        if session.refresh_token.is_none() {
-            return Err(Failure::Dead);
         }
         // A flight whose task is gone without landing is none: its place is free.
         if let Some(flight) = state.flights.get(&session.sid).filter(|flight| flight.has_changed().is_ok()) {
@@ -224,6 +281,15 @@ impl Refresher {
     }
 
     fn seal_refreshed(&self, session: &Session, tokens: TokenSet) -> Landed {
+        if let Some(claims) = &tokens.claims
+            && let Err(error) = check_login_limits(&self.0.provider.settings().login_limits, claims)
+        {
+            tracing::warn!(target: "sealgate::audit", event = "refresh_not_allowed", sid = ?session.sid, %error, "a user may no longer log in");
+            if let Some(refresh_token) = tokens.refresh_token {
+                self.spawn_revocation(refresh_token, session.sid);
+            }
+            return Err(Failure::NotAllowed);
+        }
         let now = self.0.clock.now();
         let access = StoredAccessToken::new(tokens.access_token, now, tokens.access_token_expires_at, tokens.scope);
         let next = session.refreshed(access, tokens.refresh_token, tokens.id_token, now);
@@ -239,16 +305,12 @@ impl Refresher {
     fn keep(&self, session: &Session, landed: &Landed) {
         let mut state = self.state();
         state.flights.remove(&session.sid);
-        let kept = match landed {
-            Ok(sealed) => Kept::Refreshed(sealed.clone()),
-            Err(Failure::Dead) => Kept::Dead { generation: session.generation },
-            Err(Failure::Unavailable { retry_after }) => Kept::Paused {
-                generation: session.generation,
-                until: Instant::now() + PAUSE_AFTER_FAILURE,
-                retry_after: *retry_after,
-            },
-        };
-        state.kept.insert(session.sid, kept);
+        match landed {
+            Ok(sealed) => state.kept.keep_refreshed(sealed.clone()),
+            Err(failure) => {
+                state.kept.keep_failure(session.sid, session.generation, failure.clone(), PAUSE_AFTER_FAILURE);
+            }
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

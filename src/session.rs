@@ -5,6 +5,7 @@
 
 pub mod cookies;
 pub mod login_transaction;
+pub mod refresh_marker;
 pub mod seen;
 pub mod store;
 pub mod tombstone;

@@ -5,6 +5,7 @@
 pub mod api;
 pub mod caching;
 pub mod callback;
+pub mod conflict;
 pub mod csrf;
 pub mod fetch_metadata;
 pub mod login;
@@ -119,6 +120,7 @@ impl Services {
             SignedOut::NoCookie => Problem::not_signed_in(),
             SignedOut::Ended(session) => {
                 tracing::info!(target: "sealgate::audit", event = "tombstone_hit", sid = ?session.sid, "an ended session came back");
+                self.refresher.revoke_in_background(&session);
                 Problem::session_expired().with_cookies(self.sessions.delete_session())
             }
             reason => {

@@ -1,7 +1,7 @@
-//! What flights brought, kept for requests that still show the older generation; bounded in bytes.
+//! What flights left behind, for requests that still show the older generation; bounded in bytes.
 
 use std::collections::{HashMap, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::refresh::Failure;
 use crate::session::store::SealedSession;
@@ -10,37 +10,39 @@ use crate::session::{Generation, SessionId};
 /// The most bytes that kept results take; beyond it the oldest goes first.
 const MAX_BYTES: usize = 32 * 1024 * 1024;
 /// What an entry takes besides its cookies.
-const ENTRY_BYTES: usize = 256;
+const ENTRY_BYTES: usize = 320;
 
-/// What one flight left behind.
-pub(super) enum Kept {
-    /// A newer session, as the very cookies sealed.
-    Refreshed(SealedSession),
-    /// The refresh token of this generation is dead.
-    Dead {
-        /// The generation that holds it.
-        generation: Generation,
-    },
-    /// The provider did not answer; it is not asked again before `until`.
-    Paused {
-        /// The generation that was to be refreshed.
-        generation: Generation,
-        /// The end of the pause.
-        until: Instant,
-        /// What clients are told.
-        retry_after: std::time::Duration,
-    },
+/// What is known of one session beside what its cookie says.
+#[derive(Default)]
+struct Entry {
+    ticket: u64,
+    /// The newest session, as the very cookies sealed, until a request shows it.
+    refreshed: Option<SealedSession>,
+    /// Why the last flight from a generation failed.
+    failed: Option<(Generation, Remembered)>,
+    /// The session was ended here: it is refreshed no more.
+    ended: bool,
+    /// Its refresh token was, or is being, revoked.
+    revoked: bool,
 }
 
-impl Kept {
+/// A failure that need not be tried again.
+enum Remembered {
+    /// The refresh token of that generation is dead, for good.
+    Final(Failure),
+    /// The provider did not answer; it is not asked again before that moment.
+    Until(Instant, Failure),
+}
+
+impl Entry {
     fn bytes(&self) -> usize {
-        ENTRY_BYTES + if let Self::Refreshed(sealed) = self { sealed.bytes() } else { 0 }
+        ENTRY_BYTES + self.refreshed.as_ref().map_or(0, SealedSession::bytes)
     }
 }
 
-/// The newest result a session, oldest first to go.
+/// One entry a session, the oldest first to go.
 pub(super) struct KeptResults {
-    by_session: HashMap<SessionId, (u64, Kept)>,
+    by_session: HashMap<SessionId, Entry>,
     order: VecDeque<(u64, SessionId)>,
     bytes: usize,
     next_ticket: u64,
@@ -58,30 +60,38 @@ impl KeptResults {
         Self { by_session: HashMap::new(), order: VecDeque::new(), bytes: 0, next_ticket: 0, max_bytes }
     }
 
-    /// Keeps a result in place of an older one of the same session.
-    pub fn insert(&mut self, sid: SessionId, kept: Kept) {
-        self.remove(sid);
-        let ticket = self.next_ticket;
-        self.next_ticket += 1;
-        self.bytes += kept.bytes();
-        self.by_session.insert(sid, (ticket, kept));
-        self.order.push_back((ticket, sid));
-        while self.bytes > self.max_bytes {
-            let Some((ticket, sid)) = self.order.pop_front() else { break };
-            if self.by_session.get(&sid).is_some_and(|(current, _)| *current == ticket) {
-                self.remove(sid);
-            }
-        }
-        // Tickets of results that went before their turn would pile up behind a long-lived front.
-        if self.order.len() > 2 * self.by_session.len() + 64 {
-            let by_session = &self.by_session;
-            self.order.retain(|(ticket, sid)| by_session.get(sid).is_some_and(|(current, _)| current == ticket));
-        }
+    /// Keeps a session that a flight has brought.
+    pub fn keep_refreshed(&mut self, sealed: SealedSession) {
+        self.change(sealed.session.sid, |entry| {
+            entry.failed = None;
+            entry.refreshed = Some(sealed);
+        });
+    }
+
+    /// Remembers that a flight from `generation` failed; a session that an earlier flight brought stays.
+    pub fn keep_failure(&mut self, sid: SessionId, generation: Generation, failure: Failure, pause: Duration) {
+        let remembered = match failure {
+            Failure::Unavailable { .. } => Remembered::Until(Instant::now() + pause, failure),
+            Failure::Dead | Failure::NotAllowed => Remembered::Final(failure),
+        };
+        self.change(sid, |entry| entry.failed = Some((generation, remembered)));
+    }
+
+    /// Remembers that the session was ended here.
+    pub fn keep_end(&mut self, sid: SessionId) {
+        self.change(sid, |entry| *entry = Entry { ended: true, revoked: entry.revoked, ..Entry::default() });
+    }
+
+    /// Whether an ended session's refresh token is still to be revoked; the caller does it, and nobody after it.
+    pub fn claim_revocation(&mut self, sid: SessionId) -> bool {
+        let claimed = !self.by_session.get(&sid).is_some_and(|entry| entry.revoked);
+        self.change(sid, |entry| *entry = Entry { ended: true, revoked: true, ..Entry::default() });
+        claimed
     }
 
     /// The kept session if it is newer than `generation`. A request that shows it has no more need of it.
     pub fn newer_than(&mut self, sid: SessionId, generation: Generation) -> Option<SealedSession> {
-        let Some((_, Kept::Refreshed(sealed))) = self.by_session.get(&sid) else { return None };
+        let sealed = self.by_session.get(&sid)?.refreshed.as_ref()?;
         if sealed.session.generation > generation {
             return Some(sealed.clone());
         }
@@ -90,40 +100,80 @@ impl KeptResults {
     }
 
     /// Why a refresh of this generation need not be tried now.
-    pub fn failure(&mut self, sid: SessionId, generation: Generation, now: Instant) -> Option<Failure> {
-        match &self.by_session.get(&sid)?.1 {
-            Kept::Dead { generation: dead } if *dead == generation => Some(Failure::Dead),
-            Kept::Paused { generation: paused, until, retry_after } if *paused == generation && now < *until => {
-                Some(Failure::Unavailable { retry_after: *retry_after })
+    pub fn failure(&self, sid: SessionId, generation: Generation, now: Instant) -> Option<Failure> {
+        let entry = self.by_session.get(&sid)?;
+        if entry.ended {
+            return Some(Failure::Dead);
+        }
+        match entry.failed.as_ref()? {
+            (failed, Remembered::Final(failure)) if *failed == generation => Some(failure.clone()),
+            (failed, Remembered::Until(until, failure)) if *failed == generation && now < *until => {
+                Some(failure.clone())
             }
             _ => None,
         }
     }
 
-    fn remove(&mut self, sid: SessionId) {
-        if let Some((_, kept)) = self.by_session.remove(&sid) {
-            self.bytes -= kept.bytes();
+    fn change(&mut self, sid: SessionId, change: impl FnOnce(&mut Entry)) {
+        let mut entry = self.remove(sid).unwrap_or_default();
+        change(&mut entry);
+        entry.ticket = self.next_ticket;
+        self.next_ticket += 1;
+        self.bytes += entry.bytes();
+        self.order.push_back((entry.ticket, sid));
+        self.by_session.insert(sid, entry);
+        self.shrink();
+    }
+
+    fn shrink(&mut self) {
+        while self.bytes > self.max_bytes {
+            let Some((ticket, sid)) = self.order.pop_front() else { break };
+            if self.is_current(ticket, sid) {
+                self.remove(sid);
+            }
         }
+        // Tickets of entries that went before their turn would pile up behind a long-lived front.
+        if self.order.len() > 2 * self.by_session.len() + 64 {
+            let by_session = &self.by_session;
+            self.order.retain(|(ticket, sid)| by_session.get(sid).is_some_and(|entry| entry.ticket == *ticket));
+        }
+    }
+
+    fn is_current(&self, ticket: u64, sid: SessionId) -> bool {
+        self.by_session.get(&sid).is_some_and(|entry| entry.ticket == ticket)
+    }
+
+    fn remove(&mut self, sid: SessionId) -> Option<Entry> {
+        let entry = self.by_session.remove(&sid)?;
+        self.bytes -= entry.bytes();
+        Some(entry)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::session::tests::a_session;
+
+    const SECOND: Duration = Duration::from_secs(1);
 
     fn sid(id: u8) -> SessionId {
         use base64::Engine as _;
         base64::engine::general_purpose::URL_SAFE_NO_PAD.encode([id; 16]).parse().expect("16 bytes")
     }
 
-    fn dead() -> Kept {
-        Kept::Dead { generation: Generation(3) }
+    fn refreshed(generation: u64) -> SealedSession {
+        let mut session = a_session();
+        session.generation = Generation(generation);
+        SealedSession::for_tests(Arc::new(session), vec!["x".repeat(1000)])
     }
 
     #[test]
     fn a_dead_refresh_token_is_remembered_for_its_generation_only() {
         let mut kept = KeptResults::default();
-        kept.insert(sid(1), dead());
+        kept.keep_failure(sid(1), Generation(3), Failure::Dead, SECOND);
         let now = Instant::now();
         assert!(matches!(kept.failure(sid(1), Generation(3), now), Some(Failure::Dead)));
         assert!(kept.failure(sid(1), Generation(4), now).is_none());
@@ -133,22 +183,63 @@ mod tests {
     #[test]
     fn a_pause_ends() {
         let mut kept = KeptResults::default();
-        let (now, second) = (Instant::now(), std::time::Duration::from_secs(1));
-        kept.insert(sid(1), Kept::Paused { generation: Generation(0), until: now + second, retry_after: second });
-        assert!(kept.failure(sid(1), Generation(0), now).is_some());
-        assert!(kept.failure(sid(1), Generation(0), now + second).is_none());
+        let failure = Failure::Unavailable { retry_after: SECOND };
+        kept.keep_failure(sid(1), Generation(0), failure, SECOND);
+        assert!(kept.failure(sid(1), Generation(0), Instant::now()).is_some());
+        assert!(kept.failure(sid(1), Generation(0), Instant::now() + SECOND).is_none());
+    }
+
+    #[test]
+    fn a_refreshed_session_is_kept_until_a_request_shows_it() {
+        let mut kept = KeptResults::default();
+        let sid = a_session().sid;
+        kept.keep_refreshed(refreshed(1));
+        assert!(kept.newer_than(sid, Generation(0)).is_some());
+        assert!(kept.newer_than(sid, Generation(0)).is_some());
+        assert!(kept.newer_than(sid, Generation(1)).is_none());
+        assert!(kept.newer_than(sid, Generation(0)).is_none(), "it went when it was shown");
+    }
+
+    #[test]
+    fn a_failure_after_a_refresh_does_not_lose_what_the_refresh_brought() {
+        let mut kept = KeptResults::default();
+        let sid = a_session().sid;
+        kept.keep_refreshed(refreshed(1));
+        kept.keep_failure(sid, Generation(1), Failure::Unavailable { retry_after: SECOND }, SECOND);
+        assert!(kept.newer_than(sid, Generation(0)).is_some());
+    }
+
+    #[test]
+    fn an_ended_session_is_refreshed_no_more() {
+        let mut kept = KeptResults::default();
+        let sid = a_session().sid;
+        kept.keep_refreshed(refreshed(1));
+        kept.keep_end(sid);
+        assert!(kept.newer_than(sid, Generation(0)).is_none());
+        assert!(matches!(kept.failure(sid, Generation(9), Instant::now()), Some(Failure::Dead)));
+    }
+
+    #[test]
+    fn the_refresh_token_of_an_ended_session_is_revoked_once() {
+        let mut kept = KeptResults::default();
+        kept.keep_end(sid(1));
+        assert!(kept.claim_revocation(sid(1)));
+        assert!(!kept.claim_revocation(sid(1)));
+        kept.keep_end(sid(1));
+        assert!(!kept.claim_revocation(sid(1)));
     }
 
     #[test]
     fn the_bytes_are_bounded_and_the_oldest_goes_first() {
         let mut kept = KeptResults::bounded(ENTRY_BYTES * 3);
         for id in 1..=4 {
-            kept.insert(sid(id), dead());
+            kept.keep_end(sid(id));
         }
         assert_eq!(kept.by_session.len(), 3);
-        assert!(!kept.by_session.contains_key(&sid(1)));
+        let has_ended = |id| kept.failure(sid(id), Generation(0), Instant::now()).is_some();
+        assert!(!has_ended(1) && has_ended(4));
         for _ in 0..1000 {
-            kept.insert(sid(2), dead());
+            kept.keep_end(sid(2));
         }
         assert!(kept.order.len() < 100, "{} tickets", kept.order.len());
         assert_eq!(kept.bytes, ENTRY_BYTES * 3);

@@ -13,6 +13,7 @@ use crate::session::cookies::{
     session_lines, set_cookie,
 };
 use crate::session::login_transaction::{self, LoginTransaction, Replaced};
+use crate::session::refresh_marker::{self, RefreshMarker};
 use crate::session::seen::Seen;
 use crate::session::tombstone::{Ended, Tombstone};
 use crate::session::{ProviderId, SameSite, Session, SessionSettings};
@@ -88,6 +89,11 @@ pub struct SealedSession {
 }
 
 impl SealedSession {
+    #[cfg(test)]
+    pub(crate) fn for_tests(session: Arc<Session>, lines: Vec<SetCookie>) -> Self {
+        Self { session, lines }
+    }
+
     /// Bytes that it takes to keep.
     pub fn bytes(&self) -> usize {
         self.lines.iter().map(String::len).sum::<usize>() * 2
@@ -242,7 +248,7 @@ impl Sessions {
     pub fn replaced(&self, cookies: &RequestCookies) -> Option<Replaced> {
         let active = self.open(cookies).ok()?;
         let chunks = self.names().chunks().iter().filter(|name| cookies.has(name)).count();
-        Some(Replaced { ended: Ended::of(&active.session), chunks })
+        Some(Replaced { ended: (&*active.session).into(), chunks })
     }
 
     /// The `Set-Cookie` values that end a session here: all chunks and the activity go, a tombstone stays.
@@ -251,7 +257,7 @@ impl Sessions {
     /// See [`SealError`].
     pub fn end(&self, session: &Session, cookies: &RequestCookies) -> Result<Vec<SetCookie>, SealError> {
         let mut lines = self.delete_session();
-        lines.push(self.bury(Ended::of(session), cookies)?);
+        lines.push(self.bury(session.into(), cookies)?);
         Ok(lines)
     }
 
@@ -311,6 +317,27 @@ impl Sessions {
         let Inner { names, settings, clock, .. } = &*self.0;
         let max_age = settings.persistent.then(|| clock.now().until(session.absolute_end));
         set_cookie(names, AFFINITY_COOKIE, &session.sid.affinity(), settings.same_site, max_age)
+    }
+
+    /// Since when this browser's session of exactly this generation is known to be unusable, if it is.
+    pub fn refresh_marker(&self, session: &Session, cookies: &RequestCookies) -> Option<UnixTime> {
+        let Inner { sealer, names, .. } = &*self.0;
+        let value = cookies.value(names.refresh_marker()).ok()??;
+        let plaintext = sealer.open(Purpose::RefreshMarker, names.refresh_marker(), value).ok()?;
+        let marker = RefreshMarker::decode(&plaintext).ok()?;
+        (marker.sid == session.sid && marker.generation == session.generation).then_some(marker.since)
+    }
+
+    /// The cookie that says since when this generation is unusable; it lasts ten seconds.
+    ///
+    /// # Errors
+    /// See [`SealError`].
+    pub fn mark_refresh(&self, session: &Session, since: UnixTime) -> Result<SetCookie, SealError> {
+        let Inner { sealer, names, settings, .. } = &*self.0;
+        let marker = RefreshMarker { sid: session.sid, generation: session.generation, since };
+        let sealed = sealer.seal(Purpose::RefreshMarker, names.refresh_marker(), &marker.encode())?;
+        let max_age = Some(refresh_marker::LIFETIME);
+        Ok(set_cookie(names, names.refresh_marker(), &sealed, settings.same_site, max_age))
     }
 
     /// The `Set-Cookie` values that begin a login: its own cookie, and deletions so that at most

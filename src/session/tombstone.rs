@@ -20,9 +20,9 @@ pub struct Ended {
     pub until: UnixTime,
 }
 
-impl Ended {
-    /// The entry for a session as it is now.
-    pub fn of(session: &Session) -> Self {
+/// The entry for a session as it is now.
+impl From<&Session> for Ended {
+    fn from(session: &Session) -> Self {
         Self { sid: session.sid, generation: session.generation, until: session.absolute_end }
     }
 }

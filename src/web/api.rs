@@ -5,11 +5,14 @@ use actix_web::http::header::HeaderName;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::proxy::{self, ForwardContext, Route, RouteAuth, UpstreamClient};
+use crate::refresh::Usable;
+use crate::refresh::delivery::Renewed;
 use crate::secret::AccessToken;
-use crate::session::cookies::SetCookie;
+use crate::session::cookies::{RequestCookies, SetCookie};
+use crate::session::store::ActiveSession;
 use crate::web::fetch_metadata::is_preflight;
 use crate::web::problem::Problem;
-use crate::web::{Services, append_cookies, caching, csrf};
+use crate::web::{Services, append_cookies, caching, conflict, csrf};
 
 /// Forwards a request on its route.
 ///
@@ -47,13 +50,15 @@ async fn with_session(
     csrf::check(route.csrf(), request, &services.site)?;
     let cookies = services.cookies(request);
     let active = services.session(&cookies)?;
-    let usable = services.refresher.usable(&active).await?;
+    let usable = match services.refresher.usable(&active).await {
+        Ok(usable) => usable,
+        Err(unusable) => return conflict::answer(services, request, &active.session, &cookies, unusable).await,
+    };
     let access_token = usable.session.access_token().map(|stored| &stored.token);
-    let mut lines: Vec<SetCookie> = services.sessions.touch(&active).into_iter().collect();
-    if let Some(renewed) = &usable.renewed {
-        lines.extend(services.sessions.deliver(renewed, &cookies));
-    }
-    match forward(services, client, route, request, payload, access_token).await {
+    let forwarded = forward(services, client, route, request, payload, access_token).await;
+    // Only now: while the upstream took its time, the session may have been refreshed again, or ended.
+    let lines = earned(services, &active, &usable, &cookies);
+    match forwarded {
         Ok(mut response) => {
             remove_cors(&mut response);
             caching::keep_private(&mut response, !lines.is_empty());
@@ -62,6 +67,15 @@ async fn with_session(
         }
         Err(problem) => Err(problem.with_cookies(lines)),
     }
+}
+
+/// The cookies that a request has earned: its activity, and the refreshed session unless something newer is known.
+fn earned(services: &Services, active: &ActiveSession, usable: &Usable, cookies: &RequestCookies) -> Vec<SetCookie> {
+    let mut lines: Vec<SetCookie> = services.sessions.touch(active).into_iter().collect();
+    if let Some(sealed) = usable.renewed.as_ref().and_then(Renewed::if_still_newest) {
+        lines.extend(services.sessions.deliver(sealed, cookies));
+    }
+    lines
 }
 
 fn check_method(route: &Route, method: &Method) -> Result<(), Problem> {

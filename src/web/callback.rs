@@ -200,6 +200,9 @@ fn signed_in(
         tracing::error!(%error, "a tombstone cannot be sealed");
         Problem::internal()
     })?;
+    if let Some(replaced) = &transaction.replaces {
+        services.refresher.forget(replaced.ended.sid);
+    }
     services.metrics.count_login(Outcome::Succeeded);
     tracing::info!(target: "sealgate::audit", event = "login", ?sid, "a user logged in");
     let location = services.site.origin.join(&transaction.return_url);

@@ -42,7 +42,7 @@ pub async fn handle(services: &Services, request: &HttpRequest) -> Result<HttpRe
         append_cookies(&mut response, services.sessions.delete_session());
         return Ok(response);
     };
-    let newest = services.refresher.settle(session.clone()).await;
+    let newest = services.refresher.end(session.clone()).await;
     revoke(services, &newest).await;
     let lines = services.sessions.end(&newest, &cookies).map_err(|error| {
         tracing::error!(%error, "a session cannot be ended");

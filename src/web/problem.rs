@@ -42,6 +42,8 @@ problem_types! {
     NOT_SIGNED_IN = "not-signed-in", 401, "You are not signed in";
     /// The session has ended, or its cookie does not open.
     SESSION_EXPIRED = "session-expired", 401, "Your session has ended";
+    /// The refresh token of this cookie was used elsewhere; a newer cookie may be on its way.
+    REFRESH_CONFLICT = "refresh-conflict", 401, "Your session is being refreshed elsewhere";
     /// A login was asked for by something that is not a page load.
     LOGIN_NEEDS_NAVIGATION = "login-needs-navigation", 401, "Signing in needs a page load";
     /// The custom header is missing.

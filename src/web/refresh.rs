@@ -4,10 +4,10 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde_json::Value;
 
 use crate::proxy::CsrfMode;
-use crate::refresh::Unusable;
+use crate::refresh::delivery::Renewed;
 use crate::session::store::ActiveSession;
 use crate::web::problem::Problem;
-use crate::web::{Services, append_cookies, csrf, own_response, user};
+use crate::web::{Services, append_cookies, conflict, csrf, own_response, user};
 
 /// Refreshes the session and answers with the new lifetimes.
 ///
@@ -17,22 +17,16 @@ pub async fn handle(services: &Services, request: &HttpRequest) -> Result<HttpRe
     csrf::check(CsrfMode::Header, request, &services.site)?;
     let cookies = services.cookies(request);
     let active = services.session(&cookies)?;
-    let usable = services.refresher.force(&active).await?;
+    let usable = match services.refresher.force(&active).await {
+        Ok(usable) => usable,
+        Err(unusable) => return conflict::answer(services, request, &active.session, &cookies, unusable).await,
+    };
     // A refresh is activity, and its seal says when.
     let refreshed = ActiveSession { last_seen: usable.session.issued_at, session: usable.session, ..active };
     let lifetimes = user::lifetimes(services, &refreshed, false);
     let mut response = own_response(HttpResponse::Ok()).json(Value::Object(lifetimes));
-    if let Some(renewed) = &usable.renewed {
-        append_cookies(&mut response, services.sessions.deliver(renewed, &cookies));
+    if let Some(sealed) = usable.renewed.as_ref().and_then(Renewed::if_still_newest) {
+        append_cookies(&mut response, services.sessions.deliver(sealed, &cookies));
     }
     Ok(response)
-}
-
-impl From<Unusable> for Problem {
-    fn from(unusable: Unusable) -> Self {
-        match unusable {
-            Unusable::Ended => Self::session_expired(),
-            Unusable::ProviderUnavailable { retry_after } => Self::provider_unavailable(retry_after),
-        }
-    }
 }

@@ -1,0 +1,86 @@
+//! What a request gets whose session has no usable access token.
+//!
+//! A refresh token that the provider refuses may have been used by another replica, whose cookie is on its way: the
+//! browser is asked to come again, and only the same generation failing again, a while later, ends the session. The
+//! session's own cookie is never touched here.
+
+use std::time::Duration;
+
+use actix_web::http::Method;
+use actix_web::http::header::{LOCATION, UPGRADE};
+use actix_web::{HttpRequest, HttpResponse};
+
+use crate::refresh::Unusable;
+use crate::session::Session;
+use crate::session::cookies::RequestCookies;
+use crate::session::refresh_marker::GRACE;
+use crate::web::problem::{Problem, REFRESH_CONFLICT};
+use crate::web::{Services, append_cookies, own_response};
+
+/// How long a browser is held before it is sent to the same address again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Answers in place of the route.
+///
+/// # Errors
+/// 401 when the session is over or another attempt may help, 503 when the provider is down.
+pub async fn answer(
+    services: &Services,
+    request: &HttpRequest,
+    session: &Session,
+    cookies: &RequestCookies,
+    unusable: Unusable,
+) -> Result<HttpResponse, Problem> {
+    match unusable {
+        Unusable::ProviderUnavailable { retry_after } => Err(Problem::provider_unavailable(retry_after)),
+        Unusable::Ended => Err(ended(services, session, cookies)),
+        // Nothing is lost while the access token lives.
+        Unusable::Conflict { expired: false } => Err(conflict()),
+        Unusable::Conflict { expired: true } => lost_race(services, request, session, cookies).await,
+    }
+}
+
+async fn lost_race(
+    services: &Services,
+    request: &HttpRequest,
+    session: &Session,
+    cookies: &RequestCookies,
+) -> Result<HttpResponse, Problem> {
+    let now = services.clock.now();
+    let since = services.sessions.refresh_marker(session, cookies);
+    if since.is_some_and(|since| now.since(since) >= GRACE) {
+        return Err(ended(services, session, cookies));
+    }
+    let marker = services.sessions.mark_refresh(session, since.unwrap_or(now)).map_err(|error| {
+        tracing::error!(%error, "a refresh marker cannot be sealed");
+        Problem::internal()
+    })?;
+    if request.headers().contains_key(UPGRADE) {
+        return Err(Problem::provider_unavailable(PAUSE).with_cookies([marker]));
+    }
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return Err(conflict().with_cookies([marker]));
+    }
+    tokio::time::sleep(PAUSE).await;
+    let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+    let location = services.site.origin.join(target);
+    let mut response = own_response(HttpResponse::TemporaryRedirect()).insert_header((LOCATION, location)).finish();
+    append_cookies(&mut response, [marker]);
+    Ok(response)
+}
+
+fn conflict() -> Problem {
+    Problem::new(&REFRESH_CONFLICT, "Another request may have refreshed the session. Try again in a moment.")
+}
+
+/// The session is over: a tombstone says so, so that `/bff/user` agrees from now on.
+fn ended(services: &Services, session: &Session, cookies: &RequestCookies) -> Problem {
+    tracing::info!(target: "sealgate::audit", event = "session_ended", sid = ?session.sid, "the session cannot be refreshed any more");
+    match services.sessions.bury(session.into(), cookies) {
+        Ok(tombstone) => Problem::session_expired().with_cookies([tombstone]),
+        Err(error) => {
+            tracing::error!(%error, "a tombstone cannot be sealed");
+            Problem::session_expired()
+        }
+    }
+}
