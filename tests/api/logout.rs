@@ -132,13 +132,15 @@ async fn a_logout_during_a_refresh_leaves_no_live_refresh_token() {
     let world = World::signed_in().await;
     let other_tab = world.browser.copy();
     world.provider.hold(&["token"]).await;
-    let (_, logout, ()) = tokio::join!(other_tab.post("/bff/refresh"), world.browser.post("/bff/logout"), async {
+    let refresh = other_tab.post("/bff/refresh");
+    let logout = async {
         crate::support::eventually("the refresh at the provider", std::time::Duration::from_secs(10), async || {
             (world.provider.stats().await.requests("token") > 1).then_some(())
         })
         .await;
-        world.provider.recover().await;
-    });
+        tokio::join!(world.browser.post("/bff/logout"), world.provider.recover()).0
+    };
+    let (_, logout) = tokio::join!(refresh, logout);
     assert_eq!(logout.status, StatusCode::OK, "{}", logout.body);
     assert_eq!(world.provider.stats().await.live_refresh_tokens(), 0);
 }
