@@ -9,9 +9,9 @@ use crate::support::{World, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_sigterm_readiness_fails_first_and_requests_are_served_on() {
-    let mut world = World::plan().set("server.drain_delay", "2s").signed_in().await;
+    let mut world = World::plan().set("server.drain_delay", "4s").signed_in().await;
     world.gate.terminate();
-    eventually("readiness to fail", Duration::from_secs(2), async || {
+    eventually("readiness to fail", Duration::from_secs(4), async || {
         (world.gate.management("/readyz").await == Some(StatusCode::SERVICE_UNAVAILABLE)).then_some(())
     })
     .await;

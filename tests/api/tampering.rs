@@ -187,7 +187,7 @@ async fn a_session_whose_key_is_not_in_the_ring_is_signed_out() {
 /// DESIGN §2 `session.absolute_timeout`: it ends whatever happens.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_past_its_absolute_end_is_signed_out() {
-    let plan = World::plan().set("session.absolute_timeout", "3s").set("session.idle_timeout", "3s");
+    let plan = World::plan().set("session.absolute_timeout", "5s").set("session.idle_timeout", "5s");
     let world = plan.set("session.refresh_before", "1s").signed_in().await;
     let cookies = format!("{SESSION}={}", world.session_cookie());
     opens(&world.gate, &cookies).await;

@@ -42,21 +42,21 @@ function watchOrigin(context, origin) {
   const pending = [];
   const seen = []; // { where, text }
   const problems = [];
-  context.on('response', (response) => {
-    if (new URL(response.url()).origin !== origin) return;
-    pending.push(keep(response));
+  context.on('requestfinished', (request) => {
+    if (new URL(request.url()).origin === origin) pending.push(keep(request));
   });
   context.on('weberror', (error) => problems.push(`page error: ${error.error()}`));
   context.on('console', (message) => {
     if (message.type() === 'error') problems.push(`console: ${message.text()}`);
   });
 
-  async function keep(response) {
-    const where = `${response.request().method()} ${new URL(response.url()).pathname} ${response.status()}`;
+  async function keep(request) {
+    const response = await request.response();
+    const where = `${request.method()} ${new URL(request.url()).pathname} ${response.status()}`;
     const fields = (await response.headersArray()).filter(({ name }) => !['location', 'set-cookie'].includes(name.toLowerCase()));
     seen.push({ where, text: JSON.stringify(fields) });
-    // Redirects have no body that a browser would show.
-    const body = await response.text().catch(() => '');
+    // Redirects have no body that a browser would show, and what belongs to a page that was left is gone.
+    const body = await Promise.race([response.text().catch(() => ''), new Promise((resolve) => setTimeout(resolve, 3_000, ''))]);
     seen.push({ where, text: body });
   }
 

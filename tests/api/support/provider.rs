@@ -99,9 +99,9 @@ impl Provider {
         let mut child = spawn(&folder, &options);
         let stdout = child.stdout.take().expect("stdout is piped");
         let mut line = String::new();
-        tokio::time::timeout(Duration::from_secs(30), BufReader::new(stdout).read_line(&mut line))
+        tokio::time::timeout(Duration::from_secs(120), BufReader::new(stdout).read_line(&mut line))
             .await
-            .expect("the provider starts within 30 s")
+            .expect("the provider starts within two minutes")
             .expect("the provider's output is readable");
         let ready: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("the provider said {line:?}"));
         Self {

@@ -147,7 +147,7 @@ impl Sealgate {
     /// Starts one and waits until it is ready.
     pub async fn start(options: SealgateOptions) -> Self {
         let mut gate = Self::launch(options).await;
-        eventually("readiness", Duration::from_secs(20), async || {
+        eventually("readiness", Duration::from_secs(60), async || {
             if let Some(status) = gate.child.try_wait().expect("a child of ours") {
                 panic!("sealgate ended with {status}: {}", gate.log());
             }
