@@ -51,7 +51,7 @@ pub enum DemoError {
     #[error(transparent)]
     Start(#[from] DemoStartError),
     /// The address is not free, or not loopback.
-    #[error(transparent)]
+    #[error("{0} with --listen")]
     Address(#[from] loopback::LoopbackError),
     /// The key ring cannot be made.
     #[error(transparent)]
