@@ -312,7 +312,7 @@ impl Session {
         map.text(tag::ISSUER, &self.provider.issuer);
         map.text(tag::CLIENT_ID, &self.provider.client_id);
         map.bytes(tag::SID, &self.sid.0);
-        map.integer(tag::GENERATION, i64::try_from(self.generation.0).unwrap_or(i64::MAX));
+        map.unsigned(tag::GENERATION, self.generation.0);
         map.integer(tag::ISSUED_AT, self.issued_at.as_secs());
         map.integer(tag::ABSOLUTE_END, self.absolute_end.as_secs());
         map.maps(tag::ACCESS_TOKENS, self.access_tokens.iter().map(encode_access_token));
@@ -424,6 +424,12 @@ pub(crate) mod tests {
     #[test]
     fn a_session_survives_the_round_trip() {
         let session = a_session();
+        assert!(Session::decode(&session.encode()).expect("ours") == session);
+    }
+
+    #[test]
+    fn generations_of_all_sixty_four_bits_survive_the_round_trip() {
+        let session = Session { generation: Generation(u64::MAX), ..a_session() };
         assert!(Session::decode(&session.encode()).expect("ours") == session);
     }
 

@@ -69,7 +69,7 @@ impl Tombstone {
             self.0.iter().map(|ended| {
                 let mut entry = MapWriter::default();
                 entry.bytes(tag::SID, ended.sid.as_bytes());
-                entry.integer(tag::GENERATION, i64::try_from(ended.generation.0).unwrap_or(i64::MAX));
+                entry.unsigned(tag::GENERATION, ended.generation.0);
                 entry.integer(tag::UNTIL, ended.until.as_secs());
                 entry
             }),

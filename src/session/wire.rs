@@ -65,6 +65,11 @@ impl MapWriter {
         self.member(tag, |encoder| drop(encoder.bytes(value)));
     }
 
+    /// Writes a number that is never negative.
+    pub fn unsigned(&mut self, tag: u32, value: u64) {
+        self.member(tag, |encoder| drop(encoder.u64(value)));
+    }
+
     /// Writes an integer.
     pub fn integer(&mut self, tag: u32, value: i64) {
         self.member(tag, |encoder| drop(encoder.i64(value)));
