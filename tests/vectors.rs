@@ -24,7 +24,8 @@ use sealgate::keyring::KeyRing;
 use sealgate::seal::{OpenError, Purpose};
 use sealgate::secret::{AccessToken, CodeVerifier, IdToken, Nonce, RefreshToken, State};
 use sealgate::session::cookies::CookieNames;
-use sealgate::session::login_transaction::LoginTransaction;
+use sealgate::session::login_transaction::{LoginTransaction, Replaced};
+use sealgate::session::refresh_marker::RefreshMarker;
 use sealgate::session::seen::Seen;
 use sealgate::session::tombstone::{Ended, Tombstone};
 use sealgate::session::{Generation, NewSession, ProviderId, Session, SessionId, StoredAccessToken};
@@ -91,14 +92,16 @@ fn pinned_plaintexts_read_as_what_was_written() {
                 assert!(read.provider == session().provider && read.access_tokens == session().access_tokens);
             }
             "login transaction" => {
-                assert!(LoginTransaction::decode(&plaintext).expect(name) == login_transaction(Some(sid(1))));
+                assert!(LoginTransaction::decode(&plaintext).expect(name) == login_transaction(Some(replaced())));
             }
             "login transaction that replaces nothing" => {
                 assert!(LoginTransaction::decode(&plaintext).expect(name) == login_transaction(None));
             }
             "last activity" => assert_eq!(Seen::decode(&plaintext).expect(name), seen()),
             "tombstone" => assert_eq!(Tombstone::decode(&plaintext).expect(name), tombstone()),
-            "refresh marker" => assert_eq!(plaintext, EMPTY_MAP),
+            "refresh marker" => {
+                assert_eq!(RefreshMarker::decode(&plaintext).expect("a marker"), refresh_marker());
+            }
             other => panic!("{other:?} is read by no test: add it here"),
         }
     }
@@ -160,9 +163,6 @@ fn cookie_of(names: &CookieNames, purpose: Purpose) -> &str {
     }
 }
 
-/// The codec byte and a map without members: a marker says all by being there.
-const EMPTY_MAP: &[u8] = &[0x00, 0xa0];
-
 /// What the vectors hold, each under a name of its own.
 fn plaintexts() -> Vec<(&'static str, Purpose, Vec<u8>)> {
     let whole = session().encode().to_vec();
@@ -171,11 +171,11 @@ fn plaintexts() -> Vec<(&'static str, Purpose, Vec<u8>)> {
         ("session whose ID token did not fit", Purpose::Session, session().without_id_token().encode().to_vec()),
         ("session without optional members", Purpose::Session, bare_session().encode().to_vec()),
         ("session of a later release", Purpose::Session, with_a_member_more(whole)),
-        ("login transaction", Purpose::Login, login_transaction(Some(sid(1))).encode().to_vec()),
+        ("login transaction", Purpose::Login, login_transaction(Some(replaced())).encode().to_vec()),
         ("login transaction that replaces nothing", Purpose::Login, login_transaction(None).encode().to_vec()),
         ("last activity", Purpose::Seen, seen().encode().to_vec()),
         ("tombstone", Purpose::Tombstone, tombstone().encode().to_vec()),
-        ("refresh marker", Purpose::RefreshMarker, EMPTY_MAP.to_vec()),
+        ("refresh marker", Purpose::RefreshMarker, refresh_marker().encode().to_vec()),
     ]
 }
 
@@ -223,7 +223,7 @@ fn bare_session() -> Session {
     session
 }
 
-fn login_transaction(replaces: Option<SessionId>) -> LoginTransaction {
+fn login_transaction(replaces: Option<Replaced>) -> LoginTransaction {
     LoginTransaction {
         state: State::new("a state"),
         nonce: Nonce::new("a nonce"),
@@ -239,11 +239,22 @@ fn seen() -> Seen {
     Seen { sid: sid(1), at: NOW.plus(Duration::from_secs(61)) }
 }
 
-fn tombstone() -> Tombstone {
-    let ended = |filler: u8| Ended {
+fn refresh_marker() -> RefreshMarker {
+    RefreshMarker { sid: sid(1), generation: Generation(300), since: NOW.plus(Duration::from_secs(61)) }
+}
+
+fn replaced() -> Replaced {
+    Replaced { ended: ended(1), chunks: 2 }
+}
+
+fn ended(filler: u8) -> Ended {
+    Ended {
         sid: sid(filler),
         generation: Generation(u64::from(filler)),
         until: NOW.plus(Duration::from_secs(60 * u64::from(filler))),
-    };
+    }
+}
+
+fn tombstone() -> Tombstone {
     Tombstone::default().with(ended(1), NOW).with(ended(2), NOW)
 }
