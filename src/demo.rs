@@ -33,6 +33,8 @@ pub struct DemoSettings {
     pub provider_port: u16,
     /// How long an access token lives.
     pub access_token_lifetime: Duration,
+    /// The command that started the demo, which the page names.
+    pub program: String,
     /// The key ring's file, which the page names.
     pub ring: PathBuf,
     /// How long a new key waits before it seals, which the page names.
@@ -90,6 +92,7 @@ impl Demo {
         let api = DemoApi::start(provider.verifying_key().clone(), clock.clone())?;
         let spa = Spa::unpack(&SpaFacts {
             issuer: provider.issuer(),
+            program: &settings.program,
             ring: &settings.ring,
             access_token_lifetime: settings.access_token_lifetime.as_secs(),
             propagation: settings.propagation.as_secs(),
@@ -130,6 +133,7 @@ mod tests {
 
     fn settings(app: &str) -> DemoSettings {
         DemoSettings {
+            program: "sealgate".to_owned(),
             app: app.parse().expect("an address"),
             provider_port: 0,
             access_token_lifetime: Duration::from_secs(60),

@@ -2,7 +2,9 @@
 //!
 //! Must never carry a label that comes from a request: label values are enums of ours, so that their number is fixed.
 
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, text::encode};
+use std::fmt::{self, Write as _};
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text::encode};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
@@ -17,7 +19,7 @@ pub struct RequestLabels {
 }
 
 /// The part of the server that answered a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "the names are the endpoints' own")]
 pub enum Handler {
     Login,
@@ -38,7 +40,7 @@ pub struct OutcomeLabels {
 }
 
 /// The end of a flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// A login transaction began.
     Started,
@@ -60,7 +62,7 @@ pub struct OpenLabels {
 }
 
 /// What became of a cookie that was to be opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OpenedWith {
     /// Opened with a key that is not active yet.
     Staged,
@@ -75,6 +77,19 @@ pub enum OpenedWith {
     /// Refused: malformed, or the tag does not match.
     Rejected,
 }
+
+macro_rules! lower_case_labels {
+    ($($label:ty),+) => {$(
+        /// The variant's name in lower case, as the other tools of the field write labels.
+        impl EncodeLabelValue for $label {
+            fn encode(&self, encoder: &mut LabelValueEncoder) -> Result<(), fmt::Error> {
+                encoder.write_str(&format!("{self:?}").to_ascii_lowercase())
+            }
+        }
+    )+};
+}
+
+lower_case_labels!(Handler, Outcome, OpenedWith);
 
 /// All counters of one process. Clones share them.
 #[derive(Clone, Debug, Default)]
@@ -153,8 +168,8 @@ mod tests {
         metrics.count_request(Handler::Proxy, 204);
         metrics.count_open(OpenedWith::Primary);
         let text = metrics.render();
-        assert!(text.contains(r#"sealgate_requests_total{handler="Proxy",status_class="2"} 1"#), "{text}");
-        assert!(text.contains(r#"sealgate_cookie_opens_total{key_state="Primary"} 1"#), "{text}");
+        assert!(text.contains(r#"sealgate_requests_total{handler="proxy",status_class="2"} 1"#), "{text}");
+        assert!(text.contains(r#"sealgate_cookie_opens_total{key_state="primary"} 1"#), "{text}");
         assert!(text.ends_with("# EOF\n"));
     }
 }

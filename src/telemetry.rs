@@ -3,6 +3,7 @@
 //! No query string, header or body may get into a span or a line: they carry codes, states and tokens. Libraries
 //! that print what goes over the wire are held at `info`, whatever the configuration says.
 
+use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
 use actix_web::HttpRequest;
@@ -13,7 +14,6 @@ use tracing::{Span, field};
 use tracing_actix_web::{RequestId, RootSpanBuilder};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::Directive;
-use tracing_subscriber::fmt::format::FmtSpan;
 
 use crate::config::{LogConfig, LogFormat};
 
@@ -42,7 +42,7 @@ pub enum TelemetryError {
 pub fn init(config: &LogConfig) -> Result<(), TelemetryError> {
     let filter = filter(&config.level)?;
     let lines =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_span_events(FmtSpan::NONE);
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
     match config.format {
         LogFormat::Pretty => lines.with_target(false).try_init(),
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init(),

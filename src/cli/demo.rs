@@ -92,6 +92,7 @@ pub fn run(args: &DemoArgs, out: &mut dyn Write) -> Result<(), DemoError> {
         app,
         provider_port: args.provider_port,
         access_token_lifetime: ACCESS_TOKEN_LIFETIME,
+        program: this_program(),
         ring: ring.clone(),
         propagation: keys.propagation(),
     };
@@ -99,7 +100,7 @@ pub fn run(args: &DemoArgs, out: &mut dyn Write) -> Result<(), DemoError> {
         let demo = Demo::start(&settings, &clock)?;
         let config = config(app, &ring, keys.max_session(), log, &demo)?;
         let application = Application::build(config, clock).map_err(ServeError::from)?;
-        banner(out, app, &ring, &demo)?;
+        banner(out, &settings, &demo)?;
         application.run_until_stopped(server::stop_signal()).await?;
         Ok(())
     })
@@ -187,8 +188,9 @@ fn provider(demo: &Demo) -> ProviderSettings {
     }
 }
 
-fn banner(out: &mut dyn Write, app: SocketAddr, ring: &Path, demo: &Demo) -> io::Result<()> {
-    let (ring, issuer, sealgate) = (ring.display(), demo.issuer(), this_program());
+fn banner(out: &mut dyn Write, settings: &DemoSettings, demo: &Demo) -> io::Result<()> {
+    let DemoSettings { app, program, ring, .. } = settings;
+    let (ring, issuer) = (ring.display(), demo.issuer());
     write!(
         out,
         "\n  Sealgate demo\n\n  \
@@ -196,7 +198,7 @@ fn banner(out: &mut dyn Write, app: SocketAddr, ring: &Path, demo: &Demo) -> io:
          Sign in   ada / lovelace   or   grace / hopper\n  \
          Provider  {issuer}\n\n  \
          While signed in, rotate the key that seals the session, and see it live on:\n\n    \
-         {sealgate} keys rotate --ring {ring}\n\n  \
+         {program} keys rotate --ring {ring}\n\n  \
          Ctrl-C stops everything; nothing is left behind.\n\n"
     )?;
     out.flush()

@@ -33,6 +33,8 @@ pub struct SpaError {
 pub struct SpaFacts<'a> {
     /// The provider's issuer.
     pub issuer: &'a str,
+    /// The command that started the demo, to be copied.
+    pub program: &'a str,
     /// The key ring's file.
     pub ring: &'a Path,
     /// How long an access token lives, in seconds.
@@ -72,6 +74,7 @@ impl Spa {
 #[derive(Serialize)]
 struct FactsFile<'a> {
     issuer: &'a str,
+    program: &'a str,
     ring: String,
     access_token_lifetime: u64,
     propagation: u64,
@@ -93,6 +96,7 @@ impl SpaFacts<'_> {
             .collect();
         let file = FactsFile {
             issuer: self.issuer,
+            program: self.program,
             ring: self.ring.display().to_string(),
             access_token_lifetime: self.access_token_lifetime,
             propagation: self.propagation,
@@ -114,6 +118,7 @@ mod tests {
     fn unpacked() -> Spa {
         let facts = SpaFacts {
             issuer: "http://localhost:1",
+            program: "sealgate",
             ring: Path::new("/tmp/ring.json"),
             access_token_lifetime: 60,
             propagation: 5,

@@ -115,7 +115,7 @@ impl ForwardError {
         }
     }
 
-    /// A stable name for the problem's `type` (`urn:sealgate:error:…`).
+    /// A stable name for the log.
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::BadRequest(_) => "bad-request",

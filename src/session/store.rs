@@ -3,6 +3,8 @@
 //!
 //! Reasons for being signed out are for the log; a client learns no more than that it is.
 
+mod logins;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +14,6 @@ use crate::session::cookies::{
     AFFINITY_COOKIE, CookieNames, RequestCookies, SessionCookie, SetCookie, TooManyChunks, delete_cookie,
     session_lines, set_cookie,
 };
-use crate::session::login_transaction::{self, LoginTransaction, Replaced};
 use crate::session::refresh_marker::{self, RefreshMarker};
 use crate::session::seen::Seen;
 use crate::session::tombstone::{Ended, Tombstone};
@@ -221,36 +222,6 @@ impl Sessions {
         sealed.lines.iter().cloned().chain(deletions).collect()
     }
 
-    /// The `Set-Cookie` values that bring the session of a login, and end the one that it replaces: that one's further
-    /// chunks go, and a tombstone names it.
-    ///
-    /// # Errors
-    /// See [`SealError`].
-    pub fn deliver_login(
-        &self,
-        sealed: &SealedSession,
-        replaced: Option<&Replaced>,
-        cookies: &RequestCookies,
-    ) -> Result<Vec<SetCookie>, SealError> {
-        let names = self.names();
-        let mut lines = self.deliver(sealed, cookies);
-        lines.push(self.affinity(&sealed.session));
-        if let Some(Replaced { ended, chunks }) = replaced {
-            let left_over = names.chunks().iter().take(*chunks).skip(sealed.lines.len());
-            let unseen = left_over.filter(|name| !cookies.has(name));
-            lines.extend(unseen.map(|name| delete_cookie(names, name, self.0.settings.same_site)));
-            lines.push(self.bury(*ended, cookies)?);
-        }
-        Ok(lines)
-    }
-
-    /// What a login must remember of the session that it replaces, if there is one.
-    pub fn replaced(&self, cookies: &RequestCookies) -> Option<Replaced> {
-        let active = self.open(cookies).ok()?;
-        let chunks = self.names().chunks().iter().filter(|name| cookies.has(name)).count();
-        Some(Replaced { ended: (&*active.session).into(), chunks })
-    }
-
     /// The `Set-Cookie` values that end a session here: all chunks and the activity go, a tombstone stays.
     ///
     /// # Errors
@@ -339,57 +310,6 @@ impl Sessions {
         let max_age = Some(refresh_marker::LIFETIME);
         Ok(set_cookie(names, names.refresh_marker(), &sealed, settings.same_site, max_age))
     }
-
-    /// The `Set-Cookie` values that begin a login: its own cookie, and deletions so that at most
-    /// [`login_transaction::MAX_LIVE`] are left.
-    ///
-    /// # Errors
-    /// See [`SealError`].
-    pub fn begin_login(
-        &self,
-        transaction: &LoginTransaction,
-        cookies: &RequestCookies,
-    ) -> Result<Vec<SetCookie>, SealError> {
-        let Inner { sealer, names, .. } = &*self.0;
-        let sealed = sealer.seal(Purpose::Login, names.login(), &transaction.encode())?;
-        let name = self.login_cookie(transaction.state.expose());
-        let mut lines = vec![set_cookie(names, &name, &sealed, SameSite::Lax, Some(login_transaction::LIFETIME))];
-        // Unreadable ones go first: they have no start. Of the same second, browsers send the older one first
-        // (RFC 6265bis §5.8.3), and the sort keeps that order.
-        let mut others: Vec<(Option<UnixTime>, &str)> = cookies
-            .beginning_with(names.login())
-            .map(|(name, value)| (self.open_login(value).map(|transaction| transaction.started_at), name))
-            .collect();
-        others.sort_by_key(|(started_at, _)| *started_at);
-        let surplus = (others.len() + 1).saturating_sub(login_transaction::MAX_LIVE);
-        lines.extend(others.iter().take(surplus).map(|(_, name)| delete_cookie(names, name, SameSite::Lax)));
-        Ok(lines)
-    }
-
-    /// The live login transaction that `state` belongs to, if this browser has it.
-    pub fn login_transaction(&self, state: &str, cookies: &RequestCookies) -> Option<LoginTransaction> {
-        let Inner { provider, clock, skew, .. } = &*self.0;
-        let name = self.login_cookie(state);
-        let transaction = self.open_login(cookies.value(&name).ok()??)?;
-        let ours = transaction.state == crate::secret::State::new(state)
-            && transaction.provider == *provider
-            && transaction.is_live(clock.now(), *skew);
-        ours.then_some(transaction)
-    }
-
-    /// The `Set-Cookie` value that deletes the login cookie of `state`.
-    pub fn end_login(&self, state: &str) -> SetCookie {
-        delete_cookie(self.names(), &self.login_cookie(state), SameSite::Lax)
-    }
-
-    fn login_cookie(&self, state: &str) -> String {
-        format!("{}-{}", self.names().login(), LoginTransaction::name_suffix(state))
-    }
-
-    fn open_login(&self, value: &str) -> Option<LoginTransaction> {
-        let Inner { sealer, names, .. } = &*self.0;
-        LoginTransaction::decode(&sealer.open(Purpose::Login, names.login(), value).ok()?).ok()
-    }
 }
 
 enum DoesNotFit {
@@ -415,23 +335,23 @@ impl DoesNotFit {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::aead::Algorithm;
     use crate::keyring::{KeyRing, RingHandle};
     use crate::metrics::Metrics;
-    use crate::secret::{AccessToken, CodeVerifier, Nonce, State};
+    use crate::secret::AccessToken;
     use crate::session::tests::{NOW, a_session};
     use crate::session::{SessionId, StoredAccessToken, UserFormat};
 
-    const MINUTE: Duration = Duration::from_secs(60);
+    pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 
-    struct Site {
-        sessions: Sessions,
-        clock: Clock,
+    pub(crate) struct Site {
+        pub(crate) sessions: Sessions,
+        pub(crate) clock: Clock,
     }
 
-    fn site() -> Site {
+    pub(crate) fn site() -> Site {
         let clock = Clock::manual(NOW);
         let ring = KeyRing::generate(Algorithm::default(), MINUTE, MINUTE * 480, NOW).expect("randomness");
         let origin = "https://app.example.com".parse().expect("an origin");
@@ -452,7 +372,7 @@ mod tests {
 
     impl Site {
         /// What a browser would send after these `Set-Cookie` values.
-        fn cookies(&self, lines: &[SetCookie]) -> RequestCookies {
+        pub(crate) fn cookies(&self, lines: &[SetCookie]) -> RequestCookies {
             let kept = lines.iter().filter(|line| !line.contains("Max-Age=0"));
             let field = kept.filter_map(|line| line.split(';').next()).collect::<Vec<_>>().join("; ");
             RequestCookies::parse([field.as_bytes()], self.sessions.names())
@@ -551,53 +471,5 @@ mod tests {
         assert_eq!(active.session.claims()["sub"], "ada");
         let error = site.sessions.seal(with_access_token_of(9000)).expect_err("far too large");
         assert!(error.to_string().contains("access token of 9000"), "{error}");
-    }
-
-    fn transaction(state: &str, started_at: UnixTime) -> LoginTransaction {
-        LoginTransaction {
-            state: State::new(state),
-            nonce: Nonce::new("n"),
-            verifier: CodeVerifier::new("v"),
-            return_url: "/".into(),
-            started_at,
-            provider: a_session().provider,
-            replaces: None,
-        }
-    }
-
-    #[test]
-    fn login_transactions_of_two_tabs_do_not_disturb_each_other() {
-        let site = site();
-        let mut lines = Vec::new();
-        for state in ["one", "two"] {
-            lines.extend(site.sessions.begin_login(&transaction(state, NOW), &site.cookies(&lines)).expect("a key"));
-        }
-        let cookies = site.cookies(&lines);
-        assert!(site.sessions.login_transaction("one", &cookies).is_some());
-        assert!(site.sessions.login_transaction("two", &cookies).is_some());
-        assert!(site.sessions.login_transaction("three", &cookies).is_none());
-        site.clock.advance(login_transaction::LIFETIME);
-        assert!(site.sessions.login_transaction("one", &cookies).is_none());
-    }
-
-    #[test]
-    fn at_most_eight_logins_are_kept_and_the_oldest_goes_first() {
-        let site = site();
-        let mut lines: Vec<SetCookie> = Vec::new();
-        for index in 0..10u32 {
-            let started = NOW.plus(Duration::from_secs(u64::from(index)));
-            let cookies = site.cookies(&lines);
-            for line in site.sessions.begin_login(&transaction(&index.to_string(), started), &cookies).expect("a key") {
-                let name = line.split('=').next().expect("a name").to_owned();
-                lines.retain(|other| !other.starts_with(&format!("{name}=")));
-                if !line.contains("Max-Age=0") {
-                    lines.push(line);
-                }
-            }
-        }
-        assert_eq!(lines.len(), login_transaction::MAX_LIVE);
-        let cookies = site.cookies(&lines);
-        assert!(site.sessions.login_transaction("1", &cookies).is_none());
-        assert!(site.sessions.login_transaction("2", &cookies).is_some());
     }
 }

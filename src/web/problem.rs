@@ -180,7 +180,7 @@ impl Problem {
 
 impl From<ForwardError> for Problem {
     fn from(error: ForwardError) -> Self {
-        tracing::warn!(%error, "the request could not be forwarded");
+        tracing::warn!(kind = error.kind(), %error, "the request could not be forwarded");
         match error.status().as_u16() {
             400 => Self::new(&INVALID_REQUEST, "The request cannot be forwarded as it is."),
             405 => Self::new(&METHOD_NOT_ALLOWED, "The method is never forwarded."),

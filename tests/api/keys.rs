@@ -43,8 +43,8 @@ async fn a_session_lives_on_while_the_keys_rotate_under_it() {
     assert_eq!(world.browser.user().await["sub"], "ada");
     assert_eq!(world.browser.get("/api/echo").await.status, StatusCode::OK);
     assert_eq!(SealedValue::parse(&world.session_cookie()).key_id(), old, "nobody but login and refresh seals");
-    assert!(world.gate.metric(r#"sealgate_cookie_opens_total{key_state="Primary"}"#).await >= 1);
-    assert!(world.gate.metric(r#"sealgate_cookie_opens_total{key_state="Retired"}"#).await >= 1);
+    assert!(world.gate.metric(r#"sealgate_cookie_opens_total{key_state="primary"}"#).await >= 1);
+    assert!(world.gate.metric(r#"sealgate_cookie_opens_total{key_state="retired"}"#).await >= 1);
 
     world.browser.post("/bff/refresh").await;
     assert_eq!(SealedValue::parse(&world.session_cookie()).key_id(), new, "a refresh seals with the new key");

@@ -17,10 +17,10 @@ async fn health_readiness_and_metrics_are_on_the_management_listener() {
 async fn metrics_count_requests_and_logins() {
     let world = World::signed_in().await;
     world.browser.get("/api/echo").await;
-    assert_eq!(world.gate.metric(r#"sealgate_logins_total{outcome="Started"}"#).await, 1);
-    assert_eq!(world.gate.metric(r#"sealgate_logins_total{outcome="Succeeded"}"#).await, 1);
-    assert_eq!(world.gate.metric(r#"sealgate_requests_total{handler="Proxy",status_class="2"}"#).await, 1);
-    assert_eq!(world.gate.metric(r#"sealgate_requests_total{handler="Callback",status_class="3"}"#).await, 1);
+    assert_eq!(world.gate.metric(r#"sealgate_logins_total{outcome="started"}"#).await, 1);
+    assert_eq!(world.gate.metric(r#"sealgate_logins_total{outcome="succeeded"}"#).await, 1);
+    assert_eq!(world.gate.metric(r#"sealgate_requests_total{handler="proxy",status_class="2"}"#).await, 1);
+    assert_eq!(world.gate.metric(r#"sealgate_requests_total{handler="callback",status_class="3"}"#).await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -181,7 +181,7 @@ async fn a_session_whose_key_is_not_in_the_ring_is_signed_out() {
         })
         .await;
     opens_nothing(&other, &format!("{SESSION}={}", world.session_cookie()), "another ring").await;
-    assert!(other.metric(r#"sealgate_cookie_opens_total{key_state="Unknown"}"#).await >= 2);
+    assert!(other.metric(r#"sealgate_cookie_opens_total{key_state="unknown"}"#).await >= 2);
 }
 
 /// DESIGN §2 `session.absolute_timeout`: it ends whatever happens.

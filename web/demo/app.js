@@ -188,7 +188,7 @@ function showFacts(facts) {
   view.tokenLifetime = facts.access_token_lifetime ?? view.tokenLifetime;
   $("issuer").textContent = new URL(facts.issuer).host;
   $("propagation").textContent = `${facts.propagation} seconds`;
-  $("rotate-command").textContent = `sealgate keys rotate --ring ${shellQuoted(facts.ring)}`;
+  $("rotate-command").textContent = `${shellQuoted(facts.program)} keys rotate --ring ${shellQuoted(facts.ring)}`;
 }
 
 function record(text, strong = false) {

@@ -206,7 +206,7 @@ impl Sealgate {
         response.expect("the management listener answers").text().await.expect("text")
     }
 
-    /// The value of a counter, `sealgate_cookie_opens_total{key_state="Primary"}`; 0 if it is not there yet.
+    /// The value of a counter, `sealgate_cookie_opens_total{key_state="primary"}`; 0 if it is not there yet.
     pub async fn metric(&self, name: &str) -> u64 {
         let metrics = self.management_text("/metrics").await;
         let line = metrics.lines().find_map(|line| line.strip_prefix(name));
