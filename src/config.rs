@@ -8,6 +8,8 @@
 mod definitions;
 mod finding;
 mod leaf;
+mod markdown;
+mod network;
 mod position;
 mod provider;
 mod raw;
@@ -30,8 +32,10 @@ use ipnet::IpNet;
 
 pub use self::definitions::{Form, KeyDefinition, Preset, SECTIONS, SectionDefinition};
 pub use self::finding::{ConfigError, Finding, Severity};
+pub use self::markdown::markdown;
 use self::position::Positions;
 use self::reader::Reader;
+pub use self::reader::SecretFile;
 pub use self::reference::reference;
 use crate::oidc::ProviderSettings;
 use crate::origin::PublicOrigin;
@@ -67,6 +71,8 @@ pub struct Loaded {
     pub config: Config,
     /// Findings of [`Severity::Warning`].
     pub warnings: Vec<Finding>,
+    /// The files that secrets were read from.
+    pub secret_files: Vec<SecretFile>,
     positions: Positions,
 }
 
@@ -97,14 +103,14 @@ impl Config {
     ) -> Result<Loaded, ConfigError> {
         let environment = environment.into_iter().collect();
         let sources = sources::read(files, environment).map_err(|findings| ConfigError { findings })?;
-        let mut findings = Vec::new();
-        let raw = unknown::deserialize(sources.values, &sources.positions, &mut findings);
-        let mut reader = Reader::new(&sources.positions, findings);
+        let mut findings = sources.findings;
+        let (raw, meant) = unknown::deserialize(sources.values, &sources.positions, &mut findings);
+        let mut reader = Reader::new(&sources.positions, findings, meant);
         let config = Self::parse(raw, &mut reader);
-        let findings = reader.into_findings();
+        let (findings, secret_files) = reader.finish();
         match config {
             Some(config) if findings.iter().all(|finding| finding.severity == Severity::Warning) => {
-                Ok(Loaded { config, warnings: findings, positions: sources.positions })
+                Ok(Loaded { config, warnings: findings, secret_files, positions: sources.positions })
             }
             _ => Err(ConfigError { findings }),
         }

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use crate::config::{KeyDefinition, Preset, SECTIONS, SectionDefinition, reference};
+use crate::config::{KeyDefinition, Preset, SECTIONS, SectionDefinition, markdown, reference};
 
 /// What `config` can do.
 #[derive(Debug, Subcommand)]
@@ -17,9 +17,12 @@ pub enum ConfigCommand {
 /// What `config reference` takes.
 #[derive(Args, Debug)]
 pub struct ReferenceArgs {
-    /// Print the keys as JSON: a list of {key, unit, required, default, example, doc}
+    /// Print the keys as JSON: a list of {key, variable, unit, required, default, example, doc}
     #[arg(long)]
     json: bool,
+    /// Print the page of the documentation: every key with its type, default, environment variable and purpose
+    #[arg(long, conflicts_with = "json")]
+    markdown: bool,
 }
 
 /// Runs `command`; data goes to `out`.
@@ -28,6 +31,9 @@ pub struct ReferenceArgs {
 /// When `out` cannot be written.
 pub fn run(command: &ConfigCommand, out: &mut dyn Write) -> io::Result<()> {
     let ConfigCommand::Reference(args) = command;
+    if args.markdown {
+        return out.write_all(markdown().as_bytes());
+    }
     if !args.json {
         return out.write_all(reference().as_bytes());
     }
@@ -46,6 +52,7 @@ fn described(section: &SectionDefinition, key: &KeyDefinition) -> Value {
     let unless = if let Preset::RequiredUnless(other, _) = key.preset { Some(other) } else { None };
     json!({
         "key": section.path(key),
+        "variable": section.variable(key),
         "unit": key.unit,
         "required": required,
         "required_unless": unless,

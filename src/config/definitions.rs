@@ -8,6 +8,8 @@ mod provider;
 mod server;
 mod session;
 
+use super::sources::PREFIX;
+
 /// A table of the configuration file.
 #[derive(Debug)]
 pub struct SectionDefinition {
@@ -76,6 +78,12 @@ impl SectionDefinition {
             Form::List => format!("{}[].{}", self.name, key.name),
             Form::Table | Form::OptionalTable => format!("{}.{}", self.name, key.name),
         }
+    }
+
+    /// The environment variable that sets one of its keys; in a list, the first table's.
+    pub fn variable(&self, key: &KeyDefinition) -> String {
+        let position = if self.form == Form::List { "0__" } else { "" };
+        format!("{PREFIX}{}__{position}{}", self.name.to_ascii_uppercase(), key.name.to_ascii_uppercase())
     }
 }
 

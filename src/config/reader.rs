@@ -2,7 +2,7 @@
 //!
 //! Every method gives `None` only after it has noted a finding, so that callers read all keys before they give up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -22,23 +22,47 @@ const CORRECT_PATH: &str = "correct the path, or let this user read it";
 pub(super) struct Reader<'a> {
     positions: &'a Positions,
     findings: Vec<Finding>,
+    /// Keys that have their finding already; what lies below them needs no other.
+    settled: HashSet<String>,
+    /// Keys that were probably meant by unknown ones.
+    meant: HashSet<String>,
+    secret_files: Vec<SecretFile>,
+}
+
+/// A file that holds a secret.
+#[derive(Clone, Debug)]
+pub struct SecretFile {
+    /// The key that names it.
+    pub key: String,
+    /// The file.
+    pub path: PathBuf,
 }
 
 impl<'a> Reader<'a> {
-    /// Goes on from `findings`.
-    pub(super) fn new(positions: &'a Positions, findings: Vec<Finding>) -> Self {
-        Self { positions, findings }
+    /// Goes on from `findings`. `meant` are the keys that somebody probably meant to set.
+    pub(super) fn new(positions: &'a Positions, findings: Vec<Finding>, meant: HashSet<String>) -> Self {
+        let settled = findings.iter().map(|finding| finding.key.clone()).filter(|key| !key.is_empty()).collect();
+        Self { positions, findings, settled, meant, secret_files: Vec::new() }
     }
 
-    /// All findings, in the order of the files.
-    pub(super) fn into_findings(mut self) -> Vec<Finding> {
+    /// All findings, in the order of the files, and the files that secrets were read from.
+    pub(super) fn finish(mut self) -> (Vec<Finding>, Vec<SecretFile>) {
         self.positions.sort(&mut self.findings);
-        self.findings
+        (self.findings, self.secret_files)
     }
 
-    /// Notes an error about `key`.
+    /// Notes an error about `key`, unless what is wrong with it is known already.
     pub(super) fn error(&mut self, key: &str, message: impl Into<String>) {
-        self.findings.push(self.positions.finding(Severity::Error, key, message.into()));
+        if !within(key, &self.settled) {
+            self.findings.push(self.positions.finding(Severity::Error, key, message.into()));
+        }
+    }
+
+    /// Notes that `key` is missing, unless an unknown key was probably meant to be it.
+    fn missing(&mut self, key: &str, remedy: &str) {
+        if !within(key, &self.meant) {
+            self.error(key, format!("is missing{remedy}"));
+        }
     }
 
     /// Notes a doubt about `key`.
@@ -79,7 +103,7 @@ impl<'a> Reader<'a> {
     ) -> Option<Vec<T>> {
         let elements = match self.or_default(key, leaf)? {
             Leaf::List(elements) => elements,
-            Leaf::Untyped(text) => split(&text),
+            Leaf::Untyped(text) => self.checked(key, untyped_list(&text))?,
             other => {
                 self.error(key, format!("must be a list, not {}; write it in brackets: [\"…\"]", other.kind()));
                 return None;
@@ -101,7 +125,10 @@ impl<'a> Reader<'a> {
                 None
             }
             Leaf::List(elements) => self.elements(key, &elements, parse),
-            Leaf::Untyped(text) => self.elements(key, &split(&text), parse),
+            Leaf::Untyped(text) => {
+                let elements = self.checked(key, untyped_list(&text))?;
+                self.one_or_list(key, Some(Leaf::List(elements)), parse)
+            }
             single => self.checked(key, parse(&single)).map(|value| vec![value]),
         }
     }
@@ -126,7 +153,9 @@ impl<'a> Reader<'a> {
                 }
             }
             (None, None) => {
-                self.error(key, format!("is missing; set {file_key} to a file that holds it"));
+                if !within(&file_key, &self.meant) {
+                    self.missing(key, &format!("; set {file_key} to a file that holds it"));
+                }
                 None
             }
         }
@@ -171,6 +200,7 @@ impl<'a> Reader<'a> {
             self.error(key, format!("{} does not hold text in UTF-8", path.display()));
             return None;
         };
+        self.secret_files.push(SecretFile { key: key.to_owned(), path: path.clone() });
         let text = text.trim_end_matches(['\r', '\n']);
         if text.is_empty() {
             self.error(key, format!("{} is empty; put the secret into it", path.display()));
@@ -186,11 +216,11 @@ impl<'a> Reader<'a> {
             None => match definitions::find(key).map(|definition| (definition.name, definition.preset)) {
                 Some((_, Preset::Default(text))) => Some(from_toml(text)),
                 Some((name, Preset::Required(example))) => {
-                    self.error(key, format!("is missing; set it, for example {name} = {example}"));
+                    self.missing(key, &format!("; set it, for example {name} = {example}"));
                     None
                 }
                 _ => {
-                    self.error(key, "is missing");
+                    self.missing(key, "");
                     None
                 }
             },
@@ -216,9 +246,32 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A list in an environment variable: its elements between commas.
-fn split(text: &str) -> Vec<Leaf> {
-    text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(|part| Leaf::Text(part.to_owned())).collect()
+/// Whether `key` or anything that it lies in is one of `keys`.
+fn within(key: &str, keys: &HashSet<String>) -> bool {
+    let mut key = key;
+    loop {
+        if keys.contains(key) {
+            return true;
+        }
+        match key.rfind(['.', '[']) {
+            Some(end) => key = &key[..end],
+            None => return false,
+        }
+    }
+}
+
+/// A list in an environment variable: as in a file when it begins with a bracket, else the elements between commas.
+fn untyped_list(text: &str) -> Result<Vec<Leaf>, String> {
+    let text = text.trim();
+    if !text.starts_with('[') {
+        let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+        return Ok(parts.map(|part| Leaf::Text(part.to_owned())).collect());
+    }
+    let table: Result<BTreeMap<String, Leaf>, _> = toml::from_str(&format!("value = {text}"));
+    match table.ok().and_then(|mut table| table.remove("value")) {
+        Some(Leaf::List(elements)) => Ok(elements),
+        _ => Err("is not a list; write [\"a\", \"b\"], or a,b without brackets".to_owned()),
+    }
 }
 
 /// A default of the definitions.

@@ -11,8 +11,8 @@ const HEAD: &str = "\
 # Layers      Several files layer, `--config base.toml --config site.toml`: a later one wins key by key; lists,
 #             [[routes]] among them, are replaced whole.
 # Environment SEALGATE__SECTION__KEY wins over all files: SEALGATE__SERVER__LISTEN=0.0.0.0:8080. Lists are written with
-#             commas, SEALGATE__PROVIDER__SCOPES=openid,email, and routes have their position from 0:
-#             SEALGATE__ROUTES__0__UPSTREAM=http://api:3000.
+#             commas, SEALGATE__PROVIDER__SCOPES=openid,email, or as here, [\"openid\", \"email\"]; elements and routes
+#             have their position from 0: SEALGATE__ROUTES__0__UPSTREAM=http://api:3000.
 # Durations   A number and its unit: \"500ms\", \"90s\", \"15m\", \"1h 30m\", \"2days\".
 # Paths       Relative paths are relative to the working directory of the process, not to this file.
 #

@@ -1,10 +1,12 @@
 //! `[[routes]]`, typed.
 
+use http::Uri;
+
 use super::leaf::Leaf;
 use super::raw::RawRoute;
 use super::reader::Reader;
 use super::server::{OwnPaths, is_under};
-use super::values;
+use super::{network, values};
 use crate::proxy::{CsrfMode, RouteAuth, RouteSettings, UpstreamTimeouts};
 
 /// Reads all routes, and compares their paths with each other and with `own`.
@@ -23,20 +25,32 @@ pub(super) fn parse(raw: Vec<RawRoute>, own: &OwnPaths, reader: &mut Reader<'_>)
         paths.push(path.clone());
         routes.push(parse_route(index, path, raw, reader));
     }
+    check_health_path(&paths, own, reader);
     routes.into_iter().collect()
 }
 
 /// A route for everything leaves nothing to the static files.
 pub(super) fn check_against_static(routes: &[RouteSettings], reader: &mut Reader<'_>) {
     if let Some(index) = routes.iter().position(|route| route.path == "/") {
-        reader
-            .warning(&format!("routes[{index}].path"), "takes all paths, so that [static] is never served; remove one");
+        reader.error(&format!("routes[{index}].path"), "takes all paths, so that [static] is never served; remove one");
     }
+}
+
+/// The health path hides one path of the route that it lies in. Of a route for everything that is to be expected.
+fn check_health_path(paths: &[Option<String>], own: &OwnPaths, reader: &mut Reader<'_>) {
+    let Some(health) = &own.public_health_path else { return };
+    let hides = |path: &String| path != "/" && path != health && is_under(health, path);
+    let Some(index) = paths.iter().position(|path| path.as_ref().is_some_and(hides)) else { return };
+    reader.warning(
+        "server.public_health_path",
+        format!("{health:?} lies in routes[{index}], whose upstream never sees that path; take one of its own"),
+    );
 }
 
 fn parse_route(index: usize, path: Option<String>, raw: RawRoute, reader: &mut Reader<'_>) -> Option<RouteSettings> {
     let key = |name: &str| format!("routes[{index}].{name}");
     let upstreams = reader.one_or_list(&key("upstream"), raw.upstream, values::upstream);
+    check_clear_text(&key("upstream"), upstreams.as_deref().unwrap_or_default(), reader);
     let auth = reader.value(&key("auth"), raw.auth, route_auth);
     let csrf = reader.value(&key("csrf"), raw.csrf, |leaf| {
         let modes = [("header", CsrfMode::Header), ("metadata", CsrfMode::Metadata), ("page", CsrfMode::Page)];
@@ -56,6 +70,19 @@ fn parse_route(index: usize, path: Option<String>, raw: RawRoute, reader: &mut R
         forward_cookies: forward_cookies?,
         timeouts: UpstreamTimeouts { connect: connect?, first_byte: first_byte?, idle: idle? },
     })
+}
+
+/// What goes to an upstream, access tokens among it, must not cross networks of others in clear text (RFC 6750 §5.3).
+fn check_clear_text(key: &str, upstreams: &[Uri], reader: &mut Reader<'_>) {
+    for (index, upstream) in upstreams.iter().enumerate() {
+        let host = upstream.host().unwrap_or_default();
+        if upstream.scheme_str() == Some("http") && !network::is_local(host) {
+            reader.warning(
+                &format!("{key}[{index}]"),
+                format!("{upstream} is http to a public name, so access tokens travel in clear text; use https"),
+            );
+        }
+    }
 }
 
 fn route_auth(leaf: &Leaf) -> Result<RouteAuth, String> {

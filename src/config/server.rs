@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use ipnet::IpNet;
+
 use super::ServerConfig;
 use super::raw::RawServer;
 use super::reader::Reader;
@@ -27,6 +29,7 @@ pub(super) fn parse(raw: RawServer, reader: &mut Reader<'_>) -> (OwnPaths, Optio
     let drain_deadline = reader.value("server.drain_deadline", raw.drain_deadline, values::duration);
 
     check_listeners(listen, management_listen, reader);
+    check_trusted(trusted_proxies.as_deref().unwrap_or_default(), reader);
     let own_paths = OwnPaths { prefix: prefix.clone(), public_health_path: public_health_path.clone().flatten() };
     check_health_path(&own_paths, reader);
     let all = || {
@@ -52,6 +55,16 @@ fn check_listeners(listen: Option<SocketAddr>, management: Option<SocketAddr>, r
         reader.error(
             "server.management_listen",
             format!("{management} is taken by server.listen ({listen}); give it a port of its own"),
+        );
+    }
+}
+
+/// Whoever is trusted can claim any client address.
+fn check_trusted(networks: &[IpNet], reader: &mut Reader<'_>) {
+    for (index, network) in networks.iter().enumerate().filter(|(_, network)| network.prefix_len() == 0) {
+        reader.warning(
+            &format!("server.trusted_proxies[{index}]"),
+            format!("{network} is everybody, who can then claim any address; name the proxy's own network"),
         );
     }
 }

@@ -4,6 +4,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use config::{ConfigBuilder, File, FileFormat, Map, Source, Value};
@@ -14,7 +15,7 @@ use super::finding::{Finding, Severity};
 use super::position::{Place, Position, Positions};
 
 /// What environment variables that count begin with.
-const PREFIX: &str = "SEALGATE__";
+pub(super) const PREFIX: &str = "SEALGATE__";
 /// The longest list that the environment can make.
 const MAX_LIST: usize = 1_000;
 
@@ -24,6 +25,8 @@ pub(super) struct Sources {
     pub(super) values: Map<String, Value>,
     /// Where they come from.
     pub(super) positions: Positions,
+    /// What was left out of the values, and why.
+    pub(super) findings: Vec<Finding>,
 }
 
 /// The process's environment.
@@ -34,16 +37,17 @@ pub(super) fn environment() -> Vec<(OsString, OsString)> {
 /// Reads `files` in their order and `environment` over them.
 ///
 /// # Errors
-/// All files that cannot be read, all syntax errors, and variables that name no possible key.
+/// When a file cannot be read or is no TOML: every such file, every syntax error, and what else was found so far.
 pub(super) fn read(files: &[PathBuf], environment: Vec<(OsString, OsString)>) -> Result<Sources, Vec<Finding>> {
     let mut findings = Vec::new();
+    let mut is_whole = true;
     let mut positions = Positions::default();
     let mut builder = config::Config::builder();
     for (layer, path) in files.iter().enumerate() {
         positions.add_file(path.clone());
-        match read_file(layer, path, &mut positions) {
-            Ok(text) => builder = builder.add_source(File::from_str(&text, FileFormat::Toml)),
-            Err(found) => findings.extend(found),
+        match read_file(layer, path, &mut positions, &mut findings) {
+            Some(text) => builder = builder.add_source(File::from_str(&text, FileFormat::Toml)),
+            None => is_whole = false,
         }
     }
     for variable in variables(environment, &mut findings) {
@@ -51,11 +55,11 @@ pub(super) fn read(files: &[PathBuf], environment: Vec<(OsString, OsString)>) ->
         positions.add(variable.path.clone(), Position { layer: files.len(), place });
         builder = builder.add_source(variable);
     }
-    if !findings.is_empty() {
+    if !is_whole {
         return Err(findings);
     }
     let values = merge(builder).map_err(|finding| vec![finding])?;
-    Ok(Sources { values, positions })
+    Ok(Sources { values, positions, findings })
 }
 
 fn merge(builder: ConfigBuilder<config::builder::DefaultState>) -> Result<Map<String, Value>, Finding> {
@@ -77,27 +81,33 @@ fn finding(file: Option<&Path>, line: Option<usize>, key: &str, message: impl In
     }
 }
 
-fn read_file(layer: usize, path: &Path, positions: &mut Positions) -> Result<String, Vec<Finding>> {
-    let text = fs::read_to_string(path).map_err(|error| {
-        vec![finding(
-            Some(path),
-            None,
-            "",
-            format!("cannot be read ({error}); give a TOML file that this user can read"),
-        )]
-    })?;
+/// The text of a file that is TOML, without the numbers that nothing could hold; each of those is a finding.
+fn read_file(layer: usize, path: &Path, positions: &mut Positions, findings: &mut Vec<Finding>) -> Option<String> {
+    let mut text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => {
+            let message = format!("cannot be read ({error}); give a TOML file that this user can read");
+            findings.push(finding(Some(path), None, "", message));
+            return None;
+        }
+    };
     let (document, errors) = DeTable::parse_recoverable(&text);
-    let mut findings: Vec<_> = errors
-        .iter()
-        .map(|error| {
-            let line = error.span().map(|span| line_of(&text, span.start));
-            finding(Some(path), line, "", format!("is not valid TOML: {}", error.message()))
-        })
-        .collect();
-    if findings.is_empty() {
-        Walk { text: &text, path, layer, positions, findings: &mut findings }.table("", document.get_ref());
+    findings.extend(errors.iter().map(|error| {
+        let line = error.span().map(|span| line_of(&text, span.start));
+        finding(Some(path), line, "", format!("is not valid TOML: {}", error.message()))
+    }));
+    if !errors.is_empty() {
+        return None;
     }
-    if findings.is_empty() { Ok(text) } else { Err(findings) }
+    let mut walk = Walk { text: &text, path, layer, positions, findings, refused: Vec::new() };
+    walk.table("", document.get_ref());
+    let refused = walk.refused;
+    drop(document);
+    for span in refused {
+        let blank = format!("{:<1$}", 0, span.len());
+        text.replace_range(span, &blank);
+    }
+    Some(text)
 }
 
 fn line_of(text: &str, offset: usize) -> usize {
@@ -111,6 +121,8 @@ struct Walk<'a> {
     layer: usize,
     positions: &'a mut Positions,
     findings: &'a mut Vec<Finding>,
+    /// Where numbers stand that nothing could hold.
+    refused: Vec<Range<usize>>,
 }
 
 impl Walk<'_> {
@@ -133,10 +145,10 @@ impl Walk<'_> {
                 }
             }
             DeValue::Integer(number) if i64::from_str_radix(number.as_str(), number.radix()).is_err() => {
-                self.refuse(line, &path, "is a number that does not fit 64 bits");
+                self.refuse(line, value.span(), &path, "is a number that does not fit 64 bits");
             }
             DeValue::Float(number) if number.as_str().parse::<f64>().map_or(true, |number| !number.is_finite()) => {
-                self.refuse(line, &path, "is not a finite number");
+                self.refuse(line, value.span(), &path, "is not a finite number");
             }
             _ => {}
         }
@@ -144,7 +156,8 @@ impl Walk<'_> {
         self.positions.add(path, Position { layer: self.layer, place });
     }
 
-    fn refuse(&mut self, line: usize, path: &str, message: &str) {
+    fn refuse(&mut self, line: usize, span: Range<usize>, path: &str, message: &str) {
+        self.refused.push(span);
         self.findings.push(finding(Some(self.path), Some(line), path, message));
     }
 }

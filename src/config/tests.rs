@@ -6,6 +6,9 @@ use tempfile::TempDir;
 
 use super::*;
 
+mod across_keys;
+mod environment;
+
 /// A folder with configuration files, and an environment.
 struct Fixture {
     folder: TempDir,
@@ -147,7 +150,6 @@ upstream = []
             "0.toml:5 server.management_listen",
             "0.toml:6 server.trusted_proxies[1]",
             "0.toml:7 server.workers",
-            "0.toml:8 provider.issuer",
             "0.toml:8 provider.client_secret",
             "0.toml:10 provider.isuer",
             "0.toml:11 provider.scopes",
@@ -213,40 +215,6 @@ fn later_files_win_key_by_key_and_replace_lists() {
     let config = Fixture::new(&[&base, "[log]\nlevel = \"debug\"\n[provider]\nscopes = [\"openid\"]\n"]).config();
     assert_eq!((config.log.format, config.log.level.as_str()), (LogFormat::Json, "debug"));
     assert_eq!(config.provider.scopes, ["openid"]);
-}
-
-#[test]
-fn the_environment_wins_over_files() {
-    let config = extended("id_token_algorithms = [\"RS256\"]\n[[routes]]\npath = \"/a\"\nupstream = \"http://a\"\n")
-        .with("SEALGATE__SERVER__LISTEN", "[::]:80")
-        .with("SEALGATE__SERVER__WORKERS", "3")
-        .with("SEALGATE__SESSION__PERSISTENT", "false")
-        .with("SEALGATE__PROVIDER__CLIENT_ID", "007")
-        .with("SEALGATE__PROVIDER__SCOPES", "openid, email")
-        .with("SEALGATE__PROVIDER__ID_TOKEN_ALGORITHMS__0", "ES256")
-        .with("SEALGATE__ROUTES__0__UPSTREAM", "http://b,http://c")
-        .with("SEALGATE__ROUTES__1__PATH", "/d")
-        .with("SEALGATE__ROUTES__1__UPSTREAM", "http://d")
-        .with("SEALGATE_LOG__LEVEL", "not ours")
-        .config();
-    assert_eq!(config.server.listen.port(), 80);
-    assert_eq!(config.server.workers, Some(3));
-    assert!(!config.session.persistent);
-    assert_eq!(config.provider.client_id, "007");
-    assert_eq!(config.provider.scopes, ["openid", "email"]);
-    assert_eq!(config.provider.id_token_algorithms, ["ES256"]);
-    let upstreams: Vec<_> = config.routes.iter().map(|route| route.upstreams.len()).collect();
-    assert_eq!(upstreams, [2, 1]);
-}
-
-#[test]
-fn a_mistake_in_the_environment_names_the_variable() {
-    let fixture = Fixture::new(&[MINIMAL]).with("SEALGATE__SERVER__LISTEN", "x").with("SEALGATE__SERVER__", "x");
-    assert!(fixture.only_finding().starts_with("SEALGATE__SERVER__: names no key"));
-    let fixture = Fixture::new(&[MINIMAL]).with("SEALGATE__SERVER__LISTEN", "x").with("SEALGATE__SERVER__LISEN", "x");
-    let findings = fixture.findings();
-    assert!(findings[0].starts_with("SEALGATE__SERVER__LISEN: server.lisen: is not a known key"), "{findings:#?}");
-    assert!(findings[1].starts_with("SEALGATE__SERVER__LISTEN: server.listen: \"x\" is not an IP"), "{findings:#?}");
 }
 
 #[test]
@@ -342,27 +310,6 @@ fn a_secret_is_in_no_message_and_in_no_debug_output() {
 }
 
 #[test]
-fn listeners_share_no_port_but_port_0() {
-    let both = |listen: &str, management: &str| {
-        let server = format!("[server]\nlisten = {listen:?}\nmanagement_listen = {management:?}");
-        Fixture::new(&[&MINIMAL.replace("[server]", &server)]).load().is_ok()
-    };
-    assert!(both("127.0.0.1:0", "127.0.0.1:0"));
-    assert!(both("127.0.0.1:80", "127.0.0.2:80"));
-    assert!(!both("127.0.0.1:80", "127.0.0.1:80"));
-    assert!(!both("0.0.0.0:80", "127.0.0.1:80"));
-}
-
-#[test]
-fn routes_keep_off_our_own_paths_whatever_else_is_wrong() {
-    let text = MINIMAL.replace("public_url", "prefix = \"/auth\"\npublic_health_path = \"/up\"\npublic_url");
-    let routes = "[[routes]]\npath = \"/auth\"\n[[routes]]\npath = \"/up\"\n[[routes]]\npath = \"/authors\"\n";
-    let findings = Fixture::new(&[&format!("{text}{routes}")]).findings();
-    let about_paths: Vec<_> = findings.iter().filter(|line| line.contains(".path: ")).collect();
-    assert_eq!(about_paths.len(), 2, "{findings:#?}");
-}
-
-#[test]
 fn a_static_root_needs_an_index() {
     let fixture = Fixture::new(&[MINIMAL]);
     let root = fixture.folder.path().to_owned();
@@ -384,4 +331,46 @@ fn a_provider_s_own_certificates_must_be_certificates() {
     let path = fixture.write("ca.pem", "nothing");
     let finding = fixture.with("SEALGATE__PROVIDER__CA_FILE", path).only_finding();
     assert!(finding.contains("holds no certificate"), "{finding}");
+}
+
+#[test]
+fn one_mistake_is_one_finding() {
+    // The misspelt key is the missing one.
+    let finding = Fixture::new(&[&MINIMAL.replace("issuer", "isuer")]).only_finding();
+    assert_eq!(finding, "0.toml:4: provider.isuer: is not a known key; did you mean provider.issuer?");
+    let finding = Fixture::new(&[&MINIMAL.replace("[provider]", "[providr]")]).only_finding();
+    assert!(finding.ends_with("did you mean provider?"), "{finding}");
+    let finding = Fixture::new(&[&MINIMAL.replace("client_secret", "client_secrt_file")]).only_finding();
+    assert!(finding.ends_with("did you mean provider.client_secret_file?"), "{finding}");
+    // A section of the wrong type has no missing keys.
+    let finding = Fixture::new(&[&format!("server = 1\n{}", &MINIMAL[MINIMAL.find("[provider]").expect("a table")..])]);
+    assert!(finding.only_finding().starts_with("0.toml:1: server: must be a table"));
+    // What the misspelt key hides is the missing key alone, not a mistake in the right one.
+    let both = Fixture::new(&[&MINIMAL.replace("issuer", "isuer = \"x\"\nissuer")]);
+    assert_eq!(both.findings().len(), 1);
+    let both = Fixture::new(&[&MINIMAL.replace("issuer = \"https", "isuer = \"x\"\nissuer = \"ftp")]);
+    assert_eq!(both.findings().len(), 2);
+}
+
+#[test]
+fn a_number_that_nothing_can_hold_hides_no_other_mistake() {
+    let text = format!("{MINIMAL}clock_skew = inf\nscopes = [99999999999999999999, \"openid\"]\n[log]\nlevl = 1\n");
+    let findings = Fixture::new(&[&text]).findings();
+    assert_eq!(
+        findings,
+        [
+            "0.toml:7: provider.clock_skew: is not a finite number",
+            "0.toml:8: provider.scopes[0]: is a number that does not fit 64 bits",
+            "0.toml:10: log.levl: is not a known key; did you mean log.level?",
+        ]
+    );
+}
+
+#[test]
+fn the_files_of_secrets_are_told() {
+    let fixture = Fixture::new(&[&MINIMAL.replace("client_secret = \"marker-hunter2\"", "")]);
+    let path = fixture.write("secret", "x");
+    let loaded = fixture.with("SEALGATE__PROVIDER__CLIENT_SECRET_FILE", path.clone()).load().expect("valid");
+    let files: Vec<_> = loaded.secret_files.iter().map(|file| (file.key.as_str(), &file.path)).collect();
+    assert_eq!(files, [("provider.client_secret_file", &path)]);
 }

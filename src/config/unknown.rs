@@ -1,5 +1,7 @@
 //! Keys that nothing reads: found by serde, each with the key that was probably meant.
 
+use std::collections::HashSet;
+
 use config::{Map, Value, ValueKind};
 use serde_ignored::Path;
 
@@ -9,24 +11,25 @@ use super::position::Positions;
 use super::raw::RawConfig;
 
 /// Reads the raw configuration; appends a finding for every key that it does not know and every section that is no
-/// table. Those are left out.
+/// table. Those are left out. Also gives the keys that the unknown ones were probably meant to be.
 pub(super) fn deserialize(
     mut values: Map<String, Value>,
     positions: &Positions,
     findings: &mut Vec<Finding>,
-) -> RawConfig {
+) -> (RawConfig, HashSet<String>) {
     repair_shape(&mut values, positions, findings);
     let mut unknown = Vec::new();
     let root = Value::new(None, ValueKind::Table(values));
     let raw = serde_ignored::deserialize(root, |path| unknown.push(key_path(&path)));
-    for path in unknown {
-        findings.extend(positions.finding_everywhere(Severity::Error, &path, &message(&path)));
+    for path in &unknown {
+        findings.extend(positions.finding_everywhere(Severity::Error, path, &message(path)));
     }
     // After the repair nothing that stands in a file can fail here; and the error might quote a value.
-    raw.unwrap_or_else(|_| {
+    let raw = raw.unwrap_or_else(|_| {
         findings.push(positions.finding(Severity::Error, "", "the configuration cannot be read".to_owned()));
         RawConfig::default()
-    })
+    });
+    (raw, unknown.iter().filter_map(|path| nearest(path)).collect())
 }
 
 /// Sections must be tables and lists of tables; what is not becomes an empty one, with a finding.
@@ -44,7 +47,12 @@ fn repair_shape(values: &mut Map<String, Value>, positions: &Positions, findings
                 }
             }
             (Form::List, kind) => {
-                refuse(section.name, format!("must be a list of tables; write [[{}]]", section.name));
+                let remedy = if positions.is_from_environment(section.name) {
+                    format!("set its keys by position, as in {}", section.variable(&section.keys[0]))
+                } else {
+                    format!("write [[{}]]", section.name)
+                };
+                refuse(section.name, format!("must be a list of tables; {remedy}"));
                 *kind = ValueKind::Array(Vec::new());
             }
             (Form::Table | Form::OptionalTable, ValueKind::Table(_)) => {}
