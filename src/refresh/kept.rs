@@ -1,7 +1,7 @@
 //! What flights brought, kept for requests that still show the older generation; bounded in bytes.
 
 use std::collections::{HashMap, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::refresh::Failure;
 use crate::session::store::SealedSession;
@@ -11,6 +11,10 @@ use crate::session::{Generation, SessionId};
 const MAX_BYTES: usize = 32 * 1024 * 1024;
 /// What an entry takes besides its cookies.
 const ENTRY_BYTES: usize = 256;
+/// How long a result is kept on once a request has shown it. Browsers put the cookies on a request before they have a
+/// connection for it, so that one with the older cookie can arrive after one with the newer: it must not start a flight
+/// with a refresh token that is spent.
+const KEPT_ONCE_SHOWN: Duration = Duration::from_secs(120);
 
 /// What one flight left behind.
 pub(super) enum Kept {
@@ -28,7 +32,7 @@ pub(super) enum Kept {
         /// The end of the pause.
         until: Instant,
         /// What clients are told.
-        retry_after: std::time::Duration,
+        retry_after: Duration,
     },
 }
 
@@ -40,11 +44,19 @@ impl Kept {
 
 /// The newest result a session, oldest first to go.
 pub(super) struct KeptResults {
-    by_session: HashMap<SessionId, (u64, Kept)>,
+    by_session: HashMap<SessionId, Entry>,
     order: VecDeque<(u64, SessionId)>,
+    /// What requests have shown, and when it goes, the soonest first.
+    shown: VecDeque<(Instant, u64, SessionId)>,
     bytes: usize,
     next_ticket: u64,
     max_bytes: usize,
+}
+
+struct Entry {
+    ticket: u64,
+    kept: Kept,
+    is_shown: bool,
 }
 
 impl Default for KeptResults {
@@ -55,7 +67,8 @@ impl Default for KeptResults {
 
 impl KeptResults {
     fn bounded(max_bytes: usize) -> Self {
-        Self { by_session: HashMap::new(), order: VecDeque::new(), bytes: 0, next_ticket: 0, max_bytes }
+        let (order, shown) = (VecDeque::new(), VecDeque::new());
+        Self { by_session: HashMap::new(), order, shown, bytes: 0, next_ticket: 0, max_bytes }
     }
 
     /// Keeps a result in place of an older one of the same session.
@@ -64,34 +77,39 @@ impl KeptResults {
         let ticket = self.next_ticket;
         self.next_ticket += 1;
         self.bytes += kept.bytes();
-        self.by_session.insert(sid, (ticket, kept));
+        self.by_session.insert(sid, Entry { ticket, kept, is_shown: false });
         self.order.push_back((ticket, sid));
         while self.bytes > self.max_bytes {
             let Some((ticket, sid)) = self.order.pop_front() else { break };
-            if self.by_session.get(&sid).is_some_and(|(current, _)| *current == ticket) {
-                self.remove(sid);
-            }
+            self.remove_if(sid, ticket);
         }
         // Tickets of results that went before their turn would pile up behind a long-lived front.
         if self.order.len() > 2 * self.by_session.len() + 64 {
             let by_session = &self.by_session;
-            self.order.retain(|(ticket, sid)| by_session.get(sid).is_some_and(|(current, _)| current == ticket));
+            self.order.retain(|(ticket, sid)| by_session.get(sid).is_some_and(|entry| entry.ticket == *ticket));
         }
     }
 
-    /// The kept session if it is newer than `generation`. A request that shows it has no more need of it.
-    pub fn newer_than(&mut self, sid: SessionId, generation: Generation) -> Option<SealedSession> {
-        let Some((_, Kept::Refreshed(sealed))) = self.by_session.get(&sid) else { return None };
+    /// The kept session if it is newer than `generation`. One that a request has shown goes after a while.
+    pub fn newer_than(&mut self, sid: SessionId, generation: Generation, now: Instant) -> Option<SealedSession> {
+        while let Some((_, ticket, sid)) = self.shown.pop_front_if(|(until, ..)| *until <= now) {
+            self.remove_if(sid, ticket);
+        }
+        let entry = self.by_session.get_mut(&sid)?;
+        let Kept::Refreshed(sealed) = &entry.kept else { return None };
         if sealed.session.generation > generation {
             return Some(sealed.clone());
         }
-        self.remove(sid);
+        if !entry.is_shown {
+            entry.is_shown = true;
+            self.shown.push_back((now + KEPT_ONCE_SHOWN, entry.ticket, sid));
+        }
         None
     }
 
     /// Why a refresh of this generation need not be tried now.
     pub fn failure(&mut self, sid: SessionId, generation: Generation, now: Instant) -> Option<Failure> {
-        match &self.by_session.get(&sid)?.1 {
+        match &self.by_session.get(&sid)?.kept {
             Kept::Dead { generation: dead } if *dead == generation => Some(Failure::Dead),
             Kept::Paused { generation: paused, until, retry_after } if *paused == generation && now < *until => {
                 Some(Failure::Unavailable { retry_after: *retry_after })
@@ -100,8 +118,15 @@ impl KeptResults {
         }
     }
 
+    /// Removes the result that has this ticket, if it is still the session's.
+    fn remove_if(&mut self, sid: SessionId, ticket: u64) {
+        if self.by_session.get(&sid).is_some_and(|entry| entry.ticket == ticket) {
+            self.remove(sid);
+        }
+    }
+
     fn remove(&mut self, sid: SessionId) {
-        if let Some((_, kept)) = self.by_session.remove(&sid) {
+        if let Some(Entry { kept, .. }) = self.by_session.remove(&sid) {
             self.bytes -= kept.bytes();
         }
     }
@@ -128,6 +153,21 @@ mod tests {
         assert!(matches!(kept.failure(sid(1), Generation(3), now), Some(Failure::Dead)));
         assert!(kept.failure(sid(1), Generation(4), now).is_none());
         assert!(kept.failure(sid(2), Generation(3), now).is_none());
+    }
+
+    #[test]
+    fn a_result_outlives_the_first_request_that_shows_it() {
+        let site = crate::session::store::tests::site();
+        let mut newer = crate::session::tests::a_session();
+        newer.generation = Generation(1);
+        let (sid, now) = (newer.sid, Instant::now());
+        let mut kept = KeptResults::default();
+        kept.insert(sid, Kept::Refreshed(site.sessions.seal(newer).expect("it fits")));
+        assert!(kept.newer_than(sid, Generation(1), now).is_none(), "nothing newer than itself");
+        let late = now + KEPT_ONCE_SHOWN - Duration::from_millis(1);
+        assert!(kept.newer_than(sid, Generation(0), late).is_some(), "a request that was overtaken gets it");
+        assert!(kept.newer_than(sid, Generation(0), now + KEPT_ONCE_SHOWN).is_none());
+        assert_eq!((kept.by_session.len(), kept.shown.len(), kept.bytes), (0, 0, 0));
     }
 
     #[test]

@@ -50,10 +50,11 @@ async fn with_session(
     let usable = services.refresher.usable(&active).await?;
     let access_token = usable.session.access_token().map(|stored| &stored.token);
     let mut lines: Vec<SetCookie> = services.sessions.touch(&active).into_iter().collect();
-    if let Some(renewed) = &usable.renewed {
-        lines.extend(services.sessions.deliver(renewed, &cookies));
+    let forwarded = forward(services, client, route, request, payload, access_token).await;
+    if let Some(renewed) = usable.renewed {
+        lines.extend(services.sessions.deliver(&services.refresher.up_to_date(renewed), &cookies));
     }
-    match forward(services, client, route, request, payload, access_token).await {
+    match forwarded {
         Ok(mut response) => {
             remove_cors(&mut response);
             caching::keep_private(&mut response, !lines.is_empty());
