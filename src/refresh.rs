@@ -54,6 +54,19 @@ struct State {
 /// How a flight ended.
 type Landed = Result<SealedSession, Failure>;
 
+/// How a request gets a refreshed session.
+enum Boarding {
+    /// By waiting for a flight.
+    Flight {
+        /// Where its landing will be seen.
+        flight: watch::Receiver<Option<Landed>>,
+        /// Whether the request has started it.
+        ours: bool,
+    },
+    /// At once: a flight has just landed.
+    Landed(Renewed),
+}
+
 /// Why a flight brought nothing.
 #[derive(Clone, Debug)]
 enum Failure {
@@ -127,7 +140,7 @@ impl Refresher {
         loop {
             let flight = {
                 let mut state = self.state();
-                if let Some(sealed) = state.kept.newer_than(newest.sid, newest.generation) {
+                if let Some(sealed) = state.kept.newer_than(newest.sid, newest.generation, Instant::now()) {
                     newest = sealed.session;
                 }
                 let flight = state.flights.get(&newest.sid).cloned();
@@ -201,7 +214,10 @@ impl Refresher {
             return Ok(go_on(renewed));
         }
         let (flight, ours) = match self.join_or_start(&session) {
-            Ok(joined) => joined,
+            Ok(Boarding::Flight { flight, ours }) => (flight, ours),
+            Ok(Boarding::Landed(renewed)) => {
+                return Ok(Usable { session: renewed.sealed().session.clone(), renewed: Some(renewed) });
+            }
             Err(failure) => return self.without(failure, valid, forced).map(|()| go_on(renewed)),
         };
         if valid && !ours && !forced {
@@ -234,21 +250,26 @@ impl Refresher {
     fn newest(&self, requested: &Arc<Session>) -> (Arc<Session>, Option<Renewed>) {
         let mut state = self.state();
         state.deliveries.observe(requested.sid, requested.generation);
-        match state.kept.newer_than(requested.sid, requested.generation) {
+        match state.kept.newer_than(requested.sid, requested.generation, Instant::now()) {
             Some(sealed) => (sealed.session.clone(), Some(state.deliveries.begin(sealed))),
             None => (requested.clone(), None),
         }
     }
 
-    /// The flight for this session and whether this call started it; or why there is none.
-    fn join_or_start(&self, session: &Arc<Session>) -> Result<(watch::Receiver<Option<Landed>>, bool), Failure> {
+    /// The flight for this session; or why there is none.
+    fn join_or_start(&self, session: &Arc<Session>) -> Result<Boarding, Failure> {
+        let now = Instant::now();
         let mut state = self.state();
-        if let Some(failure) = state.kept.failure(session.sid, session.generation, Instant::now()) {
+        // A flight may have landed since the caller looked; another would spend the old refresh token twice.
+        if let Some(sealed) = state.kept.newer_than(session.sid, session.generation, now) {
+            return Ok(Boarding::Landed(state.deliveries.begin(sealed)));
+        }
+        if let Some(failure) = state.kept.failure(session.sid, session.generation, now) {
             return Err(failure);
         }
         // A flight whose task is gone without landing is none: its place is free.
         if let Some(flight) = state.flights.get(&session.sid).filter(|flight| flight.has_changed().is_ok()) {
-            return Ok((flight.clone(), false));
+            return Ok(Boarding::Flight { flight: flight.clone(), ours: false });
         }
         let (land, flight) = watch::channel(None);
         state.flights.insert(session.sid, flight.clone());
@@ -259,7 +280,7 @@ impl Refresher {
             // Perhaps nobody waits any more: what was brought is kept for the next request.
             land.send_replace(Some(landed));
         });
-        Ok((flight, true))
+        Ok(Boarding::Flight { flight, ours: true })
     }
 
     async fn fly(&self, session: &Session) -> Landed {
@@ -361,7 +382,40 @@ fn is_due(session: &Session, now: UnixTime, refresh_before: Duration) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::oidc::{ClientAuth, LoginLimits, ProviderSettings};
+    use crate::secret::SecretString;
     use crate::session::tests::{NOW, a_session};
+
+    fn a_provider() -> ProviderSettings {
+        ProviderSettings {
+            issuer: "http://127.0.0.1:9".into(),
+            client_id: "spa".into(),
+            client_auth: ClientAuth::SecretBasic(SecretString::new("secret")),
+            scopes: vec!["openid".into()],
+            ca_file: None,
+            clock_skew: Duration::from_secs(60),
+            request_timeout: Duration::from_secs(1),
+            default_access_token_lifetime: Duration::from_secs(60),
+            id_token_algorithms: vec!["ES256".into()],
+            trusted_audiences: Vec::new(),
+            passthrough_parameters: Vec::new(),
+            login_limits: LoginLimits::default(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_that_looked_before_a_landing_boards_no_second_flight() {
+        let clock = Clock::manual(NOW);
+        let site = crate::session::store::tests::site();
+        let provider = Provider::new(a_provider(), clock.clone(), Handle::current()).expect("no network is needed");
+        let refresher = Refresher::new(provider, site.sessions.clone(), clock, Metrics::default(), Handle::current());
+        let old = Arc::new(a_session());
+        let token = old.access_tokens[0].clone();
+        let sealed = site.sessions.seal(old.refreshed(token, None, None, NOW)).expect("it fits");
+        refresher.keep(&old, &Ok(sealed.clone()));
+        assert!(matches!(refresher.join_or_start(&old), Ok(Boarding::Landed(_))));
+        assert!(refresher.state().flights.is_empty());
+    }
 
     #[test]
     fn a_refresh_is_due_a_fifth_of_a_short_lifetime_ahead_and_the_configured_time_ahead_of_a_long_one() {

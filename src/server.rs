@@ -2,6 +2,8 @@
 //!
 //! Provider traffic and refresh flights run on a runtime of their own, because work on a worker dies with the worker.
 
+mod target;
+
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -26,7 +28,7 @@ use crate::session::ProviderId;
 use crate::session::cookies::CookieNames;
 use crate::session::store::Sessions;
 use crate::telemetry::{self, RequestSpan};
-use crate::web::problem::{INVALID_REQUEST, NOT_FOUND, PATH_REFUSED, Problem};
+use crate::web::problem::{NOT_FOUND, PATH_REFUSED, Problem};
 use crate::web::static_site::StaticSite;
 use crate::web::{Services, Site, api, callback, login, logout, refresh, user};
 
@@ -335,7 +337,7 @@ async fn dispatch(
 ) -> HttpResponse {
     let started = Instant::now();
     let services = services.get_ref();
-    let (handler, result) = match check_target(&request) {
+    let (handler, result) = match target::check(&request) {
         Err(problem) => (Handler::Other, Err(problem)),
         Ok(()) if health.0.as_deref() == Some(request.uri().path()) => {
             (Handler::Other, Ok(HttpResponse::Ok().body("ok\n")))
@@ -399,18 +401,5 @@ async fn beyond_the_prefix(
             Some(site) => (Handler::Static, site.handle(request)),
             None => (Handler::Other, Err(Problem::new(&NOT_FOUND, "No route has this address."))),
         },
-    }
-}
-
-/// Refuses CONNECT, and an absolute-form target for another host than the `Host` field's (RFC 9112 §3.2.2).
-fn check_target(request: &HttpRequest) -> Result<(), Problem> {
-    let refused = |detail| Err(Problem::new(&INVALID_REQUEST, detail));
-    if *request.method() == Method::CONNECT {
-        return refused("This is no forward proxy.");
-    }
-    let host = request.headers().get("host").and_then(|value| value.to_str().ok());
-    match request.uri().authority() {
-        Some(authority) if host != Some(authority.as_str()) => refused("The target's host is not the Host field's."),
-        _ => Ok(()),
     }
 }

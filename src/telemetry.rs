@@ -1,19 +1,22 @@
 //! Logs: their format, their levels, the span around every request, the access line.
 //!
 //! No query string, header or body may get into a span or a line: they carry codes, states and tokens. Libraries
-//! that print what goes over the wire are held at `info`, whatever the configuration says.
+//! that print what goes over the wire are held at `info`, whatever the configuration says. A log that nobody reads any
+//! more must never stop a request.
 
-use std::io::{self, IsTerminal as _};
+use std::io::{IsTerminal as _, stderr};
 use std::time::Duration;
 
 use actix_web::HttpRequest;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::{Error, HttpMessage as _};
-use tracing::{Span, field};
+use tracing::{Level, Metadata, Span, field};
 use tracing_actix_web::{RequestId, RootSpanBuilder};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::Directive;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _, fmt, registry};
 
 use crate::config::{LogConfig, LogFormat};
 
@@ -41,28 +44,27 @@ pub enum TelemetryError {
 /// See [`TelemetryError`].
 pub fn init(config: &LogConfig) -> Result<(), TelemetryError> {
     let filter = filter(&config.level)?;
-    let lines =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
-    match config.format {
-        LogFormat::Pretty => lines.with_target(false).try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init(),
-    }
-    .map_err(|_| TelemetryError::SetUpBefore)
+    // A line that cannot be written is lost: to complain of it on the same broken pipe would panic.
+    let lines = fmt::layer().with_writer(stderr).with_ansi(stderr().is_terminal()).log_internal_errors(false);
+    let lines = match config.format {
+        LogFormat::Pretty => lines.with_target(false).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed(),
+    };
+    let log = registry().with(filter).with(filter_fn(keeps_the_wire_quiet)).with(lines);
+    log.try_init().map_err(|_| TelemetryError::SetUpBefore)
 }
 
 /// A lone level is for our own lines; libraries then speak up from `warn` on.
 fn filter(level: &str) -> Result<EnvFilter, TelemetryError> {
-    let wrong = || TelemetryError::Level(level.to_owned());
     let is_lone_level = level.parse::<tracing::level_filters::LevelFilter>().is_ok();
     let directives = if is_lone_level { format!("warn,sealgate={level}") } else { level.to_owned() };
-    let mut filter = EnvFilter::try_new(&directives).map_err(|_| wrong())?;
-    if !is_lone_level {
-        for library in HELD_AT_INFO {
-            let held: Directive = format!("{library}=info").parse().map_err(|_| wrong())?;
-            filter = filter.add_directive(held);
-        }
-    }
-    Ok(filter)
+    EnvFilter::try_new(&directives).map_err(|_| TelemetryError::Level(level.to_owned()))
+}
+
+/// Beside the filter and not within it, where a directive for one module, or for all that happens in a span, wins.
+fn keeps_the_wire_quiet(metadata: &Metadata<'_>) -> bool {
+    let library = metadata.target().split("::").next().unwrap_or_default();
+    *metadata.level() <= Level::INFO || !HELD_AT_INFO.contains(&library)
 }
 
 /// The span around a request: method, path without its query, request id, and at the end the status.
@@ -107,8 +109,35 @@ mod tests {
 
     #[test]
     fn libraries_that_print_the_wire_are_held_even_when_asked_for_more() {
-        let filter = filter("trace,hyper=trace").expect("directives").to_string();
-        assert!(filter.contains("hyper=info") && !filter.contains("hyper=trace"), "{filter}");
+        #[derive(Clone, Default)]
+        struct Seen(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+        impl std::io::Write for Seen {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                self.0.lock().expect("one thread").extend_from_slice(bytes);
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        for level in ["trace,hyper=trace", "info,actix_http::h1::dispatcher=trace", "info,[request]=trace"] {
+            let seen = Seen::default();
+            let writer = seen.clone();
+            let lines = fmt::layer().with_writer(move || writer.clone());
+            let filter = filter(level).expect("directives");
+            tracing::subscriber::with_default(
+                registry().with(filter).with(filter_fn(keeps_the_wire_quiet)).with(lines),
+                || {
+                    let _request = tracing::info_span!("request").entered();
+                    tracing::trace!(target: "actix_http::h1::dispatcher", "a head");
+                    tracing::debug!(target: "hyper", "a frame");
+                    tracing::info!(target: "hyper", "a word");
+                },
+            );
+            let seen = String::from_utf8(seen.0.lock().expect("one thread").clone()).expect("text");
+            assert!(!seen.contains("a head") && !seen.contains("a frame"), "{level}: {seen}");
+            assert!(seen.contains("a word"), "{level}: {seen}");
+        }
     }
 
     #[test]

@@ -11,13 +11,19 @@ use crate::session::{Generation, SessionId};
 const MAX_BYTES: usize = 32 * 1024 * 1024;
 /// What an entry takes besides its cookies.
 const ENTRY_BYTES: usize = 320;
+/// How long a result is kept on once a request has shown it. Browsers put the cookies on a request before they have a
+/// connection for it, so that one with the older cookie can arrive after one with the newer: it must not start a flight
+/// with a refresh token that is spent.
+const KEPT_ONCE_SHOWN: Duration = Duration::from_secs(120);
 
 /// What is known of one session beside what its cookie says.
 #[derive(Default)]
 struct Entry {
     ticket: u64,
-    /// The newest session, as the very cookies sealed, until a request shows it.
+    /// The newest session, as the very cookies sealed.
     refreshed: Option<SealedSession>,
+    /// A request has shown it: it goes after a while.
+    is_shown: bool,
     /// Why the last flight from a generation failed.
     failed: Option<(Generation, Remembered)>,
     /// The session was ended here: it is refreshed no more.
@@ -44,6 +50,8 @@ impl Entry {
 pub(super) struct KeptResults {
     by_session: HashMap<SessionId, Entry>,
     order: VecDeque<(u64, SessionId)>,
+    /// What requests have shown, and when it goes, the soonest first.
+    shown: VecDeque<(Instant, u64, SessionId)>,
     bytes: usize,
     next_ticket: u64,
     max_bytes: usize,
@@ -57,7 +65,8 @@ impl Default for KeptResults {
 
 impl KeptResults {
     fn bounded(max_bytes: usize) -> Self {
-        Self { by_session: HashMap::new(), order: VecDeque::new(), bytes: 0, next_ticket: 0, max_bytes }
+        let (order, shown) = (VecDeque::new(), VecDeque::new());
+        Self { by_session: HashMap::new(), order, shown, bytes: 0, next_ticket: 0, max_bytes }
     }
 
     /// Keeps a session that a flight has brought.
@@ -89,13 +98,20 @@ impl KeptResults {
         claimed
     }
 
-    /// The kept session if it is newer than `generation`. A request that shows it has no more need of it.
-    pub fn newer_than(&mut self, sid: SessionId, generation: Generation) -> Option<SealedSession> {
-        let sealed = self.by_session.get(&sid)?.refreshed.as_ref()?;
+    /// The kept session if it is newer than `generation`. One that a request has shown goes after a while.
+    pub fn newer_than(&mut self, sid: SessionId, generation: Generation, now: Instant) -> Option<SealedSession> {
+        while let Some((_, ticket, sid)) = self.shown.pop_front_if(|(until, ..)| *until <= now) {
+            self.remove_if_current(ticket, sid);
+        }
+        let entry = self.by_session.get_mut(&sid)?;
+        let sealed = entry.refreshed.as_ref()?;
         if sealed.session.generation > generation {
             return Some(sealed.clone());
         }
-        self.remove(sid);
+        if !entry.is_shown {
+            entry.is_shown = true;
+            self.shown.push_back((now + KEPT_ONCE_SHOWN, entry.ticket, sid));
+        }
         None
     }
 
@@ -118,6 +134,8 @@ impl KeptResults {
         let mut entry = self.remove(sid).unwrap_or_default();
         change(&mut entry);
         entry.ticket = self.next_ticket;
+        // Its turn to go was the old ticket's.
+        entry.is_shown = false;
         self.next_ticket += 1;
         self.bytes += entry.bytes();
         self.order.push_back((entry.ticket, sid));
@@ -128,9 +146,7 @@ impl KeptResults {
     fn shrink(&mut self) {
         while self.bytes > self.max_bytes {
             let Some((ticket, sid)) = self.order.pop_front() else { break };
-            if self.is_current(ticket, sid) {
-                self.remove(sid);
-            }
+            self.remove_if_current(ticket, sid);
         }
         // Tickets of entries that went before their turn would pile up behind a long-lived front.
         if self.order.len() > 2 * self.by_session.len() + 64 {
@@ -139,8 +155,10 @@ impl KeptResults {
         }
     }
 
-    fn is_current(&self, ticket: u64, sid: SessionId) -> bool {
-        self.by_session.get(&sid).is_some_and(|entry| entry.ticket == ticket)
+    fn remove_if_current(&mut self, ticket: u64, sid: SessionId) {
+        if self.by_session.get(&sid).is_some_and(|entry| entry.ticket == ticket) {
+            self.remove(sid);
+        }
     }
 
     fn remove(&mut self, sid: SessionId) -> Option<Entry> {
@@ -190,14 +208,16 @@ mod tests {
     }
 
     #[test]
-    fn a_refreshed_session_is_kept_until_a_request_shows_it() {
+    fn a_result_outlives_the_first_request_that_shows_it() {
         let mut kept = KeptResults::default();
-        let sid = a_session().sid;
+        let (sid, now) = (a_session().sid, Instant::now());
         kept.keep_refreshed(refreshed(1));
-        assert!(kept.newer_than(sid, Generation(0)).is_some());
-        assert!(kept.newer_than(sid, Generation(0)).is_some());
-        assert!(kept.newer_than(sid, Generation(1)).is_none());
-        assert!(kept.newer_than(sid, Generation(0)).is_none(), "it went when it was shown");
+        assert!(kept.newer_than(sid, Generation(0), now).is_some());
+        assert!(kept.newer_than(sid, Generation(1), now).is_none(), "nothing newer than itself");
+        let late = now + KEPT_ONCE_SHOWN - Duration::from_millis(1);
+        assert!(kept.newer_than(sid, Generation(0), late).is_some(), "a request that was overtaken gets it");
+        assert!(kept.newer_than(sid, Generation(0), now + KEPT_ONCE_SHOWN).is_none());
+        assert_eq!((kept.by_session.len(), kept.shown.len(), kept.bytes), (0, 0, 0));
     }
 
     #[test]
@@ -206,7 +226,7 @@ mod tests {
         let sid = a_session().sid;
         kept.keep_refreshed(refreshed(1));
         kept.keep_failure(sid, Generation(1), Failure::Unavailable { retry_after: SECOND }, SECOND);
-        assert!(kept.newer_than(sid, Generation(0)).is_some());
+        assert!(kept.newer_than(sid, Generation(0), Instant::now()).is_some());
     }
 
     #[test]
@@ -215,7 +235,7 @@ mod tests {
         let sid = a_session().sid;
         kept.keep_refreshed(refreshed(1));
         kept.keep_end(sid);
-        assert!(kept.newer_than(sid, Generation(0)).is_none());
+        assert!(kept.newer_than(sid, Generation(0), Instant::now()).is_none());
         assert!(matches!(kept.failure(sid, Generation(9), Instant::now()), Some(Failure::Dead)));
     }
 

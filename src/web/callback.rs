@@ -16,7 +16,8 @@ use crate::session::store::SealSessionError;
 use crate::session::{NewSession, Session, SessionId, StoredAccessToken};
 use crate::web::page::{self, Page};
 use crate::web::problem::{
-    INVALID_REQUEST, LOGIN_FAILED, LOGIN_NOT_ALLOWED, LOGIN_NOT_FOUND, LOGIN_REFUSED, Problem, SESSION_TOO_LARGE,
+    INVALID_REQUEST, LOGIN_FAILED, LOGIN_NOT_ALLOWED, LOGIN_NOT_FOUND, LOGIN_REFUSED, Problem, REQUEST_TIMEOUT,
+    SESSION_TOO_LARGE,
 };
 use crate::web::query::{Parameters, Repeated};
 use crate::web::{Services, append_cookies, own_response};
@@ -25,6 +26,8 @@ use crate::web::{Services, append_cookies, own_response};
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// The largest form body that a provider may post.
 const MAX_FORM_BYTES: usize = 16 * 1024;
+/// How long it may take: anybody may begin to post one, and must not keep a connection with it.
+const LONGEST_FORM: Duration = Duration::from_secs(10);
 
 /// Completes the login that the callback's `state` belongs to.
 ///
@@ -86,8 +89,9 @@ async fn parameters(request: &HttpRequest, payload: web::Payload) -> Result<Para
     if !is_form.is_some_and(|kind| kind.to_ascii_lowercase().starts_with("application/x-www-form-urlencoded")) {
         return Err(Problem::new(&INVALID_REQUEST, "The body is not a form."));
     }
-    match payload.to_bytes_limited(MAX_FORM_BYTES).await {
-        Ok(Ok(body)) => Ok(Parameters::parse(&body)),
+    match tokio::time::timeout(LONGEST_FORM, payload.to_bytes_limited(MAX_FORM_BYTES)).await {
+        Ok(Ok(Ok(body))) => Ok(Parameters::parse(&body)),
+        Err(_) => Err(Problem::new(&REQUEST_TIMEOUT, "The form came too slowly.")),
         _ => Err(Problem::new(&INVALID_REQUEST, "The form is too large or was cut off.")),
     }
 }
@@ -226,6 +230,22 @@ fn seal_problem(services: &Services, error: &SealSessionError) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[actix_web::test]
+    async fn a_form_that_never_comes_to_its_end_is_given_up() {
+        use actix_web::FromRequest as _;
+        use actix_web::dev::Payload;
+        use actix_web::test::TestRequest;
+
+        tokio::time::pause();
+        let (_sender, never_ending) = actix_http::h1::Payload::create(false);
+        let request = TestRequest::post().insert_header((CONTENT_TYPE, "application/x-www-form-urlencoded"));
+        let request = request.to_http_request();
+        let mut body = Payload::from(never_ending);
+        let payload = web::Payload::from_request(&request, &mut body).await.expect("any body is one");
+        let problem = parameters(&request, payload).await.err().expect("no form");
+        assert_eq!(problem.respond(&request).status(), StatusCode::REQUEST_TIMEOUT);
+    }
 
     #[test]
     fn only_words_of_the_provider_are_repeated() {

@@ -48,17 +48,20 @@ pub fn is_navigation(request: &HttpRequest) -> bool {
     }
 }
 
+/// Whether the browser only looks ahead: nobody has followed the link yet.
+pub fn is_prefetch(request: &HttpRequest) -> bool {
+    single(request, &PURPOSE).is_some()
+}
+
 /// Whether the answer replaces the whole window's page (not a frame's, not a prefetch).
 pub fn is_top_level_navigation(request: &HttpRequest) -> bool {
-    is_navigation(request)
-        && single(request, &DEST).is_none_or(|dest| dest == "document")
-        && single(request, &PURPOSE).is_none()
+    is_navigation(request) && single(request, &DEST).is_none_or(|dest| dest == "document") && !is_prefetch(request)
 }
 
 /// Whether the request shows that its answer would not become a page: a fetch, a prefetch, a frame. What shows nothing
 /// (a browser without Fetch Metadata, a command line) is given the benefit of the doubt.
 pub fn shows_no_top_level_navigation(request: &HttpRequest) -> bool {
-    if single(request, &PURPOSE).is_some() || request.headers().contains_key("x-requested-with") {
+    if is_prefetch(request) || request.headers().contains_key("x-requested-with") {
         return true;
     }
     if single(request, &MODE).is_some() {

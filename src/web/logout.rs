@@ -8,7 +8,7 @@ use crate::metrics::Outcome;
 use crate::oidc::fresh_state;
 use crate::session::Session;
 use crate::session::store::{ActiveSession, SignedOut};
-use crate::web::fetch_metadata::{is_navigation, is_same_origin};
+use crate::web::fetch_metadata::{is_navigation, is_prefetch, is_same_origin};
 use crate::web::problem::{INVALID_REQUEST, LOGOUT_REFUSED, Problem};
 use crate::web::query::Parameters;
 use crate::web::{Services, append_cookies, own_response};
@@ -22,6 +22,10 @@ const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
 pub async fn handle(services: &Services, request: &HttpRequest) -> Result<HttpResponse, Problem> {
     let parameters = Parameters::parse(request.query_string().as_bytes());
     let sid = parameters.single("sid").map_err(|_| Problem::new(&INVALID_REQUEST, "sid is given more than once."))?;
+    if is_prefetch(request) {
+        // A browser that only looks ahead at the link must not sign its user out.
+        return Err(Problem::new(&LOGOUT_REFUSED, "Signing out needs a page load or a fetch."));
+    }
     let from_our_page = is_same_origin(request, services.site.origin.as_str()) == Some(true);
     let cookies = services.cookies(request);
     let session = match services.sessions.open(&cookies) {
@@ -33,7 +37,7 @@ pub async fn handle(services: &Services, request: &HttpRequest) -> Result<HttpRe
     if !own_link && !from_our_page {
         return match session {
             // Nothing is open here, so there is nothing that a forged link could end.
-            None if is_navigation(request) => Ok(finish(services, request, None)),
+            None if is_navigation(request) => Ok(leave(services, request, None)),
             _ => Err(Problem::new(&LOGOUT_REFUSED, "Sign out from within the application.")),
         };
     }
@@ -45,8 +49,8 @@ pub async fn handle(services: &Services, request: &HttpRequest) -> Result<HttpRe
     let newest = services.refresher.end(session.clone()).await;
     revoke(services, &newest).await;
     let lines = services.sessions.end(&newest, &cookies).map_err(|error| {
-        tracing::error!(%error, "a session cannot be ended");
-        Problem::internal()
+        tracing::error!(%error, "a session ends without a tombstone");
+        Problem::internal().with_cookies(services.sessions.delete_session())
     })?;
     tracing::info!(target: "sealgate::audit", event = "logout", sid = ?newest.sid, "a user logged out");
     let mut response = finish(services, request, Some(&newest));
@@ -67,8 +71,15 @@ async fn revoke(services: &Services, session: &Session) {
     }
 }
 
-/// OpenID Connect RP-Initiated Logout §2.
+/// As [`leave`], and what the browser's cache has of the session goes too.
 fn finish(services: &Services, request: &HttpRequest, session: Option<&Session>) -> HttpResponse {
+    let mut response = leave(services, request, session);
+    response.headers_mut().insert(CLEAR_SITE_DATA, HeaderValue::from_static("\"cache\""));
+    response
+}
+
+/// OpenID Connect RP-Initiated Logout §2.
+fn leave(services: &Services, request: &HttpRequest, session: Option<&Session>) -> HttpResponse {
     let home = services.site.post_logout_redirect_uri();
     let at_provider = session
         .and_then(|session| {
@@ -77,11 +88,9 @@ fn finish(services: &Services, request: &HttpRequest, session: Option<&Session>)
         })
         .map(String::from);
     let goal = at_provider.unwrap_or(home);
-    let mut response = if is_navigation(request) {
+    if is_navigation(request) {
         own_response(HttpResponse::SeeOther()).insert_header((LOCATION, goal)).finish()
     } else {
         own_response(HttpResponse::Ok()).json(json!({ "logout_url": goal }))
-    };
-    response.headers_mut().insert(CLEAR_SITE_DATA, HeaderValue::from_static("\"cache\""));
-    response
+    }
 }

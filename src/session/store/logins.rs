@@ -7,9 +7,13 @@ use crate::session::cookies::{RequestCookies, SetCookie, delete_cookie, set_cook
 use crate::session::login_transaction::{self, LoginTransaction, Replaced};
 use crate::session::store::{Inner, SealedSession, Sessions};
 
+/// The most characters of names and values that all logins under way may have together: another site can start them
+/// with return URLs of its choice, and must not be able to fill the `Cookie` line until servers refuse it.
+const LOGINS_BUDGET: usize = 4_000;
+
 impl Sessions {
     /// The `Set-Cookie` values that begin a login: its own cookie, and deletions so that at most
-    /// [`login_transaction::MAX_LIVE`] are left.
+    /// [`login_transaction::MAX_LIVE`] are left, and fewer where their return URLs are long.
     ///
     /// # Errors
     /// See [`SealError`].
@@ -24,13 +28,24 @@ impl Sessions {
         let mut lines = vec![set_cookie(names, &name, &sealed, SameSite::Lax, Some(login_transaction::LIFETIME))];
         // Unreadable ones go first: they have no start. Of the same second, browsers send the older one first
         // (RFC 6265bis §5.8.3), and the sort keeps that order.
-        let mut others: Vec<(Option<UnixTime>, &str)> = cookies
+        let mut others: Vec<(Option<UnixTime>, &str, usize)> = cookies
             .beginning_with(names.login())
-            .map(|(name, value)| (self.open_login(value).map(|transaction| transaction.started_at), name))
+            .map(|(name, value)| {
+                let started_at = self.open_login(value).map(|transaction| transaction.started_at);
+                (started_at, name, characters_in_line(name, value))
+            })
             .collect();
-        others.sort_by_key(|(started_at, _)| *started_at);
-        let surplus = (others.len() + 1).saturating_sub(login_transaction::MAX_LIVE);
-        lines.extend(others.iter().take(surplus).map(|(_, name)| delete_cookie(names, name, SameSite::Lax)));
+        others.sort_by_key(|(started_at, ..)| *started_at);
+        let mut live = others.len() + 1;
+        let mut characters = characters_in_line(&name, &sealed) + others.iter().map(|(.., size)| size).sum::<usize>();
+        for (_, name, size) in others {
+            if live <= login_transaction::MAX_LIVE && characters <= LOGINS_BUDGET {
+                break;
+            }
+            live -= 1;
+            characters -= size;
+            lines.push(delete_cookie(names, name, SameSite::Lax));
+        }
         Ok(lines)
     }
 
@@ -90,13 +105,18 @@ impl Sessions {
     }
 }
 
+/// What a cookie adds to the `Cookie` line: `name=value; `.
+fn characters_in_line(name: &str, value: &str) -> usize {
+    name.len() + value.len() + 3
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::*;
     use crate::secret::{CodeVerifier, Nonce, State};
-    use crate::session::store::tests::site;
+    use crate::session::store::tests::{Site, site};
     use crate::session::tests::{NOW, a_session};
 
     fn transaction(state: &str, started_at: UnixTime) -> LoginTransaction {
@@ -126,14 +146,14 @@ mod tests {
         assert!(site.sessions.login_transaction("one", &cookies).is_none());
     }
 
-    #[test]
-    fn at_most_eight_logins_are_kept_and_the_oldest_goes_first() {
-        let site = site();
+    /// The cookies of a browser that begins ten logins, one a second.
+    fn ten_logins(site: &Site, return_url: &str) -> Vec<SetCookie> {
         let mut lines: Vec<SetCookie> = Vec::new();
         for index in 0..10u32 {
             let started = NOW.plus(Duration::from_secs(u64::from(index)));
-            let cookies = site.cookies(&lines);
-            for line in site.sessions.begin_login(&transaction(&index.to_string(), started), &cookies).expect("a key") {
+            let transaction =
+                LoginTransaction { return_url: return_url.into(), ..transaction(&index.to_string(), started) };
+            for line in site.sessions.begin_login(&transaction, &site.cookies(&lines)).expect("a key") {
                 let name = line.split('=').next().expect("a name").to_owned();
                 lines.retain(|other| !other.starts_with(&format!("{name}=")));
                 if !line.contains("Max-Age=0") {
@@ -141,6 +161,22 @@ mod tests {
                 }
             }
         }
+        lines
+    }
+
+    #[test]
+    fn logins_with_long_return_urls_leave_room_in_the_cookie_line() {
+        let site = site();
+        let lines = ten_logins(&site, &format!("/{}", "a".repeat(511)));
+        let characters: usize = lines.iter().map(|line| line.split(';').next().map_or(0, |pair| pair.len() + 2)).sum();
+        assert!(characters <= LOGINS_BUDGET && lines.len() > 1, "{characters} in {}", lines.len());
+        assert!(site.sessions.login_transaction("9", &site.cookies(&lines)).is_some(), "the newest stays");
+    }
+
+    #[test]
+    fn at_most_eight_logins_are_kept_and_the_oldest_goes_first() {
+        let site = site();
+        let lines = ten_logins(&site, "/");
         assert_eq!(lines.len(), login_transaction::MAX_LIVE);
         let cookies = site.cookies(&lines);
         assert!(site.sessions.login_transaction("1", &cookies).is_none());
