@@ -132,6 +132,16 @@ impl Refresher {
         self.bring_up_to_date(&active.session, true).await
     }
 
+    /// What a response brings in place of `renewed` now that its head is ready: the same, or what a later flight has
+    /// brought meanwhile; nothing when the session was ended, or the browser has shown a newer one long since.
+    pub fn to_deliver(&self, renewed: &Renewed) -> Option<SealedSession> {
+        if let Some(sealed) = renewed.if_still_newest() {
+            return Some(sealed.clone());
+        }
+        let Session { sid, generation, .. } = *renewed.sealed().session;
+        self.state().kept.newer_than(sid, generation, Instant::now())
+    }
+
     /// Ends a session in this replica: it is refreshed no more and nothing of it is delivered. Gives the newest that is
     /// known of it, after any flight has landed: what a logout must revoke.
     pub async fn end(&self, session: Arc<Session>) -> Arc<Session> {

@@ -6,7 +6,6 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::proxy::{self, ForwardContext, Route, RouteAuth, UpstreamClient};
 use crate::refresh::Usable;
-use crate::refresh::delivery::Renewed;
 use crate::secret::AccessToken;
 use crate::session::cookies::{RequestCookies, SetCookie};
 use crate::session::store::ActiveSession;
@@ -72,8 +71,8 @@ async fn with_session(
 /// The cookies that a request has earned: its activity, and the refreshed session unless something newer is known.
 fn earned(services: &Services, active: &ActiveSession, usable: &Usable, cookies: &RequestCookies) -> Vec<SetCookie> {
     let mut lines: Vec<SetCookie> = services.sessions.touch(active).into_iter().collect();
-    if let Some(sealed) = usable.renewed.as_ref().and_then(Renewed::if_still_newest) {
-        lines.extend(services.sessions.deliver(sealed, cookies));
+    if let Some(sealed) = usable.renewed.as_ref().and_then(|renewed| services.refresher.to_deliver(renewed)) {
+        lines.extend(services.sessions.deliver(&sealed, cookies));
     }
     lines
 }

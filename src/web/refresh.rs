@@ -4,7 +4,6 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde_json::Value;
 
 use crate::proxy::CsrfMode;
-use crate::refresh::delivery::Renewed;
 use crate::session::store::ActiveSession;
 use crate::web::problem::Problem;
 use crate::web::{Services, append_cookies, conflict, csrf, own_response, user};
@@ -25,8 +24,8 @@ pub async fn handle(services: &Services, request: &HttpRequest) -> Result<HttpRe
     let refreshed = ActiveSession { last_seen: usable.session.issued_at, session: usable.session, ..active };
     let lifetimes = user::lifetimes(services, &refreshed, false);
     let mut response = own_response(HttpResponse::Ok()).json(Value::Object(lifetimes));
-    if let Some(sealed) = usable.renewed.as_ref().and_then(Renewed::if_still_newest) {
-        append_cookies(&mut response, services.sessions.deliver(sealed, &cookies));
+    if let Some(sealed) = usable.renewed.as_ref().and_then(|renewed| services.refresher.to_deliver(renewed)) {
+        append_cookies(&mut response, services.sessions.deliver(&sealed, &cookies));
     }
     Ok(response)
 }

@@ -13,6 +13,7 @@ mod provider_down;
 mod proxy;
 mod refresh;
 mod secrets;
+mod sessions;
 mod shutdown;
 mod support;
 mod tampering;
