@@ -55,7 +55,9 @@ impl ReturnUrl {
         }
         let base = Url::parse("https://origin.invalid/").map_err(|_| ReturnUrlError::NotALocalPath)?;
         let resolved = base.join(text).map_err(|_| ReturnUrlError::NotALocalPath)?;
-        if resolved.origin() != base.origin() || resolved.path().starts_with("//") {
+        // Dot segments may have hidden an encoded slash behind the first one.
+        let two_slashes = percent_encoding::percent_decode_str(resolved.path()).take(2).eq(*b"//");
+        if resolved.origin() != base.origin() || two_slashes {
             return Err(ReturnUrlError::NotALocalPath);
         }
         if is_under(resolved.path(), prefix) {
@@ -132,6 +134,8 @@ mod tests {
             "/.//evil.example",
             "/a/..//evil.example",
             "/%2e//evil.example",
+            "/x/../%2fevil.example",
+            "/./%2Fevil.example",
             "/\u{7f}",
             "?x",
             "#x",
