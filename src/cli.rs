@@ -76,8 +76,17 @@ pub enum CliError {
     #[error(transparent)]
     Keys(#[from] keys::KeysError),
     /// `check` printed errors.
-    #[error("the check found {0} error(s), listed on standard output")]
-    Check(usize),
+    #[error(
+        "the check found {} and {}, listed on standard output",
+        check::counted(*.errors, "error"),
+        check::counted(*.warnings, "warning")
+    )]
+    Check {
+        /// How many errors; one at least.
+        errors: usize,
+        /// How many warnings.
+        warnings: usize,
+    },
     /// The output cannot be written.
     #[error("the output cannot be written")]
     Output(#[from] io::Error),
