@@ -77,17 +77,17 @@ fn same_site(subject: &Subject<'_>, report: &mut Report) {
 fn budget(cookie_name: &str) -> (Verdict, String) {
     let longer_names = cookie_name.len().saturating_sub(DEFAULT_NAME.len()) * NAMED_AFTER_SESSION;
     let needed = SESSION_BUDGET + OTHER_COOKIES + longer_names;
-    let limits: Vec<_> = LIMITS.iter().map(|(name, limit)| format!("{name} {}", grouped(*limit))).collect();
+    let limits: Vec<_> = LIMITS.iter().map(|(name, limit)| format!("{name} takes {}", grouped(*limit))).collect();
     let smallest = LIMITS.iter().map(|(_, limit)| *limit).min().unwrap_or(usize::MAX);
     let estimate = format!(
-        "our cookies take at most about {} characters of a request (the session {})",
+        "our cookies need at most about {} characters of a request (the session {})",
         grouped(needed),
         grouped(SESSION_BUDGET)
     );
-    let defaults = format!("defaults: {}", limits.join(", "));
+    let defaults = format!("by default {}", limits.join(", "));
     match smallest.checked_sub(needed) {
         Some(left) => {
-            (Verdict::Ok, format!("{estimate}; {} are left for others on this host ({defaults})", grouped(left)))
+            (Verdict::Ok, format!("{estimate}; {defaults}: {} are left for other cookies of this host", grouped(left)))
         }
         None => (Verdict::Warning, format!("{estimate}, more than some proxies take ({defaults}); shorten the name")),
     }
@@ -141,7 +141,7 @@ mod tests {
         let (verdict, message) = budget(DEFAULT_NAME);
         assert_eq!(verdict, Verdict::Ok);
         assert!(message.contains("about 7,000") && message.contains("1,182 are left"), "{message}");
-        assert!(message.contains("nginx 8,182, HAProxy 15,236, Node 16,356"), "{message}");
+        assert!(message.contains("nginx takes 8,182, HAProxy takes 15,236, Node takes 16,356"), "{message}");
         assert_eq!(budget(&"n".repeat(64)).0, Verdict::Ok);
         assert_eq!(budget(&"n".repeat(1_000)).0, Verdict::Warning);
     }

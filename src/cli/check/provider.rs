@@ -150,7 +150,9 @@ fn algorithms(metadata: &Metadata, settings: &ProviderSettings) -> Option<Judgem
     }
     let announced = announced.join(", ");
     Some(if common.is_empty() {
-        let message = format!("none is among those that the provider signs with ({announced}); add the one it uses");
+        let message = format!(
+            "none is among those that the provider signs with ({announced}); let both have one (but not HS256 or none)"
+        );
         (Verdict::Error, KEY, message)
     } else {
         (Verdict::Ok, KEY, format!("the provider signs ID tokens with {announced}"))

@@ -64,6 +64,11 @@ pub(super) struct Line {
 }
 
 impl Line {
+    /// The key; a finding about a whole file is about the configuration.
+    fn subject(&self) -> &str {
+        if self.key.is_empty() { "configuration" } else { &self.key }
+    }
+
     /// `FILE:LINE` or the variable.
     fn place(&self) -> Option<String> {
         let Self { file, line, variable, .. } = self;
@@ -147,19 +152,24 @@ impl Report {
     }
 
     fn write_table(&self, out: &mut dyn Write) -> io::Result<()> {
-        let width = self.lines.iter().map(|line| line.key.len()).max().unwrap_or(0);
+        let width = self.lines.iter().map(|line| line.subject().len()).max().unwrap_or(0);
         for line in &self.lines {
-            let Line { verdict, key, message, .. } = line;
+            let (Line { verdict, message, .. }, subject) = (line, line.subject());
             let style = verdict.style();
-            write!(out, "{style}{verdict:<7}{style:#}  {key:<width$}  ")?;
+            write!(out, "{style}{verdict:<7}{style:#}  {subject:<width$}  ")?;
             if let Some(place) = line.place() {
                 let place_style = Style::new().dimmed();
                 write!(out, "{place_style}{place}:{place_style:#} ")?;
             }
-            writeln!(out, "{message}")?;
+            writeln!(out, "{}", printable(message))?;
         }
         Ok(())
     }
+}
+
+/// What a provider says goes into messages too: it must not move the cursor, nor make a second line.
+fn printable(message: &str) -> String {
+    message.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
 }
 
 #[cfg(test)]
@@ -190,6 +200,17 @@ mod tests {
     fn lines_stand_in_columns() {
         let text = anstream::adapter::strip_str(&written(false)).to_string();
         assert_eq!(text, "ok       keys.ring      fine\nerror    server.listen  a.toml:3: is odd\n");
+    }
+
+    #[test]
+    fn no_message_moves_the_cursor_or_makes_a_second_line() {
+        let mut report = Report::default();
+        report.ok("provider.issuer", "RS256\u{1b}[2J\nok everything");
+        let mut bytes = Vec::new();
+        report.write(false, &mut bytes).expect("memory");
+        let text = String::from_utf8(bytes).expect("text");
+        assert_eq!(text.lines().count(), 1);
+        assert!(!text.contains("\u{1b}[2J"));
     }
 
     #[test]
