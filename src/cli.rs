@@ -1,7 +1,8 @@
 //! The commands: what each takes, and which function runs it.
 //!
 //! Nothing here decides anything about sessions, keys or providers; commands call the layers below. Output goes
-//! through the writers that are handed in, never straight to the process's.
+//! through the writers that are handed in, never straight to the process's; what shows on a terminal while a command
+//! waits is the one exception.
 
 mod check;
 mod completions;
@@ -11,12 +12,14 @@ mod keys;
 mod serve;
 
 use std::error::Error;
+use std::fmt;
 use std::io::{self, Write};
 
+use anstyle::AnsiColor;
 use clap::{Parser, Subcommand};
 
 use crate::clock::Clock;
-use crate::config::ConfigError;
+use crate::config::{ConfigError, Severity};
 
 /// A stateless Backend-for-Frontend: OpenID Connect login, tokens sealed in a cookie, an API proxy.
 #[derive(Debug, Parser)]
@@ -76,8 +79,17 @@ pub enum CliError {
     #[error(transparent)]
     Keys(#[from] keys::KeysError),
     /// `check` printed errors.
-    #[error("the check found {0} error(s), listed on standard output")]
-    Check(usize),
+    #[error(
+        "the check found {} and {}, listed on standard output",
+        check::counted(*.errors, "error"),
+        check::counted(*.warnings, "warning")
+    )]
+    Check {
+        /// How many errors; one at least.
+        errors: usize,
+        /// How many warnings.
+        warnings: usize,
+    },
     /// The output cannot be written.
     #[error("the output cannot be written")]
     Output(#[from] io::Error),
@@ -94,18 +106,28 @@ impl CliError {
         }
     }
 
-    /// Writes the error for people: one line each, `error: …` or `warning: …`.
+    /// Writes the error for people: one line each, `error: …` or `warning: …`, with colours; those are for the writer
+    /// to take out where they are not wanted.
     ///
     /// # Errors
     /// When `out` cannot be written.
     pub fn report(&self, out: &mut dyn Write) -> io::Result<()> {
         match self {
             Self::Config(error) => {
-                error.findings.iter().try_for_each(|finding| writeln!(out, "{}: {finding}", finding.severity))
+                error.findings.iter().try_for_each(|finding| labelled(finding.severity, finding, out))
             }
-            other => writeln!(out, "error: {}", with_causes(other)),
+            other => labelled(Severity::Error, &with_causes(other), out),
         }
     }
+}
+
+fn labelled(severity: Severity, message: &dyn fmt::Display, out: &mut dyn Write) -> io::Result<()> {
+    let color = match severity {
+        Severity::Error => AnsiColor::Red,
+        Severity::Warning => AnsiColor::Yellow,
+    };
+    let style = color.on_default().bold();
+    writeln!(out, "{style}{severity}:{style:#} {message}")
 }
 
 /// The error and its causes in one sentence; a cause that is already part of it is not repeated.
@@ -145,6 +167,7 @@ mod tests {
         let error = crate::config::Config::load_with(&[], []).expect_err("nothing is set");
         let mut text = Vec::new();
         CliError::from(error).report(&mut text).expect("memory");
+        let text = anstream::adapter::strip_bytes(&text).into_vec();
         let text = String::from_utf8(text).expect("text");
         assert!(text.lines().count() >= 3);
         assert!(text.lines().all(|line| line.starts_with("error: ")), "{text}");

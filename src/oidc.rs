@@ -21,7 +21,7 @@ mod test_keys;
 #[cfg(test)]
 mod test_party;
 #[cfg(test)]
-mod test_provider;
+pub(crate) mod test_provider;
 
 use std::path::PathBuf;
 use std::time::Duration;

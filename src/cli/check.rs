@@ -3,20 +3,23 @@
 //! It is a list of small checks, each of which looks at one thing and adds lines. It must never change anything, nor
 //! print a secret.
 
+mod cookies;
+mod files;
+mod in_front;
+mod progress;
 mod provider;
+mod report;
 mod ring;
-mod transport;
 
-use std::fmt;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
-use serde::Serialize;
 
+use self::report::{Report, Verdict};
 use super::CliError;
 use crate::clock::Clock;
-use crate::config::{Config, Finding, Loaded, Severity};
+use crate::config::{Config, Loaded};
 
 /// What `check` takes.
 #[derive(Args, Debug)]
@@ -27,7 +30,7 @@ pub struct CheckArgs {
     /// Do not ask the provider for its metadata
     #[arg(long)]
     offline: bool,
-    /// Print {"ok": …, "lines": […]} instead of lines for people
+    /// Print {"ok", "errors", "warnings", "lines": [{verdict, file, line, variable, key, message}]}
     #[arg(long)]
     json: bool,
 }
@@ -35,6 +38,8 @@ pub struct CheckArgs {
 /// What a check looks at.
 struct Subject<'a> {
     loaded: &'a Loaded,
+    /// The configuration's files.
+    files: &'a [PathBuf],
     clock: &'a Clock,
     offline: bool,
 }
@@ -42,102 +47,43 @@ struct Subject<'a> {
 type Check = fn(&Subject<'_>, &mut Report);
 
 /// All checks of a configuration that can be read, in the order of their lines.
-const CHECKS: &[Check] = &[transport::check, ring::check, provider::check];
+const CHECKS: &[Check] = &[cookies::check, files::check, ring::check, in_front::check, provider::check];
 
-/// Checks what `args` names; lines go to `out`.
+/// Checks what `args` names; lines go to `out`, with colours.
 ///
 /// # Errors
 /// [`CliError::Check`] when a line is an error; when `out` cannot be written.
 pub fn run(args: &CheckArgs, clock: &Clock, out: &mut dyn Write) -> Result<(), CliError> {
     let mut report = Report::default();
     match Config::load(&args.config) {
-        Err(error) => report.lines.extend(error.findings.into_iter().map(Line::from)),
+        Err(error) => {
+            error.findings.into_iter().for_each(|finding| report.add_finding(finding));
+            report.note("configuration", "key ring, files and provider are looked at once the errors are corrected");
+        }
         Ok(loaded) => {
-            report.lines.extend(loaded.warnings.iter().cloned().map(Line::from));
-            report.ok("configuration", format!("{} file(s) are valid", args.config.len()));
-            let subject = Subject { loaded: &loaded, clock, offline: args.offline };
+            let shown: Vec<_> = args.config.iter().map(|file| file.display().to_string()).collect();
+            report.ok("configuration", format!("{} can be used", shown.join(", ")));
+            loaded.warnings.iter().cloned().for_each(|finding| report.add_finding(finding));
+            let subject = Subject { loaded: &loaded, files: &args.config, clock, offline: args.offline };
             CHECKS.iter().for_each(|check| check(&subject, &mut report));
         }
     }
     report.write(args.json, out)?;
-    match report.errors() {
-        0 => Ok(()),
-        errors => Err(CliError::Check(errors)),
+    let (errors, warnings) = (report.count(Verdict::Error), report.count(Verdict::Warning));
+    if errors > 0 {
+        return Err(CliError::Check { errors, warnings });
     }
+    if !args.json {
+        writeln!(out, "\nNo errors, {}.", counted(warnings, "warning"))?;
+    }
+    Ok(())
 }
 
-/// The lines so far.
-#[derive(Default)]
-struct Report {
-    lines: Vec<Line>,
+/// A number of things: `1 error`, `2 errors`.
+pub(super) fn counted(number: usize, thing: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {thing}{plural}")
 }
 
-/// How a check ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Verdict {
-    Ok,
-    Warning,
-    Error,
-}
-
-/// One line: a verdict, and a finding or what was found in order.
-#[derive(Debug, Serialize)]
-struct Line {
-    verdict: Verdict,
-    file: Option<PathBuf>,
-    line: Option<usize>,
-    variable: Option<String>,
-    key: String,
-    message: String,
-}
-
-impl From<Finding> for Line {
-    fn from(finding: Finding) -> Self {
-        let Finding { severity, file, line, variable, key, message } = finding;
-        let verdict = match severity {
-            Severity::Error => Verdict::Error,
-            Severity::Warning => Verdict::Warning,
-        };
-        Self { verdict, file, line, variable, key, message }
-    }
-}
-
-impl fmt::Display for Line {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { verdict, file, line, variable, key, message } = self;
-        let severity = match verdict {
-            Verdict::Ok => return write!(f, "ok: {key}: {message}"),
-            Verdict::Warning => Severity::Warning,
-            Verdict::Error => Severity::Error,
-        };
-        let (file, variable) = (file.clone(), variable.clone());
-        let finding = Finding { severity, file, line: *line, variable, key: key.clone(), message: message.clone() };
-        write!(f, "{severity}: {finding}")
-    }
-}
-
-impl Report {
-    /// Says that `subject` is in order.
-    fn ok(&mut self, subject: &str, message: impl Into<String>) {
-        let (key, message) = (subject.to_owned(), message.into());
-        self.lines.push(Line { verdict: Verdict::Ok, file: None, line: None, variable: None, key, message });
-    }
-
-    /// Adds a finding.
-    fn add(&mut self, finding: Finding) {
-        self.lines.push(finding.into());
-    }
-
-    fn errors(&self) -> usize {
-        self.lines.iter().filter(|line| line.verdict == Verdict::Error).count()
-    }
-
-    fn write(&self, json: bool, out: &mut dyn Write) -> io::Result<()> {
-        if json {
-            let report = serde_json::json!({ "ok": self.errors() == 0, "lines": self.lines });
-            return writeln!(out, "{report:#}");
-        }
-        self.lines.iter().try_for_each(|line| writeln!(out, "{line}"))
-    }
-}
+#[cfg(test)]
+mod tests;

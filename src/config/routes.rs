@@ -77,8 +77,9 @@ fn check_clear_text(key: &str, upstreams: &[Uri], reader: &mut Reader<'_>) {
     for (index, upstream) in upstreams.iter().enumerate() {
         let host = upstream.host().unwrap_or_default();
         if upstream.scheme_str() == Some("http") && !network::is_local(host) {
+            let key = if upstreams.len() == 1 { key.to_owned() } else { format!("{key}[{index}]") };
             reader.warning(
-                &format!("{key}[{index}]"),
+                &key,
                 format!("{upstream} is http to a public name, so access tokens travel in clear text; use https"),
             );
         }

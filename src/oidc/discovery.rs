@@ -11,10 +11,10 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use url::Url;
 
-use super::http::{HttpClient, HttpError, is_protected, issuer_url};
+use super::http::{HttpClient, HttpError, answered_at, is_protected, issuer_url};
 use super::json::read_object;
 use super::{ProviderBuildError, ProviderSettings};
-use crate::clock::Clock;
+use crate::clock::{Clock, UnixTime};
 
 /// Bytes of a metadata document that we read.
 const METADATA_LIMIT: usize = 256 * 1024;
@@ -96,9 +96,18 @@ pub enum DiscoveryError {
     },
 }
 
+/// The metadata, and when they were sent.
+#[derive(Clone, Debug)]
+pub struct Fetched {
+    /// The metadata.
+    pub metadata: Metadata,
+    /// The provider's time when it answered, in whole seconds, if it said so (RFC 9110 §6.6.1).
+    pub date: Option<UnixTime>,
+}
+
 /// Reads the metadata once, with a client of its own: for checks from the command line. Needs a tokio runtime with
 /// I/O and time.
-pub async fn fetch(settings: &ProviderSettings) -> Result<Metadata, DiscoveryError> {
+pub async fn fetch(settings: &ProviderSettings) -> Result<Fetched, DiscoveryError> {
     let http = HttpClient::new(settings, Clock::system())?;
     read(&http, &discovery_url(&settings.issuer)?, &settings.issuer).await
 }
@@ -165,7 +174,7 @@ impl Discovery {
     ) -> Result<Arc<Metadata>, DiscoveryError> {
         let outcome = read(http, &self.url, &self.issuer).await;
         *last_attempt = Some(Instant::now());
-        let metadata = Arc::new(outcome?);
+        let metadata = Arc::new(outcome?.metadata);
         self.current.store(Some(Arc::clone(&metadata)));
         Ok(metadata)
     }
@@ -179,11 +188,12 @@ fn discovery_url(issuer: &str) -> Result<Url, ProviderBuildError> {
     Ok(url)
 }
 
-async fn read(http: &HttpClient, url: &Url, issuer: &str) -> Result<Metadata, DiscoveryError> {
-    let body =
-        http.get(url, METADATA_LIMIT).await.map_err(|source| DiscoveryError::Http { url: url.to_string(), source })?;
-    let raw = read_object(&body).map_err(|_| DiscoveryError::NotMetadata { url: url.to_string() })?;
-    check(raw, issuer)
+async fn read(http: &HttpClient, url: &Url, issuer: &str) -> Result<Fetched, DiscoveryError> {
+    let answer = http.get_response(url, METADATA_LIMIT).await;
+    let answer = answer.map_err(|source| DiscoveryError::Http { url: url.to_string(), source })?;
+    let date = answered_at(answer.headers());
+    let raw = read_object(answer.body()).map_err(|_| DiscoveryError::NotMetadata { url: url.to_string() })?;
+    Ok(Fetched { metadata: check(raw, issuer)?, date })
 }
 
 /// The members as they come.

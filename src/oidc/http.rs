@@ -15,7 +15,7 @@ use rustls::{ClientConfig, RootCertStore};
 use url::Url;
 
 use super::{ProviderBuildError, ProviderSettings};
-use crate::clock::Clock;
+use crate::clock::{Clock, UnixTime};
 use crate::origin;
 
 /// Node's servers close idle connections after five seconds. A request that meets the closing is lost, and with it a
@@ -127,13 +127,18 @@ impl HttpClient {
 
     /// The body of a 200 answer to a GET of `url`, at most `limit` bytes.
     pub(super) async fn get(&self, url: &Url, limit: usize) -> Result<Vec<u8>, HttpError> {
+        self.get_response(url, limit).await.map(http::Response::into_body)
+    }
+
+    /// As [`HttpClient::get`], with the answer's header fields.
+    pub(super) async fn get_response(&self, url: &Url, limit: usize) -> Result<http::Response<Vec<u8>>, HttpError> {
         let request = http::Request::get(url.as_str())
             .header(header::ACCEPT, "application/json")
             .body(Vec::new())
             .map_err(|_| HttpError::Request)?;
         let response = self.send(request, limit).await?;
         match response.status() {
-            StatusCode::OK => Ok(response.into_body()),
+            StatusCode::OK => Ok(response),
             status => Err(HttpError::Status { status: status.as_u16() }),
         }
     }
@@ -154,6 +159,7 @@ impl HttpClient {
             let retry_after = retry_after(response.headers(), &self.clock);
             return Err(Unavailable::Status { status: status.as_u16(), retry_after }.into());
         }
+        let headers = std::mem::take(response.headers_mut());
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| classify(&error))? {
             if body.len() + chunk.len() > limit {
@@ -163,6 +169,7 @@ impl HttpClient {
         }
         let mut answer = http::Response::new(body);
         *answer.status_mut() = status;
+        *answer.headers_mut() = headers;
         Ok(answer)
     }
 }
@@ -242,6 +249,15 @@ fn root_cause(error: &reqwest::Error) -> String {
     cause.to_string().chars().filter(|character| !character.is_control()).take(CAUSE_CHARACTERS).collect()
 }
 
+/// When the answer left the provider, by the provider's clock, as far as it says (RFC 9110 §6.6.1), and the time that
+/// it has spent in caches since (RFC 9111 §5.1).
+pub(super) fn answered_at(headers: &HeaderMap) -> Option<UnixTime> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    let date = jiff::fmt::rfc2822::parse(text(header::DATE)?).ok()?.timestamp().as_second();
+    let age = text(header::AGE).and_then(|age| age.parse().ok()).unwrap_or(0);
+    Some(UnixTime::from_secs(date).plus(Duration::from_secs(age)))
+}
+
 /// RFC 9110 §10.2.3: seconds, or a date.
 fn retry_after(headers: &HeaderMap, clock: &Clock) -> Option<Duration> {
     let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
@@ -249,7 +265,7 @@ fn retry_after(headers: &HeaderMap, clock: &Clock) -> Option<Duration> {
         Ok(seconds) => Duration::from_secs(seconds),
         Err(_) => {
             let date = jiff::fmt::rfc2822::parse(value).ok()?.timestamp().as_second();
-            clock.now().until(crate::clock::UnixTime::from_secs(date))
+            clock.now().until(UnixTime::from_secs(date))
         }
     };
     Some(delay.min(LONGEST_RETRY_AFTER))
@@ -258,7 +274,21 @@ fn retry_after(headers: &HeaderMap, clock: &Clock) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::UnixTime;
+
+    /// RFC 9110 §6.6.1, RFC 9111 §5.1
+    #[test]
+    fn the_time_of_an_answer_is_its_date_and_its_age_in_caches() {
+        let read = |fields: &[(header::HeaderName, &'static str)]| {
+            let value = |text| http::HeaderValue::from_static(text);
+            answered_at(&fields.iter().map(|(name, text)| (name.clone(), value(text))).collect())
+        };
+        const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+        assert_eq!(read(&[(header::DATE, DATE)]), Some(UnixTime::from_secs(784_111_777)));
+        assert_eq!(read(&[(header::DATE, DATE), (header::AGE, "30")]), Some(UnixTime::from_secs(784_111_807)));
+        assert_eq!(read(&[(header::DATE, DATE), (header::AGE, "old")]), Some(UnixTime::from_secs(784_111_777)));
+        assert_eq!(read(&[(header::DATE, "yesterday")]), None);
+        assert_eq!(read(&[]), None);
+    }
 
     #[test]
     fn retry_after_is_read_as_seconds_and_as_a_date_and_is_bounded() {

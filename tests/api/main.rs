@@ -4,6 +4,7 @@
 
 mod attacks;
 mod callback;
+mod check_command;
 mod csrf;
 mod keys;
 mod login;

@@ -1,163 +1,220 @@
-//! The provider's metadata: whether it can be had, and whether it fits what is configured.
+//! The provider: whether it answers, whether its metadata fit what is configured, and whether its clock fits ours.
 
-use super::{Report, Subject};
-use crate::config::Severity;
-use crate::oidc::ProviderSettings;
-use crate::oidc::discovery::{Metadata, fetch};
+use std::time::Duration;
+
+use humantime::format_duration;
+use url::Url;
+
+use super::progress::while_waiting;
+use super::{Report, Subject, Verdict};
+use crate::clock::UnixTime;
+use crate::oidc::discovery::{Fetched, Metadata, fetch};
+use crate::oidc::{ClientAuth, DiscoveryError, HttpError, ProviderSettings, Unavailable};
+
+const ISSUER: &str = "provider.issuer";
+
+/// What was found about one key.
+type Judgement = (Verdict, &'static str, String);
 
 pub(super) fn check(subject: &Subject<'_>, report: &mut Report) {
     let settings = &subject.loaded.config.provider;
     if subject.offline {
-        return report.ok("provider.issuer", format!("{} was not asked (--offline)", settings.issuer));
+        return report.note(ISSUER, format!("{} was not asked (--offline)", settings.issuer));
     }
-    let mut add = |severity, key, message| report.add(subject.loaded.finding(severity, key, message));
+    for (verdict, key, message) in ask(subject, settings) {
+        report.add(subject.loaded, verdict, key, message);
+    }
+}
+
+fn ask(subject: &Subject<'_>, settings: &ProviderSettings) -> Vec<Judgement> {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return add(Severity::Error, "provider.issuer", format!("cannot be asked: {error}")),
+        Err(error) => return vec![(Verdict::Error, ISSUER, format!("cannot be asked: {error}"))],
     };
-    match runtime.block_on(fetch(settings)) {
-        Ok(metadata) => {
-            for (severity, key, message) in compare(&metadata, settings) {
-                add(severity, key, message);
-            }
-            report.ok("provider.issuer", format!("{} answers, and names itself so", settings.issuer));
+    let what = format!("asking {} for its metadata", settings.issuer);
+    let asked = subject.clock.now();
+    let fetched = runtime.block_on(while_waiting(&what, fetch(settings)));
+    let answered = subject.clock.now();
+    match fetched {
+        Ok(Fetched { metadata, date }) => {
+            let mut judgements = compare(&metadata, settings);
+            judgements.push(clocks(date, (asked, answered), settings.clock_skew));
+            judgements
         }
-        Err(error) => add(Severity::Error, "provider.issuer", error.to_string()),
+        Err(error) => vec![(Verdict::Error, ISSUER, format!("{error}; {}", remedy(&error, settings)))],
     }
 }
 
-type Finding = (Severity, &'static str, String);
-
-/// What in the metadata does not fit the configuration.
-fn compare(metadata: &Metadata, settings: &ProviderSettings) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let unsupported: Vec<_> =
-        settings.scopes.iter().filter(|scope| !metadata.scopes_supported.contains(scope)).collect();
-    if !metadata.scopes_supported.is_empty() && !unsupported.is_empty() {
-        let message =
-            format!("the provider does not list {unsupported:?} among its scopes; it may refuse or ignore them");
-        findings.push((Severity::Warning, "provider.scopes", message));
+fn remedy(error: &DiscoveryError, settings: &ProviderSettings) -> &'static str {
+    match error {
+        DiscoveryError::IssuerMismatch { .. } => "if it is your provider, set provider.issuer to exactly what it says",
+        DiscoveryError::Endpoint { .. } | DiscoveryError::Missing { .. } => "this has to be corrected at the provider",
+        DiscoveryError::Http { source: HttpError::Unavailable(Unavailable::Connect(cause)), .. }
+            if cause.contains("certificate") =>
+        {
+            if settings.ca_file.is_some() {
+                "provider.ca_file must hold the authority that signed its certificate"
+            } else {
+                "if it has an authority of its own, set provider.ca_file"
+            }
+        }
+        DiscoveryError::Http { source: HttpError::Unavailable(Unavailable::Timeout), .. } => {
+            "see that this machine can reach it; provider.request_timeout bounds the wait"
+        }
+        DiscoveryError::Http { source: HttpError::Unavailable(_), .. } => {
+            "see that it runs and can be reached from here"
+        }
+        DiscoveryError::Http { .. } | DiscoveryError::NotMetadata { .. } => {
+            "see that provider.issuer is the whole issuer, with its path"
+        }
+        DiscoveryError::Settings(_) => "correct the settings of [provider]",
     }
+}
+
+/// The metadata beside the configuration.
+fn compare(metadata: &Metadata, settings: &ProviderSettings) -> Vec<Judgement> {
+    let answers = format!("{} answers, and names itself exactly so", metadata.issuer);
+    let mut judgements = vec![(Verdict::Ok, ISSUER, answers), endpoints(metadata)];
+    judgements.extend(scopes(metadata, settings));
+    judgements.push(client_auth(metadata, settings));
+    judgements.extend(algorithms(metadata, settings));
+    judgements.extend(abilities(metadata).map(|(verdict, message)| (verdict, ISSUER, message.to_owned())));
+    judgements
+}
+
+/// RFC 6749 §3.1, §3.2: TLS. (Discovery has refused http to any other host than loopback.)
+fn endpoints(metadata: &Metadata) -> Judgement {
+    let Metadata { authorization_endpoint, token_endpoint, jwks_uri, .. } = metadata;
+    let optional = [&metadata.end_session_endpoint, &metadata.revocation_endpoint, &metadata.userinfo_endpoint];
+    let all = [authorization_endpoint, token_endpoint, jwks_uri].into_iter().chain(optional.into_iter().flatten());
+    let plain: Vec<&str> = all.filter(|url| url.scheme() != "https").map(Url::as_str).collect();
+    match (plain.as_slice(), metadata.issuer.starts_with("https://")) {
+        ([], _) => (Verdict::Ok, ISSUER, "all its endpoints are https".to_owned()),
+        (_, false) => (Verdict::Note, ISSUER, "its endpoints are http on loopback, for trying out only".to_owned()),
+        (plain, true) => {
+            let message = format!("it is https, but announces http: {}; correct it at the provider", plain.join(", "));
+            (Verdict::Warning, ISSUER, message)
+        }
+    }
+}
+
+fn scopes(metadata: &Metadata, settings: &ProviderSettings) -> Vec<Judgement> {
+    const KEY: &str = "provider.scopes";
+    let mut judgements = Vec::new();
+    let supported = &metadata.scopes_supported;
+    let unknown: Vec<_> = settings.scopes.iter().filter(|scope| !supported.contains(scope)).cloned().collect();
+    judgements.push(if supported.is_empty() {
+        (Verdict::Note, KEY, "the provider does not say which scopes it knows".to_owned())
+    } else if unknown.is_empty() {
+        (Verdict::Ok, KEY, format!("the provider knows {}", settings.scopes.join(", ")))
+    } else {
+        let unknown = unknown.join(", ");
+        let message = format!("the provider does not list {unknown}; it may refuse or ignore what it does not know");
+        (Verdict::Warning, KEY, message)
+    });
+    if !settings.scopes.iter().any(|scope| scope == "offline_access") {
+        let message = "without \"offline_access\" most providers give no refresh token, and a session ends with its \
+                       first access token";
+        judgements.push((Verdict::Note, KEY, message.to_owned()));
+    }
+    judgements
+}
+
+/// RFC 8414 §2, `token_endpoint_auth_methods_supported`.
+fn client_auth(metadata: &Metadata, settings: &ProviderSettings) -> Judgement {
+    const KEY: &str = "provider.client_auth";
     let (method, methods) = (settings.client_auth.name(), &metadata.token_endpoint_auth_methods_supported);
-    if !methods.iter().any(|known| known == method) {
-        let message = format!("{method:?} is not among what the provider takes: {}", methods.join(", "));
-        findings.push((Severity::Error, "provider.client_auth", message));
+    let takes = |method: &str| methods.iter().any(|known| known == method);
+    if takes(method) {
+        return (Verdict::Ok, KEY, format!("the provider takes {method}"));
     }
-    let algorithms = &metadata.id_token_signing_alg_values_supported;
-    if !algorithms.is_empty() && !algorithms.iter().any(|known| settings.id_token_algorithms.contains(known)) {
-        let message = format!("none is among those that the provider signs with: {}", algorithms.join(", "));
-        findings.push((Severity::Error, "provider.id_token_algorithms", message));
-    }
-    findings
-        .extend(missing_parts(metadata).map(|(severity, message)| (severity, "provider.issuer", message.to_owned())));
-    findings
+    let other = match settings.client_auth {
+        ClientAuth::SecretBasic(_) => "client_secret_post",
+        ClientAuth::SecretPost(_) => "client_secret_basic",
+    };
+    let remedy = if takes(other) {
+        format!("set it to {other:?}, if the client is registered so")
+    } else {
+        "allow it for this client at the provider".to_owned()
+    };
+    let message = format!("the provider does not take {method:?}, only {}; {remedy}", methods.join(", "));
+    (Verdict::Error, KEY, message)
 }
 
-/// RFC 7636, RP-Initiated Logout, RFC 7009: what the provider lacks whatever is configured.
-fn missing_parts(metadata: &Metadata) -> impl Iterator<Item = (Severity, &'static str)> {
+fn algorithms(metadata: &Metadata, settings: &ProviderSettings) -> Option<Judgement> {
+    const KEY: &str = "provider.id_token_algorithms";
+    let announced = &metadata.id_token_signing_alg_values_supported;
+    let common: Vec<_> = announced.iter().filter(|known| settings.id_token_algorithms.contains(known)).collect();
+    if announced.is_empty() {
+        return None;
+    }
+    let announced = announced.join(", ");
+    Some(if common.is_empty() {
+        let message = format!(
+            "none is among those that the provider signs with ({announced}); let both have one (but not HS256 or none)"
+        );
+        (Verdict::Error, KEY, message)
+    } else {
+        (Verdict::Ok, KEY, format!("the provider signs ID tokens with {announced}"))
+    })
+}
+
+/// What the provider can do, whatever is configured: RFC 7636, RFC 9207, RP-Initiated Logout, RFC 7009.
+fn abilities(metadata: &Metadata) -> impl Iterator<Item = (Verdict, &'static str)> {
     let challenges = &metadata.code_challenge_methods_supported;
     let pkce = match challenges.iter().any(|method| method == "S256") {
-        true => None,
+        true => (Verdict::Ok, "PKCE with S256 is supported"),
         false if challenges.is_empty() => {
-            Some((Severity::Warning, "the provider does not announce PKCE; make sure that it checks S256 challenges"))
+            (Verdict::Warning, "it does not announce PKCE; make sure that it checks S256 challenges")
         }
-        false => Some((Severity::Error, "the provider does not support PKCE with S256, which every login uses")),
+        false => (Verdict::Error, "it does not support PKCE with S256, which every login uses; take one that does"),
     };
-    let logout = metadata.end_session_endpoint.is_none().then_some((
-        Severity::Warning,
-        "the provider has no end_session_endpoint; after a logout here its own session goes on",
-    ));
-    let revocation = metadata.revocation_endpoint.is_none().then_some((
-        Severity::Warning,
-        "the provider has no revocation_endpoint; refresh tokens live on after a logout until they expire",
-    ));
-    [pkce, logout, revocation].into_iter().flatten()
+    let iss = match metadata.authorization_response_iss_parameter_supported {
+        true => (Verdict::Ok, "its authorization responses name their issuer (RFC 9207)"),
+        false => (
+            Verdict::Note,
+            "its authorization responses do not name their issuer (RFC 9207); with one provider no harm",
+        ),
+    };
+    let logout = match metadata.end_session_endpoint {
+        Some(_) => (Verdict::Ok, "a logout here ends its own session too (end_session_endpoint)"),
+        None => (Verdict::Warning, "it has no end_session_endpoint; after a logout here its own session goes on"),
+    };
+    let revocation = match metadata.revocation_endpoint {
+        Some(_) => (Verdict::Ok, "refresh tokens are revoked at logout (revocation_endpoint)"),
+        None => {
+            (Verdict::Warning, "it has no revocation_endpoint; refresh tokens live on after a logout until they expire")
+        }
+    };
+    [pkce, iss, logout, revocation].into_iter()
+}
+
+/// Compares the provider's time with ours, which moved on from `asked` to `answered` meanwhile. Half of the tolerance
+/// is a warning: clocks that drift apart go on drifting.
+fn clocks(date: Option<UnixTime>, (asked, answered): (UnixTime, UnixTime), skew: Duration) -> Judgement {
+    const KEY: &str = "provider.clock_skew";
+    /// Both clocks are read in whole seconds.
+    const RESOLUTION: Duration = Duration::from_secs(1);
+    let Some(date) = date else {
+        return (Verdict::Note, KEY, "the provider's answer has no date, so its clock cannot be compared".to_owned());
+    };
+    let behind = asked.minus(RESOLUTION).since(date);
+    let ahead = date.since(answered.plus(RESOLUTION));
+    let (apart, direction) = if behind > ahead { (behind, "behind") } else { (ahead, "ahead of") };
+    let tolerance = format_duration(skew);
+    if apart.is_zero() {
+        return (Verdict::Ok, KEY, format!("the provider's clock and ours agree; {tolerance} are tolerated"));
+    }
+    let message =
+        format!("the provider's clock is {} {direction} ours, {tolerance} are tolerated", format_duration(apart));
+    if apart > skew {
+        (Verdict::Error, KEY, format!("{message}; set both by NTP, or no ID token will be valid"))
+    } else if apart > skew / 2 {
+        (Verdict::Warning, KEY, format!("{message}; set both by NTP"))
+    } else {
+        (Verdict::Ok, KEY, message)
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::oidc::{ClientAuth, LoginLimits};
-    use crate::secret::SecretString;
-
-    fn metadata() -> Metadata {
-        let url = |path: &str| format!("https://login.example.com/{path}").parse().expect("a URL");
-        let list = |values: &[&str]| values.iter().map(|value| (*value).to_owned()).collect();
-        Metadata {
-            issuer: "https://login.example.com".to_owned(),
-            authorization_endpoint: url("authorize"),
-            token_endpoint: url("token"),
-            jwks_uri: url("jwks"),
-            end_session_endpoint: Some(url("logout")),
-            revocation_endpoint: Some(url("revoke")),
-            userinfo_endpoint: None,
-            scopes_supported: list(&["openid", "profile"]),
-            token_endpoint_auth_methods_supported: list(&["client_secret_basic"]),
-            code_challenge_methods_supported: list(&["S256"]),
-            id_token_signing_alg_values_supported: list(&["RS256"]),
-            authorization_response_iss_parameter_supported: true,
-        }
-    }
-
-    fn settings() -> ProviderSettings {
-        ProviderSettings {
-            issuer: "https://login.example.com".to_owned(),
-            client_id: "spa-bff".to_owned(),
-            client_auth: ClientAuth::SecretBasic(SecretString::new("s")),
-            scopes: vec!["openid".to_owned()],
-            ca_file: None,
-            clock_skew: Duration::ZERO,
-            request_timeout: Duration::from_secs(1),
-            default_access_token_lifetime: Duration::from_secs(1),
-            id_token_algorithms: vec!["RS256".to_owned()],
-            trusted_audiences: Vec::new(),
-            passthrough_parameters: Vec::new(),
-            login_limits: LoginLimits::default(),
-        }
-    }
-
-    fn found(metadata: &Metadata, settings: &ProviderSettings) -> Vec<(Severity, &'static str)> {
-        compare(metadata, settings).into_iter().map(|(severity, key, _)| (severity, key)).collect()
-    }
-
-    #[test]
-    fn a_provider_that_fits_gives_no_finding() {
-        assert_eq!(found(&metadata(), &settings()), []);
-    }
-
-    #[test]
-    fn what_the_provider_does_not_take_is_an_error() {
-        let mut settings = settings();
-        settings.client_auth = ClientAuth::SecretPost(SecretString::new("s"));
-        settings.id_token_algorithms = vec!["ES256".to_owned()];
-        let expected = [(Severity::Error, "provider.client_auth"), (Severity::Error, "provider.id_token_algorithms")];
-        assert_eq!(found(&metadata(), &settings), expected);
-    }
-
-    #[test]
-    fn a_scope_that_is_not_listed_is_a_warning() {
-        let mut settings = settings();
-        settings.scopes.push("offline_access".to_owned());
-        assert_eq!(found(&metadata(), &settings), [(Severity::Warning, "provider.scopes")]);
-    }
-
-    /// RFC 7636 §4.2, RFC 9700 §2.1.1
-    #[test]
-    fn pkce_without_s256_is_an_error_and_silence_a_warning() {
-        let mut metadata = metadata();
-        metadata.code_challenge_methods_supported = vec!["plain".to_owned()];
-        assert_eq!(found(&metadata, &settings()), [(Severity::Error, "provider.issuer")]);
-        metadata.code_challenge_methods_supported.clear();
-        assert_eq!(found(&metadata, &settings()), [(Severity::Warning, "provider.issuer")]);
-    }
-
-    #[test]
-    fn a_provider_that_cannot_log_out_is_a_warning() {
-        let mut metadata = metadata();
-        metadata.end_session_endpoint = None;
-        metadata.revocation_endpoint = None;
-        assert_eq!(found(&metadata, &settings()), [(Severity::Warning, "provider.issuer"); 2]);
-    }
-}
+mod tests;
