@@ -2,6 +2,7 @@
 //!
 //! Provider traffic and refresh flights run on a runtime of their own, because work on a worker dies with the worker.
 
+mod runtime;
 mod target;
 
 use std::future::Future;
@@ -12,9 +13,10 @@ use std::time::{Duration, Instant};
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::http::Method;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
-use tokio::runtime::Runtime;
+use tokio::runtime::Handle;
 use tracing_actix_web::TracingLogger;
 
+use self::runtime::ProviderRuntime;
 use crate::clock::Clock;
 use crate::config::{Config, Finding, ServerConfig};
 use crate::keyring::{RingFileError, RingHandle, WatchGuard};
@@ -31,9 +33,6 @@ use crate::telemetry::{self, RequestSpan};
 use crate::web::problem::{NOT_FOUND, PATH_REFUSED, Problem};
 use crate::web::static_site::StaticSite;
 use crate::web::{Services, Site, api, callback, login, logout, refresh, user};
-
-/// Threads for provider traffic; it waits far more than it works.
-const PROVIDER_THREADS: usize = 2;
 
 /// Why the server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -106,7 +105,7 @@ pub struct Application {
     management: Server,
     status: Status,
     refresher: Refresher,
-    runtime: Runtime,
+    runtime: ProviderRuntime,
     ring_watch: WatchGuard,
     drain_delay: Duration,
     drain_deadline: Duration,
@@ -153,15 +152,15 @@ impl Application {
     /// # Errors
     /// See [`StartError`].
     pub fn build(config: Config, clock: Clock) -> Result<Self, StartError> {
-        let runtime = provider_runtime().map_err(StartError::Runtime)?;
+        let runtime = ProviderRuntime::start().map_err(StartError::Runtime)?;
         let metrics = Metrics::default();
         let ring = RingHandle::load(config.ring.clone(), clock.clone(), metrics.clone())?;
         check_session_length(&config, ring.current().max_session())?;
-        let ring_watch = ring.watch(runtime.handle());
-        let provider = Provider::new(config.provider.clone(), clock.clone(), runtime.handle().clone())?;
+        let ring_watch = ring.watch(&runtime.handle());
+        let provider = Provider::new(config.provider.clone(), clock.clone(), runtime.handle())?;
         provider.start();
         let status = Status::new(ring.clone(), provider.clone(), metrics.clone(), clock.clone());
-        let services = Arc::new(services(&config, ring, provider, clock, metrics, &runtime)?);
+        let services = Arc::new(services(&config, ring, provider, clock, metrics, &runtime.handle())?);
         let refresher = services.refresher.clone();
         let upstream_tls = proxy::upstream_tls(&[]).map_err(|error| StartError::UpstreamTls(error.to_string()))?;
         let health_path = config.server.public_health_path.clone();
@@ -232,7 +231,7 @@ impl Application {
         management_handle.stop(false).await;
         let _ = management.await;
         drop(self.ring_watch);
-        self.runtime.shutdown_background();
+        drop(self.runtime);
         tracing::info!("stopped");
         Ok(())
     }
@@ -248,14 +247,6 @@ async fn stop(server: &ServerHandle, deadline: Duration) {
 /// One a processor.
 fn default_workers() -> usize {
     std::thread::available_parallelism().map_or(2, usize::from)
-}
-
-fn provider_runtime() -> std::io::Result<Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(PROVIDER_THREADS)
-        .thread_name("sealgate-provider")
-        .enable_all()
-        .build()
 }
 
 /// A session must not outlive the key that seals it (`open_until` reckons with the ring's longest session).
@@ -277,7 +268,7 @@ fn services(
     provider: Provider,
     clock: Clock,
     metrics: Metrics,
-    runtime: &Runtime,
+    runtime: &Handle,
 ) -> Result<Services, StartError> {
     let origin = config.server.public_url.clone();
     let names = CookieNames::new(&config.session.cookie_name, origin.is_https());
@@ -287,8 +278,7 @@ fn services(
         ProviderId { issuer: config.provider.issuer.clone(), client_id: config.provider.client_id.clone() };
     let skew = config.provider.clock_skew;
     let sessions = Sessions::new(sealer, names, config.session.clone(), registration, clock.clone(), skew);
-    let handle = runtime.handle().clone();
-    let refresher = Refresher::new(provider.clone(), sessions.clone(), clock.clone(), metrics.clone(), handle);
+    let refresher = Refresher::new(provider.clone(), sessions.clone(), clock.clone(), metrics.clone(), runtime.clone());
     let static_site = config.static_site.as_ref().map(|settings| {
         let failed = |error| StartError::Static { root: settings.root.display().to_string(), error };
         StaticSite::new(settings).map_err(failed)

@@ -140,6 +140,22 @@ async fn logins_that_another_site_starts_do_not_fill_the_cookie_line() {
     assert!(characters < 7_000, "{characters} characters");
 }
 
+/// What an operator meets at night: a port that is taken, a ring that is not there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_fails_says_why_and_exits_with_1() {
+    let world = World::start().await;
+    let mut second = Sealgate::launch(world.gate.options.clone()).await;
+    assert_eq!(second.exit_status().await.code(), Some(1), "{}", second.log());
+    assert!(second.log().contains("error: server.listen"), "{}", second.log());
+
+    let mut options = world.gate.options.clone();
+    options.port = free_port();
+    let options = options.set("keys.ring", "/nonexistent/ring.json");
+    let mut without_ring = Sealgate::launch(options).await;
+    assert_eq!(without_ring.exit_status().await.code(), Some(1), "{}", without_ring.log());
+    assert!(without_ring.log().contains("error: /nonexistent/ring.json"), "{}", without_ring.log());
+}
+
 /// What an operator meets at night: the collector behind standard error has gone.
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_are_served_when_nobody_reads_the_log_any_more() {
