@@ -130,7 +130,7 @@ impl HttpClient {
         self.get_response(url, limit).await.map(http::Response::into_body)
     }
 
-    /// As [`HttpClient::get`], with the answer's header fields.
+    /// As [`HttpClient::get`], with the answer's header fields as far as [`HttpClient::send`] keeps them.
     pub(super) async fn get_response(&self, url: &Url, limit: usize) -> Result<http::Response<Vec<u8>>, HttpError> {
         let request = http::Request::get(url.as_str())
             .header(header::ACCEPT, "application/json")
@@ -143,7 +143,8 @@ impl HttpClient {
         }
     }
 
-    /// Sends `request`, and gives the response with at most `limit` bytes of body; a redirect, 429 and 5xx are errors.
+    /// Sends `request`, and gives the response with at most `limit` bytes of body and, of its header
+    /// fields, `Date` and `Age`; a redirect, 429 and 5xx are errors.
     pub(super) async fn send(
         &self,
         request: http::Request<Vec<u8>>,
@@ -159,7 +160,9 @@ impl HttpClient {
             let retry_after = retry_after(response.headers(), &self.clock);
             return Err(Unavailable::Status { status: status.as_u16(), retry_after }.into());
         }
-        let headers = std::mem::take(response.headers_mut());
+        // What tells the provider's time. The content type stays out: JSON is JSON whatever it is called.
+        let of_time = [header::DATE, header::AGE].into_iter();
+        let kept = of_time.filter_map(|name| Some((name.clone(), response.headers().get(name)?.clone()))).collect();
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| classify(&error))? {
             if body.len() + chunk.len() > limit {
@@ -169,7 +172,7 @@ impl HttpClient {
         }
         let mut answer = http::Response::new(body);
         *answer.status_mut() = status;
-        *answer.headers_mut() = headers;
+        *answer.headers_mut() = kept;
         Ok(answer)
     }
 }

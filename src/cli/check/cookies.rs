@@ -80,7 +80,7 @@ fn budget(cookie_name: &str) -> (Verdict, String) {
     let limits: Vec<_> = LIMITS.iter().map(|(name, limit)| format!("{name} takes {}", grouped(*limit))).collect();
     let smallest = LIMITS.iter().map(|(_, limit)| *limit).min().unwrap_or(usize::MAX);
     let estimate = format!(
-        "our cookies need at most about {} characters of a request (the session {})",
+        "our cookies need at most about {} characters of a request (the session {}, one login under way)",
         grouped(needed),
         grouped(SESSION_BUDGET)
     );
@@ -108,8 +108,24 @@ fn grouped(number: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
     use super::*;
-    use crate::cli::check::tests::Checked;
+    use crate::aead::Algorithm;
+    use crate::cli::check::tests::{Checked, Folder, NOW};
+    use crate::clock::Clock;
+    use crate::keyring::{KeyRing, RingHandle};
+    use crate::metrics::Metrics;
+    use crate::seal::Sealer;
+    use crate::secret::{AccessToken, CodeVerifier, IdToken, Nonce, State};
+    use crate::session::cookies::{AFFINITY_COOKIE, RequestCookies};
+    use crate::session::login_transaction::{LoginTransaction, Replaced};
+    use crate::session::store::{ActiveSession, Sessions};
+    use crate::session::tombstone::{self, Ended};
+    use crate::session::{NewSession, ProviderId, Session, SessionId, StoredAccessToken};
+
+    const MINUTE: Duration = Duration::from_secs(60);
 
     #[test]
     fn over_https_cookies_are_secure_and_keep_their_prefix() {
@@ -144,6 +160,64 @@ mod tests {
         assert!(message.contains("nginx takes 8,182, HAProxy takes 15,236, Node takes 16,356"), "{message}");
         assert_eq!(budget(&"n".repeat(64)).0, Verdict::Ok);
         assert_eq!(budget(&"n".repeat(1_000)).0, Verdict::Warning);
+    }
+
+    /// Activity, a full tombstone, affinity, and one login from a page of an ordinary address.
+    #[test]
+    fn the_other_cookies_are_no_longer_than_estimated() {
+        let (sessions, clock) = sessions();
+        let mut field = String::new();
+        for _ in 0..tombstone::MAX_ENTRIES {
+            let ended = Ended::of(&session());
+            let cookies = RequestCookies::parse([field.as_bytes()], sessions.names());
+            field = pair(&sessions.bury(ended, &cookies).expect("a key"));
+        }
+        let active = ActiveSession { session: Arc::new(session()), last_seen: NOW, cookie_characters: 0 };
+        clock.advance(MINUTE * 30);
+        let random = || "x".repeat(43);
+        let login = LoginTransaction {
+            state: State::new(random()),
+            nonce: Nonce::new(random()),
+            verifier: CodeVerifier::new(random()),
+            return_url: "/inbox/archive?from=2026-11-01&page=2".into(),
+            started_at: NOW,
+            provider: session().provider,
+            replaces: Some(Replaced { ended: Ended::of(&session()), chunks: 2 }),
+        };
+        let mut lines = sessions.begin_login(&login, &RequestCookies::default()).expect("a key");
+        lines.extend(sessions.touch(&active));
+        let affinity = format!("{AFFINITY_COOKIE}={}", session().sid.affinity());
+        let characters = lines.iter().map(|line| pair(line)).chain([field, affinity]).map(|pair| pair.len() + 2);
+        let characters: usize = characters.sum();
+        assert!((OTHER_COOKIES / 2..=OTHER_COOKIES).contains(&characters), "{characters}");
+    }
+
+    /// Name and value of a `Set-Cookie` line.
+    fn pair(line: &str) -> String {
+        line.split(';').next().unwrap_or_default().to_owned()
+    }
+
+    fn session() -> Session {
+        let access_token = StoredAccessToken::new(AccessToken::new("a"), NOW, NOW.plus(MINUTE), None);
+        let new = NewSession {
+            provider: ProviderId { issuer: "https://login.example.com".into(), client_id: "spa-bff".into() },
+            absolute_end: NOW.plus(MINUTE * 480),
+            access_token,
+            refresh_token: None,
+            id_token: IdToken::new("a.b.c"),
+        };
+        Session::begin(SessionId::random().expect("randomness"), new, NOW)
+    }
+
+    fn sessions() -> (Sessions, Clock) {
+        let ring = KeyRing::generate(Algorithm::default(), MINUTE, MINUTE * 480, NOW).expect("valid settings");
+        let clock = Clock::manual(NOW);
+        let origin = "https://app.example.com".parse().expect("an origin");
+        let sealer = Sealer::new(RingHandle::fixed(ring), origin, clock.clone(), Metrics::default());
+        let settings = Folder::new("").loaded().config.session;
+        let names = CookieNames::new(DEFAULT_NAME, true);
+        let sessions = Sessions::new(sealer, names, settings, session().provider, clock.clone(), MINUTE);
+        (sessions, clock)
     }
 
     #[test]

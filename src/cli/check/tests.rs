@@ -53,6 +53,10 @@ impl Folder {
         self.folder.path().join(name)
     }
 
+    pub(super) fn loaded(&self) -> Loaded {
+        Config::load_with(&self.files, []).expect("a valid configuration")
+    }
+
     pub(super) fn set_mode(&self, name: &str, mode: u32) {
         fs::set_permissions(self.path(name), fs::Permissions::from_mode(mode)).expect("the file is ours");
     }
@@ -86,7 +90,7 @@ impl Folder {
     }
 
     fn run(&self, now: UnixTime, offline: bool, check: Check) -> Checked {
-        let loaded = Config::load_with(&self.files, []).expect("a valid configuration");
+        let loaded = self.loaded();
         let mut report = Report::default();
         let clock = Clock::manual(now);
         check(&Subject { loaded: &loaded, files: &self.files, clock: &clock, offline }, &mut report);
