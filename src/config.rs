@@ -159,7 +159,7 @@ pub struct ServerConfig {
     pub prefix: String,
     /// Worker threads; none: one a processor.
     pub workers: Option<usize>,
-    /// How long a client may take over a request's head, and over the silence between two pieces of a body.
+    /// How long a client may take over a request's head.
     pub client_timeout: Duration,
     /// On SIGTERM: how long readiness fails while the listener stays open.
     pub drain_delay: Duration,

@@ -132,6 +132,12 @@ impl Refresher {
         self.bring_up_to_date(&active.session, true).await
     }
 
+    /// The session as it is known here, without refreshing it: for requests that only look at it.
+    pub fn look(&self, active: &ActiveSession) -> Usable {
+        let (session, renewed) = self.newest(&active.session);
+        Usable { session, renewed }
+    }
+
     /// What a response brings in place of `renewed` now that its head is ready: the same, or what a later flight has
     /// brought meanwhile; nothing when the session was ended, or the browser has shown a newer one long since.
     pub fn to_deliver(&self, renewed: &Renewed) -> Option<SealedSession> {
@@ -329,7 +335,8 @@ impl Refresher {
             tracing::info!(target: "sealgate::audit", event = "refresh", sid = ?session.sid, generation, "session refreshed");
         }).map_err(|error| {
             tracing::error!(sid = ?session.sid, %error, "a refreshed session cannot be sealed");
-            Failure::Unavailable { retry_after: DEFAULT_RETRY_AFTER }
+            // The old refresh token is spent and the new one cannot be kept.
+            Failure::Dead
         })
     }
 
@@ -337,6 +344,12 @@ impl Refresher {
         let mut state = self.state();
         state.flights.remove(&session.sid);
         match landed {
+            // The session was ended while the flight was in the air: what it brought must not live on.
+            Ok(sealed) if state.kept.has_ended(session.sid) => {
+                if let Some(refresh_token) = sealed.session.refresh_token.clone() {
+                    self.spawn_revocation(refresh_token, session.sid);
+                }
+            }
             Ok(sealed) => state.kept.keep_refreshed(sealed.clone()),
             Err(failure) => {
                 state.kept.keep_failure(session.sid, session.generation, failure.clone(), PAUSE_AFTER_FAILURE);

@@ -31,6 +31,7 @@ use crate::session::cookies::CookieNames;
 use crate::session::store::Sessions;
 use crate::telemetry::{self, RequestSpan};
 use crate::web::problem::{NOT_FOUND, PATH_REFUSED, Problem};
+use crate::web::redemptions::Redemptions;
 use crate::web::static_site::StaticSite;
 use crate::web::{Services, Site, api, callback, login, logout, refresh, user};
 
@@ -164,7 +165,6 @@ impl Application {
         let refresher = services.refresher.clone();
         let upstream_tls = proxy::upstream_tls(&[]).map_err(|error| StartError::UpstreamTls(error.to_string()))?;
         let health_path = config.server.public_health_path.clone();
-        let (listener, address) = listen("server.listen", config.server.listen)?;
         let server = HttpServer::new(move || {
             App::new()
                 .wrap(TracingLogger::<RequestSpan>::new())
@@ -178,9 +178,11 @@ impl Application {
         .client_request_timeout(config.server.client_timeout)
         .shutdown_timeout(config.server.drain_deadline.as_secs())
         .workers(config.server.workers.unwrap_or_else(default_workers))
-        .listen(listener)
-        .map_err(listen_error("server.listen", address))?
-        .run();
+        .bind(config.server.listen)
+        .map_err(listen_error("server.listen", config.server.listen))?;
+        // One address was bound, and it is told with the port that the system chose.
+        let address = server.addrs().first().copied().unwrap_or(config.server.listen);
+        let server = server.run();
         let (management, management_address) = management_server(&config.server, status.clone())?;
         let ServerConfig { drain_delay, drain_deadline, .. } = config.server;
         tracing::info!(%address, %management_address, public_url = %config.server.public_url, "sealgate listens");
@@ -223,10 +225,19 @@ impl Application {
         }
         tracing::info!(delay = ?self.drain_delay, "stopping: no longer ready");
         self.status.start_draining();
-        tokio::time::sleep(self.drain_delay).await;
-        stop(&handle, self.drain_deadline).await;
-        if !self.refresher.drain(self.drain_deadline).await {
-            tracing::warn!("refreshes were still in flight at the deadline");
+        let in_order = async {
+            tokio::time::sleep(self.drain_delay).await;
+            stop(&handle, self.drain_deadline).await;
+            if !self.refresher.drain(self.drain_deadline).await {
+                tracing::warn!("refreshes were still in flight at the deadline");
+            }
+        };
+        tokio::select! {
+            () = in_order => {}
+            () = stop_signal() => {
+                tracing::warn!("told to stop a second time: requests in flight are cut off");
+                handle.stop(false).await;
+            }
         }
         management_handle.stop(false).await;
         let _ = management.await;
@@ -291,7 +302,18 @@ fn services(
     };
     let routes = RouteTable::new(config.routes.clone());
     let static_site = static_site.transpose()?;
-    Ok(Services { site, sessions, provider, refresher, routes, own_cookies, static_site, clock, metrics })
+    Ok(Services {
+        site,
+        sessions,
+        provider,
+        refresher,
+        routes,
+        own_cookies,
+        redemptions: Redemptions::default(),
+        static_site,
+        clock,
+        metrics,
+    })
 }
 
 fn listen(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
@@ -340,7 +362,7 @@ async fn dispatch(
     let response = result.unwrap_or_else(|problem| problem.respond(&request));
     let status = response.status().as_u16();
     services.metrics.count_request(handler, status);
-    telemetry::access(&request, status, started.elapsed());
+    telemetry::access(status, started.elapsed());
     response
 }
 

@@ -7,7 +7,6 @@
 use std::io::{IsTerminal as _, stderr};
 use std::time::Duration;
 
-use actix_web::HttpRequest;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::{Error, HttpMessage as _};
@@ -91,10 +90,10 @@ impl RootSpanBuilder for RequestSpan {
     }
 }
 
-/// One line a request, when its response head is ready.
-pub fn access(request: &HttpRequest, status: u16, elapsed: Duration) {
+/// One line a request, when its response head is ready; the request itself stands in the span around it.
+pub fn access(status: u16, elapsed: Duration) {
     let milliseconds = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
-    tracing::info!(target: "sealgate::access", method = %request.method(), path = request.uri().path(), status, milliseconds);
+    tracing::info!(target: "sealgate::access", status, milliseconds);
 }
 
 #[cfg(test)]

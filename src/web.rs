@@ -13,6 +13,7 @@ pub mod logout;
 pub mod page;
 pub mod problem;
 pub mod query;
+pub mod redemptions;
 pub mod refresh;
 pub mod static_site;
 pub mod user;
@@ -26,6 +27,7 @@ use actix_web::{HttpResponse, HttpResponseBuilder};
 use ipnet::IpNet;
 
 use self::problem::Problem;
+use self::redemptions::Redemptions;
 use self::static_site::StaticSite;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
@@ -96,6 +98,8 @@ pub struct Services {
     pub routes: RouteTable,
     /// Names that the proxy keeps from upstreams.
     pub own_cookies: OwnCookieNames,
+    /// The logins that are being completed now.
+    pub redemptions: Redemptions,
     /// The single-page app, if we serve it.
     pub static_site: Option<StaticSite>,
     /// The time.

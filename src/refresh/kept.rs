@@ -91,6 +91,11 @@ impl KeptResults {
         self.change(sid, |entry| *entry = Entry { ended: true, revoked: entry.revoked, ..Entry::default() });
     }
 
+    /// Whether the session was ended here.
+    pub fn has_ended(&self, sid: SessionId) -> bool {
+        self.by_session.get(&sid).is_some_and(|entry| entry.ended)
+    }
+
     /// Whether an ended session's refresh token is still to be revoked; the caller does it, and nobody after it.
     pub fn claim_revocation(&mut self, sid: SessionId) -> bool {
         let claimed = !self.by_session.get(&sid).is_some_and(|entry| entry.revoked);

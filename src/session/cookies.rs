@@ -16,6 +16,8 @@ pub const MAX_CHUNKS: usize = 3;
 pub const MAX_SINGLE_LINE: usize = 3_200;
 /// The longest `Set-Cookie` value of a chunk; browsers keep 4,096 bytes of name and value (RFC 6265bis §5.6).
 pub const MAX_CHUNK_LINE: usize = 3_799;
+/// How many cookies of ours one request is looked at for; browsers never have half as many.
+const MAX_OWN_COOKIES: usize = 64;
 /// The cookie that load balancers hash a session by; no secret, and no prefix, so that nginx variables can name it.
 pub const AFFINITY_COOKIE: &str = "sealgate_affinity";
 
@@ -83,7 +85,10 @@ impl CookieNames {
     }
 
     fn is_ours(&self, name: &str) -> bool {
-        name.strip_prefix(self.session()).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '-']))
+        // Only names that we could have set: a deletion repeats the name.
+        let is_token = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+        is_token
+            && name.strip_prefix(self.session()).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '-']))
             || name == AFFINITY_COOKIE
     }
 }
@@ -109,6 +114,7 @@ impl RequestCookies {
                 let (name, value) = std::str::from_utf8(pair).ok()?.trim_matches([' ', '\t']).split_once('=')?;
                 names.is_ours(name).then(|| (name.to_owned(), value.to_owned()))
             })
+            .take(MAX_OWN_COOKIES)
             .collect();
         Self { ours }
     }

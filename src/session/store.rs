@@ -72,10 +72,10 @@ pub enum SignedOut {
     FromTheFuture,
     /// Its absolute end has passed.
     #[error("the session has reached its absolute end")]
-    Expired,
+    Expired(Box<Session>),
     /// Nothing happened for longer than the idle time.
     #[error("the session was idle for too long")]
-    Idle,
+    Idle(Box<Session>),
     /// A tombstone names it: the browser signed out of it, and a late response brought it back.
     #[error("the session was ended in this browser")]
     Ended(Box<Session>),
@@ -170,14 +170,14 @@ impl Sessions {
             return Err(SignedOut::FromTheFuture);
         }
         if now >= session.absolute_end {
-            return Err(SignedOut::Expired);
+            return Err(SignedOut::Expired(Box::new(session)));
         }
         if self.tombstone(cookies).names(&session.sid) {
             return Err(SignedOut::Ended(Box::new(session)));
         }
         let last_seen = self.last_seen(cookies, &session);
         if now >= last_seen.plus(settings.idle_timeout) {
-            return Err(SignedOut::Idle);
+            return Err(SignedOut::Idle(Box::new(session)));
         }
         Ok(ActiveSession { session: Arc::new(session), last_seen, cookie_characters })
     }

@@ -51,7 +51,7 @@ async fn with_session(
     let active = services.session(&cookies)?;
     let usable = match services.refresher.usable(&active).await {
         Ok(usable) => usable,
-        Err(unusable) => return conflict::answer(services, request, &active.session, &cookies, unusable).await,
+        Err(unusable) => return conflict::answer(services, request, &active, &cookies, unusable).await,
     };
     let access_token = usable.session.access_token().map(|stored| &stored.token);
     let forwarded = forward(services, client, route, request, payload, access_token).await;

@@ -46,6 +46,9 @@ pub async fn handle(
         services.metrics.count_login(Outcome::Invalid);
         return without_transaction(services, request, &cookies);
     };
+    let Some(_turn) = services.redemptions.begin(answer.state) else {
+        return Err(Problem::new(&LOGIN_NOT_FOUND, "It is being finished by another request of this browser."));
+    };
     let result = complete(services, &answer, &transaction, &cookies).await;
     // Whatever came of it, the transaction is used up (RFC 9700 §4.2.4).
     let login_over = services.sessions.end_login(answer.state);

@@ -12,8 +12,9 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use crate::refresh::Unusable;
 use crate::session::Session;
-use crate::session::cookies::RequestCookies;
+use crate::session::cookies::{RequestCookies, SetCookie};
 use crate::session::refresh_marker::GRACE;
+use crate::session::store::ActiveSession;
 use crate::web::problem::{Problem, REFRESH_CONFLICT};
 use crate::web::{Services, append_cookies, own_response};
 
@@ -27,12 +28,15 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub async fn answer(
     services: &Services,
     request: &HttpRequest,
-    session: &Session,
+    active: &ActiveSession,
     cookies: &RequestCookies,
     unusable: Unusable,
 ) -> Result<HttpResponse, Problem> {
+    let session = &active.session;
     match unusable {
-        Unusable::ProviderUnavailable { retry_after } => Err(Problem::provider_unavailable(retry_after)),
+        Unusable::ProviderUnavailable { retry_after } => {
+            Err(Problem::provider_unavailable(retry_after).with_cookies(earlier_refresh(services, active, cookies)))
+        }
         Unusable::Ended => Err(ended(services, session, cookies)),
         // Nothing is lost while the access token lives.
         Unusable::Conflict { expired: false } => Err(conflict()),
@@ -67,6 +71,13 @@ async fn lost_race(
     let mut response = own_response(HttpResponse::TemporaryRedirect()).insert_header((LOCATION, location)).finish();
     append_cookies(&mut response, [marker]);
     Ok(response)
+}
+
+/// What an earlier flight has brought and no response has delivered yet.
+fn earlier_refresh(services: &Services, active: &ActiveSession, cookies: &RequestCookies) -> Vec<SetCookie> {
+    let renewed = services.refresher.look(active).renewed;
+    let sealed = renewed.as_ref().and_then(|renewed| services.refresher.to_deliver(renewed));
+    sealed.map(|sealed| services.sessions.deliver(&sealed, cookies)).unwrap_or_default()
 }
 
 fn conflict() -> Problem {

@@ -30,7 +30,10 @@ pub async fn handle(services: &Services, request: &HttpRequest) -> Result<HttpRe
     let cookies = services.cookies(request);
     let session = match services.sessions.open(&cookies) {
         Ok(ActiveSession { session, .. }) => Some(session),
-        Err(SignedOut::Ended(session)) => Some((*session).into()),
+        // Over, but its tokens may live on at the provider.
+        Err(SignedOut::Ended(session) | SignedOut::Idle(session) | SignedOut::Expired(session)) => {
+            Some((*session).into())
+        }
         Err(_) => None,
     };
     let own_link = session.as_ref().zip(sid).is_some_and(|(session, sid)| session.sid.matches(sid));

@@ -18,7 +18,7 @@ pub async fn handle(services: &Services, request: &HttpRequest) -> Result<HttpRe
     let active = services.session(&cookies)?;
     let usable = match services.refresher.force(&active).await {
         Ok(usable) => usable,
-        Err(unusable) => return conflict::answer(services, request, &active.session, &cookies, unusable).await,
+        Err(unusable) => return conflict::answer(services, request, &active, &cookies, unusable).await,
     };
     // A refresh is activity, and its seal says when.
     let refreshed = ActiveSession { last_seen: usable.session.issued_at, session: usable.session, ..active };

@@ -4,6 +4,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Map, Value, json};
 
 use crate::proxy::CsrfMode;
+use crate::refresh::Usable;
 use crate::session::UserFormat;
 use crate::session::store::ActiveSession;
 use crate::web::problem::{INVALID_REQUEST, Problem};
@@ -26,7 +27,11 @@ pub fn handle(services: &Services, request: &HttpRequest) -> Result<HttpResponse
         Ok(Some("false")) => false,
         _ => return Err(Problem::new(&INVALID_REQUEST, "slide is true or false.")),
     };
-    let active = services.session(&services.cookies(request))?;
+    let cookies = services.cookies(request);
+    let mut active = services.session(&cookies)?;
+    let Usable { session, renewed } = services.refresher.look(&active);
+    active.last_seen = active.last_seen.max(session.issued_at);
+    active.session = session;
     let touched = if slide { services.sessions.touch(&active) } else { None };
     let claims = user_claims(services, &active, touched.is_some());
     let body = match services.sessions.settings().user_format {
@@ -37,6 +42,9 @@ pub fn handle(services: &Services, request: &HttpRequest) -> Result<HttpResponse
     };
     let mut response = own_response(HttpResponse::Ok()).json(body);
     append_cookies(&mut response, touched);
+    if let Some(sealed) = renewed.as_ref().and_then(|renewed| services.refresher.to_deliver(renewed)) {
+        append_cookies(&mut response, services.sessions.deliver(&sealed, &cookies));
+    }
     Ok(response)
 }
 

@@ -64,8 +64,8 @@ they publish. Unset: there is none.",
             unit: "duration",
             preset: Preset::Default(r#""30s""#),
             doc: "\
-How long a client may take over the head of a request, and over the silence between two pieces of a body.
-Shorten it against slow clients; lengthen it for uploads over bad networks.",
+How long a client may take over the head of a request. Shorten it against slow clients. (For bodies see the routes'
+idle_timeout.)",
         },
         KeyDefinition {
             name: "drain_delay",

@@ -1,3 +1,5 @@
+//! What opens, what does not, and which cookies are written.
+
 use super::*;
 use crate::aead::Algorithm;
 use crate::keyring::{KeyRing, RingHandle};
@@ -62,7 +64,7 @@ fn it_ends_at_its_absolute_end_and_when_idle() {
     let active = site.sessions.open(&cookies).expect("still active");
     let touched = site.sessions.touch(&active).expect("due");
     site.clock.advance(MINUTE * 2);
-    assert!(matches!(site.sessions.open(&cookies), Err(SignedOut::Idle)));
+    assert!(matches!(site.sessions.open(&cookies), Err(SignedOut::Idle(_))));
 
     let sealed = site.sessions.seal(a_session()).expect("it fits");
     let mut lines = site.sessions.deliver(&sealed, &RequestCookies::default());
@@ -70,7 +72,7 @@ fn it_ends_at_its_absolute_end_and_when_idle() {
     let cookies = site.cookies(&lines);
     assert!(site.sessions.open(&cookies).is_ok(), "the activity cookie keeps it alive");
     site.clock.advance(MINUTE * 480);
-    assert!(matches!(site.sessions.open(&cookies), Err(SignedOut::Expired)));
+    assert!(matches!(site.sessions.open(&cookies), Err(SignedOut::Expired(_))));
 }
 
 #[test]
