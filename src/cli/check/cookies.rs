@@ -168,7 +168,7 @@ mod tests {
         let (sessions, clock) = sessions();
         let mut field = String::new();
         for _ in 0..tombstone::MAX_ENTRIES {
-            let ended = Ended::of(&session());
+            let ended = Ended::from(&session());
             let cookies = RequestCookies::parse([field.as_bytes()], sessions.names());
             field = pair(&sessions.bury(ended, &cookies).expect("a key"));
         }
@@ -182,7 +182,7 @@ mod tests {
             return_url: "/inbox/archive?from=2026-11-01&page=2".into(),
             started_at: NOW,
             provider: session().provider,
-            replaces: Some(Replaced { ended: Ended::of(&session()), chunks: 2 }),
+            replaces: Some(Replaced { ended: Ended::from(&session()), chunks: 2 }),
         };
         let mut lines = sessions.begin_login(&login, &RequestCookies::default()).expect("a key");
         lines.extend(sessions.touch(&active));
