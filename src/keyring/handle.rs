@@ -187,7 +187,7 @@ impl Source {
         let message = error.to_string();
         let mut failure = lock(&self.failure);
         if failure.as_ref().is_none_or(|before| before.message != message) {
-            warn!(target: "sealgate::keyring", "key ring refused, the one in use stays: {message}");
+            warn!(target: "sealgate::audit", event = "key_ring_refused", "key ring refused, the one in use stays: {message}");
         }
         let since = failure.as_ref().map_or(now, |before| before.since);
         *failure = Some(Failure { since, message });
@@ -247,10 +247,10 @@ fn log_taken(file: &RingFile, ring: &KeyRing, clock: &Clock) {
     let (path, generation, digest) = (file.path().display(), ring.generation(), ring.digest());
     match ring.primary(clock.now()) {
         Some(key) => {
-            info!(target: "sealgate::keyring", %path, generation, %digest, primary = %key.kid(), "key ring in use");
+            info!(target: "sealgate::audit", event = "key_ring", %path, generation, %digest, primary = %key.kid(), "key ring in use");
         }
         None => {
-            warn!(target: "sealgate::keyring", %path, generation, %digest, "key ring in use, but no key of it seals");
+            warn!(target: "sealgate::audit", event = "key_ring", %path, generation, %digest, "key ring in use, but no key of it seals");
         }
     }
 }

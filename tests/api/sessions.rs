@@ -251,7 +251,25 @@ async fn a_session_that_is_not_persistent_ends_with_the_browser() {
     assert_eq!(lives(&passing), None);
 }
 
-/// Login, refresh, its failure, logout and a tombstone hit each leave one line that a machine can read.
+/// DESIGN §2: limits are checked at login, and again when a refreshed ID token brings new claims (CVE-2021-41230).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_who_leaves_the_allowed_groups_is_signed_out_by_the_next_refresh() {
+    let scopes = vec!["openid", "profile", "groups", "offline_access"];
+    let plan = World::plan().set("provider.scopes", scopes).set("provider.allowed_groups", vec!["engineers"]);
+    let world = plan.signed_in().await;
+    assert_eq!(world.browser.post("/bff/refresh").await.status, StatusCode::OK, "still among them");
+    world.provider.regroup("ada", &["visitors"]).await;
+    assert!(world.browser.post("/bff/refresh").await.problem(401).ends_with(":session-expired"));
+    world.browser.get("/bff/user").await.problem(401);
+    world.browser.get("/api/echo").await.problem(401);
+    eventually("the revocation at the provider", Duration::from_secs(10), async || {
+        (world.provider.stats().await.live_refresh_tokens() == 0).then_some(())
+    })
+    .await;
+    assert!(world.upstream.seen().is_empty());
+}
+
+/// The keys in use, login, refresh, its failure, logout and a tombstone hit each leave one line that a machine can read.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_tells_what_happened_to_sessions() {
     let world = World::signed_in().await;
@@ -265,7 +283,7 @@ async fn the_log_tells_what_happened_to_sessions() {
     world.provider.forget_refresh_tokens().await;
     world.browser.post("/bff/refresh").await;
     let log = world.gate.log();
-    for event in ["login", "refresh", "logout", "tombstone_hit", "refresh_failed"] {
+    for event in ["key_ring", "login", "refresh", "logout", "tombstone_hit", "refresh_failed"] {
         let lines = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
         let of_event = lines.filter(|line| line["target"] == "sealgate::audit" && line["event"] == event).count();
         assert!(of_event >= 1, "no line of {event}");

@@ -10,6 +10,7 @@
 //   GET  /__test/issued    every secret that went over the wire: [{"kind","value"}]
 //   POST /__test/clients   registers a client (metadata as in RFC 7591)
 //   POST /__test/mode      {"fail": "500" | "slow" | null, "only": ["token"], "omitRefreshToken": true}
+//   POST /__test/account  {"id": "ada", "groups": […]}: claims of that account from now on
 //   POST /__test/forget    {"model": "RefreshToken"}: every stored item of that model dies
 import { createPrivateKey, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
@@ -165,7 +166,7 @@ function names(count) {
 async function findAccount(_ctx, id) {
   const account = options.accounts[id];
   if (!account) return undefined;
-  const { password: _, ...claims } = account;
+  const { id: _id, password: _, ...claims } = account;
   return { accountId: id, claims: async () => ({ sub: id, email_verified: true, ...claims }) };
 }
 
@@ -238,6 +239,9 @@ async function control(request, response, command) {
     case 'POST mode':
       mode = body;
       for (const release of releaseHeld.splice(0)) release();
+      return reply(response, 200, {});
+    case 'POST account':
+      Object.assign(options.accounts[body.id], body);
       return reply(response, 200, {});
     case 'POST forget':
       adapter.forget(body.model);

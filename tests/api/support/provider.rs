@@ -157,6 +157,11 @@ impl Provider {
         self.command("mode", json!({})).await;
     }
 
+    /// Gives an account other groups.
+    pub async fn regroup(&self, account: &str, groups: &[&str]) {
+        self.command("account", json!({"id": account, "groups": groups})).await;
+    }
+
     /// Makes every refresh token invalid.
     pub async fn forget_refresh_tokens(&self) {
         self.command("forget", json!({"model": "RefreshToken"})).await;
