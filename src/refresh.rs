@@ -6,9 +6,9 @@
 
 pub mod delivery;
 mod kept;
+mod timing;
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,8 @@ use tokio::sync::watch;
 
 use self::delivery::{Deliveries, Renewed};
 use self::kept::KeptResults;
-use crate::clock::{Clock, UnixTime};
+use self::timing::{is_due, is_valid};
+use crate::clock::Clock;
 use crate::metrics::{Metrics, Outcome};
 use crate::oidc::{OriginalIdentity, Provider, RefreshError, TokenSet, check_login_limits};
 use crate::secret::RefreshToken;
@@ -386,22 +387,6 @@ fn original_identity(session: &Session) -> Option<OriginalIdentity> {
     OriginalIdentity::from_claims(&session.claims())
 }
 
-fn is_valid(session: &Session, now: UnixTime) -> bool {
-    session.access_token().is_some_and(|stored| now < stored.expires_at)
-}
-
-/// Whether it is time: min(`refresh_before`, a fifth of the lifetime) and a jitter of up to a quarter of that ahead of
-/// expiry. The jitter is fixed for a session's generation, so that all its requests agree.
-fn is_due(session: &Session, now: UnixTime, refresh_before: Duration) -> bool {
-    let Some(stored) = session.access_token() else { return true };
-    let ahead = refresh_before.min(stored.lifetime() / 5);
-    let mut hasher = DefaultHasher::new();
-    (session.sid, session.generation).hash(&mut hasher);
-    let quarter = u32::try_from(hasher.finish() % 256).unwrap_or(0);
-    let jitter = ahead / 4 * quarter / 256;
-    now.until(stored.expires_at) <= ahead + jitter
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -438,19 +423,5 @@ mod tests {
         refresher.keep(&old, &Ok(sealed.clone()));
         assert!(matches!(refresher.join_or_start(&old), Ok(Boarding::Landed(_))));
         assert!(refresher.state().flights.is_empty());
-    }
-
-    #[test]
-    fn a_refresh_is_due_a_fifth_of_a_short_lifetime_ahead_and_the_configured_time_ahead_of_a_long_one() {
-        // The token of the sample session lives for 300 s.
-        let session = a_session();
-        let at = |seconds| NOW.plus(Duration::from_secs(seconds));
-        let hour = Duration::from_secs(3600);
-        assert!(!is_due(&session, at(224), hour), "a fifth and a quarter of it are 75 s");
-        assert!(is_due(&session, at(240), hour), "a fifth is 60 s");
-        let ten = Duration::from_secs(10);
-        assert!(!is_due(&session, at(287), ten));
-        assert!(is_due(&session, at(290), ten));
-        assert!(is_valid(&session, at(299)) && !is_valid(&session, at(300)));
     }
 }
