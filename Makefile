@@ -34,7 +34,7 @@ audit: rust ## Check the dependencies against published advisories (fetches the 
 	@scripts/ensure-cargo-tool cargo-deny
 	cargo deny check advisories
 
-bench: rust ## Measure sealing, opening and proxying
+bench: rust ## Measure what opening and sealing a session, routes and return URLs cost
 	cargo bench
 
 fuzz-smoke: rust ## Fuzz every target for FUZZ_SECONDS (30) each

@@ -220,7 +220,11 @@ impl Refresher {
         let go_on = |renewed| Usable { session: session.clone(), renewed };
         let valid = is_valid(&session, now);
         if session.refresh_token.is_none() {
-            return if valid && !forced { Ok(go_on(renewed)) } else { Err(Unusable::Ended) };
+            return match (valid, forced) {
+                (true, false) => Ok(go_on(renewed)),
+                (true, true) => Err(Unusable::Conflict { expired: false }),
+                (false, _) => Err(Unusable::Ended),
+            };
         }
         // A forced refresh that another one has just satisfied needs none of its own.
         let wanted = match forced {
@@ -241,12 +245,13 @@ impl Refresher {
             return Ok(go_on(renewed));
         }
         match landing(flight, LONGEST_WAIT).await {
-            Some(Ok(sealed)) => {
+            // One that was in the air for an older cookie brings nothing to a newer one.
+            Some(Ok(sealed)) if sealed.session.generation > requested.generation => {
                 let renewed = self.state().deliveries.begin(sealed);
                 Ok(Usable { session: renewed.sealed().session.clone(), renewed: Some(renewed) })
             }
             Some(Err(failure)) => self.without(failure, valid, forced).map(|()| go_on(renewed)),
-            None => {
+            Some(Ok(_)) | None => {
                 let late = Failure::Unavailable { retry_after: DEFAULT_RETRY_AFTER };
                 self.without(late, valid, forced).map(|()| go_on(renewed))
             }

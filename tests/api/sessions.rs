@@ -251,6 +251,23 @@ async fn a_session_that_is_not_persistent_ends_with_the_browser() {
     assert_eq!(lives(&passing), None);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_without_a_refresh_token_lives_as_long_as_its_access_token() {
+    let plan = World::plan().registered("grant_types", vec!["authorization_code"]);
+    let world = plan.provider(|provider| provider.access_token_ttl = 4).signed_in().await;
+    assert!(world.provider.issued_of("refresh_token").await.is_empty());
+    assert!(world.browser.post("/bff/refresh").await.problem(401).ends_with(":refresh-conflict"));
+    assert_eq!(world.browser.user().await["sub"], "ada", "asking for a refresh ends nothing");
+    assert_eq!(world.browser.get("/api/echo").await.status, StatusCode::OK);
+    let end = eventually("the end of the access token", Duration::from_secs(10), async || {
+        let reply = world.browser.get("/api/echo").await;
+        (reply.status != StatusCode::OK).then_some(reply)
+    })
+    .await;
+    assert!(end.problem(401).ends_with(":session-expired"));
+    world.browser.get("/bff/user").await.problem(401);
+}
+
 /// DESIGN §2: limits are checked at login, and again when a refreshed ID token brings new claims (CVE-2021-41230).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_who_leaves_the_allowed_groups_is_signed_out_by_the_next_refresh() {
