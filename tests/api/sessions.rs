@@ -13,7 +13,7 @@ use crate::support::{Reply, World, eventually};
 const LIFETIME: u32 = 6;
 
 /// A browser whose next request starts a refresh.
-async fn about_to_refresh() -> World {
+pub async fn about_to_refresh() -> World {
     let world = World::plan()
         .set("provider.passthrough_parameters", vec!["login_hint"])
         .provider(|provider| provider.access_token_ttl = LIFETIME)

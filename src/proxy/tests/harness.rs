@@ -15,8 +15,8 @@ use tokio::net::TcpStream;
 
 use crate::origin::PublicOrigin;
 use crate::proxy::{
-    CsrfMode, ForwardContext, ForwardError, OwnCookieNames, RouteAuth, RouteSettings, RouteTable, UpstreamClient,
-    UpstreamTimeouts, forward,
+    CsrfMode, ForwardContext, ForwardError, OwnCookieNames, RouteAuth, RouteSettings, RouteTable, TunnelLimits,
+    UpstreamClient, UpstreamTimeouts, forward,
 };
 use crate::secret::AccessToken;
 
@@ -305,6 +305,7 @@ async fn handle(
         public_origin: origin,
         peer: request.peer_addr().map(|address| address.ip()),
         trusted_peer,
+        tunnel: TunnelLimits::default(),
         traceparent: Some("00-11111111111111111111111111111111-2222222222222222-01".to_owned()),
     };
     match forward(client, route, &request, payload.into_inner(), &context).await {
