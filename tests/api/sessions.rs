@@ -166,7 +166,7 @@ async fn fifty_requests_on_an_expired_token_make_one_refresh() {
 }
 
 /// A session whose access token has expired and whose refresh token is dead.
-async fn beyond_refresh() -> World {
+pub async fn beyond_refresh() -> World {
     let world = World::plan().provider(|provider| provider.access_token_ttl = 1).signed_in().await;
     world.provider.forget_refresh_tokens().await;
     reach(Instant::now() + Duration::from_secs(2)).await;

@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::handshake::client::Response;
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-use crate::sessions::about_to_refresh;
+use crate::sessions::{about_to_refresh, beyond_refresh};
 use crate::support::World;
 use crate::support::wait::reach;
 use crate::support::world::SESSION;
@@ -27,9 +27,8 @@ impl Socket {
 
     /// Waits until the other side ends it.
     async fn ended(mut self) {
-        while let Some(Ok(message)) = self.0.next().await {
-            panic!("{message:?} in place of the end");
-        }
+        let end = self.0.next().await;
+        assert!(!matches!(end, Some(Ok(_))), "{end:?} in place of the end");
     }
 }
 
@@ -131,6 +130,15 @@ async fn the_cookie_of_a_refresh_arrives_on_the_101() {
     assert!(session.is_some_and(|session| session != world.session_cookie()), "{:?}", response.headers());
     assert_eq!(world.provider.stats().await.refreshes(), 1);
     socket.says_back(Message::text("hello")).await;
+}
+
+/// DESIGN §6: browsers do not follow redirects of handshakes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_whose_session_lost_the_race_of_a_refresh_is_told_to_come_again() {
+    let world = beyond_refresh().await;
+    let refused = handshake(&world, "/api/socket", fields(&world)).await.err();
+    assert_eq!(refused, Some(StatusCode::SERVICE_UNAVAILABLE));
+    assert!(world.upstream.seen().is_empty());
 }
 
 /// DESIGN §7: a WebSocket lives no longer than its session.
