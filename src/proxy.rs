@@ -9,6 +9,7 @@ mod forward;
 mod headers;
 mod path;
 mod route;
+mod upgrade;
 mod upstream;
 
 use std::time::Duration;
@@ -20,6 +21,7 @@ pub use self::error::{BadGateway, BadRequest, ForwardError, TimeoutPhase};
 pub use self::forward::{ForwardContext, forward};
 pub use self::path::PathRefused;
 pub use self::route::{Route, RouteTable};
+pub use self::upgrade::{TunnelLimits, asks_for_websocket};
 pub use self::upstream::{ConnectError, TlsRootsError, UpstreamClient, upstream_tls};
 
 /// One route as the configuration describes it.

@@ -23,9 +23,6 @@ pub enum ForwardError {
     /// The request has come through us before (RFC 9110 §7.6.3).
     #[error("the request has passed this proxy before")]
     LoopDetected,
-    /// The request asks for a WebSocket.
-    #[error("upgrading to a websocket is not supported on this route")]
-    UpgradeUnsupported,
     /// No upstream of the route could be reached. Nothing was sent.
     #[error("no upstream could be reached")]
     Connect(#[source] ConnectError),
@@ -56,6 +53,9 @@ pub enum BadRequest {
     /// `Connection` names more fields than any client has reason to.
     #[error("its Connection field names too many others")]
     TooManyConnectionOptions,
+    /// It offers to become a WebSocket, but not as a handshake does (RFC 6455 §4.2.1).
+    #[error("its WebSocket handshake is malformed")]
+    Handshake,
     /// The body ended early or was malformed.
     #[error("its body is incomplete")]
     BrokenBody,
@@ -68,7 +68,7 @@ pub enum BadGateway {
     /// The connection broke, or what came is not HTTP.
     #[error("the exchange failed")]
     Exchange(#[from] hyper::Error),
-    /// 101 where no upgrade was asked for (RFC 9110 §15.2.2).
+    /// 101 where no upgrade, or one to another protocol, was asked for (RFC 9110 §15.2.2).
     #[error("it switched protocols unasked")]
     UnexpectedUpgrade,
     /// A head that cannot be passed on.
@@ -109,7 +109,6 @@ impl ForwardError {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestBodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::LoopDetected => StatusCode::LOOP_DETECTED,
-            Self::UpgradeUnsupported => StatusCode::NOT_IMPLEMENTED,
             Self::Connect(_) | Self::BadGateway(_) => StatusCode::BAD_GATEWAY,
             Self::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
         }
@@ -122,7 +121,6 @@ impl ForwardError {
             Self::MethodNotAllowed => "method-not-allowed",
             Self::RequestBodyTooSlow => "request-body-too-slow",
             Self::LoopDetected => "loop-detected",
-            Self::UpgradeUnsupported => "upgrade-unsupported",
             Self::Connect(_) => "upstream-unreachable",
             Self::Timeout { .. } => "upstream-timeout",
             Self::BadGateway(_) => "upstream-failed",

@@ -12,7 +12,7 @@ use actix_http::ConnectionType;
 use actix_web::HttpRequest;
 use actix_web::HttpResponse;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
-use actix_web::dev::Payload;
+use actix_web::dev::{Payload, ResponseHead};
 use actix_web::http::header::{ALLOW, HeaderValue};
 use actix_web::http::{self as inbound, StatusCode, Version};
 use bytes::Bytes;
@@ -24,9 +24,8 @@ use tokio::time::{Instant, sleep_until};
 
 use super::body::{BodyLength, HeadBody, Progress, RequestBody, ResponseBody, Stage};
 use super::error::{BadGateway, BadRequest, ForwardError, TimeoutPhase};
-use super::headers::{
-    RequestFields, asks_for_websocket, body_length, copy_response_fields, max_forwards, request_fields,
-};
+use super::headers::{RequestFields, body_length, copy_response_fields, max_forwards, request_fields};
+use super::upgrade::{self, TunnelLimits};
 use super::upstream::{ConnectError, Exchange, Reuse, SendError};
 use super::{OwnCookieNames, Route, UpstreamClient, UpstreamTimeouts};
 use crate::origin::PublicOrigin;
@@ -47,6 +46,8 @@ pub struct ForwardContext<'a> {
     pub trusted_peer: bool,
     /// The trace of this request, for when the client has none (W3C Trace Context).
     pub traceparent: Option<String>,
+    /// When a WebSocket ends, if the request becomes one.
+    pub tunnel: TunnelLimits,
 }
 
 /// Sends `request` with its `payload` to an upstream of `route`, and gives the response back as it streams in.
@@ -68,17 +69,38 @@ pub async fn forward(
         return Err(ForwardError::MethodNotAllowed);
     }
     check_target(request, context.public_origin)?;
-    if asks_for_websocket(request) {
-        return Err(ForwardError::UpgradeUnsupported);
-    }
     if max_forwards(request) == Some(0) {
         return Ok(own_options(route));
     }
+    if upgrade::is_handshake(request)? {
+        return forward_handshake(client, route, request, payload, context).await;
+    }
     let mut length = body_length(request)?;
     let body = RequestBody::new(payload, &mut length);
-    let outgoing = Outgoing { client, route, context, request, length };
+    let outgoing = Outgoing { client, route, context, request, length, handshake: false };
     let (response, exchange) = outgoing.send(body).await?;
     respond(request, response, exchange, route, context.own_cookies)
+}
+
+/// A WebSocket's handshake: a request without a body; its payload is what the client sends after the 101.
+async fn forward_handshake(
+    client: &UpstreamClient,
+    route: &Route,
+    request: &HttpRequest,
+    payload: Payload,
+    context: &ForwardContext<'_>,
+) -> Result<HttpResponse, ForwardError> {
+    let outgoing = Outgoing { client, route, context, request, length: BodyLength::Absent, handshake: true };
+    let (response, exchange) = outgoing.send(RequestBody::empty()).await?;
+    if response.status() == http::StatusCode::SWITCHING_PROTOCOLS {
+        return upgrade::switch(response, exchange, payload, context.own_cookies, context.tunnel).await;
+    }
+    let mut response = respond(request, response, exchange, route, context.own_cookies)?;
+    if response.body().size() == BodySize::Stream {
+        // After a handshake actix would announce chunks and send none: the connection's end is the body's.
+        end_with_connection(response.head_mut());
+    }
+    Ok(response)
 }
 
 /// A request target with a host in it must name ours (RFC 9112 §3.2.2); the authority form is CONNECT's.
@@ -114,6 +136,7 @@ struct Outgoing<'a> {
     context: &'a ForwardContext<'a>,
     request: &'a HttpRequest,
     length: BodyLength,
+    handshake: bool,
 }
 
 impl Outgoing<'_> {
@@ -121,7 +144,7 @@ impl Outgoing<'_> {
     /// under it.
     async fn send(&self, body: RequestBody) -> Result<(Response<Incoming>, Exchange), ForwardError> {
         let mut outgoing = self.build(body)?;
-        let mut reuse = Reuse::Allowed;
+        let mut reuse = if self.handshake { Reuse::Never } else { Reuse::Allowed };
         loop {
             let (upstream, mut exchange) = self.client.connection(self.route, reuse).await.map_err(unreachable)?;
             outgoing.headers_mut().insert(HOST, upstream.host_header());
@@ -157,12 +180,12 @@ impl Outgoing<'_> {
     }
 
     fn build(&self, body: RequestBody) -> Result<Request<RequestBody>, ForwardError> {
-        let Self { request, route, context, length, .. } = *self;
+        let Self { request, route, context, length, handshake, .. } = *self;
         let mut outgoing = Request::new(body);
         *outgoing.method_mut() =
             Method::from_bytes(request.method().as_str().as_bytes()).map_err(|_| BadRequest::Malformed)?;
         *outgoing.uri_mut() = origin_form(request.uri())?;
-        *outgoing.headers_mut() = request_fields(&RequestFields { request, route, context, length })?;
+        *outgoing.headers_mut() = request_fields(&RequestFields { request, route, context, length, handshake })?;
         Ok(outgoing)
     }
 
@@ -243,10 +266,14 @@ fn respond(
         head.no_chunking(true);
     } else if streams && request.version() < Version::HTTP_11 {
         // HTTP/1.0 has no chunks: the end of the connection is the end of the body (RFC 9112 §6.3).
-        head.no_chunking(true);
-        head.set_connection_type(ConnectionType::Close);
+        end_with_connection(head);
     }
     Ok(response)
+}
+
+fn end_with_connection(head: &mut ResponseHead) {
+    head.no_chunking(true);
+    head.set_connection_type(ConnectionType::Close);
 }
 
 fn response_body(

@@ -7,7 +7,7 @@
 mod request;
 mod response;
 
-pub(super) use self::request::{RequestFields, asks_for_websocket, body_length, max_forwards, request_fields};
+pub(super) use self::request::{RequestFields, body_length, max_forwards, request_fields};
 pub(super) use self::response::copy_response_fields;
 
 /// Our name in `Via` (RFC 9110 §7.6.3); a pseudonym, the same everywhere.

@@ -6,3 +6,4 @@ mod requests;
 mod responses;
 mod streaming;
 mod tls;
+mod upgrade;

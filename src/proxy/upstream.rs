@@ -11,8 +11,11 @@ mod pool;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use http::response::Parts;
 use http::{Request, Response};
 use hyper::body::Incoming;
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 
 pub use self::connect::{ConnectError, TlsRootsError, upstream_tls};
@@ -79,6 +82,9 @@ impl UpstreamClient {
     }
 }
 
+/// A connection that is no longer HTTP's.
+pub(super) type UpstreamIo = TokioIo<Upgraded>;
+
 /// One request and its response on a connection. Dropping it before [`finish`](Self::finish) closes the connection.
 pub(super) struct Exchange {
     connection: Connection,
@@ -123,6 +129,12 @@ impl Exchange {
             let unsent = failure.take_message();
             SendError { error: failure.into_error(), unsent }
         })
+    }
+
+    /// The response is a 101: the connection itself, from the first byte behind that.
+    pub(super) async fn switch(self, mut response: Response<Incoming>) -> Result<(Parts, UpstreamIo), hyper::Error> {
+        let io = hyper::upgrade::on(&mut response).await?;
+        Ok((response.into_parts().0, TokioIo::new(io)))
     }
 
     /// The response has been read to its end: the connection goes back to the pool, unless the request is still being

@@ -3,10 +3,11 @@
 use actix_web::http::Method;
 use actix_web::http::header::HeaderName;
 use actix_web::{HttpRequest, HttpResponse, web};
+use tokio::time::Instant;
 
-use crate::proxy::{self, ForwardContext, Route, RouteAuth, UpstreamClient};
+use crate::proxy::{self, ForwardContext, Route, RouteAuth, TunnelLimits, UpstreamClient};
 use crate::refresh::Usable;
-use crate::secret::AccessToken;
+use crate::session::Session;
 use crate::session::cookies::{RequestCookies, SetCookie};
 use crate::session::store::ActiveSession;
 use crate::web::fetch_metadata::is_preflight;
@@ -53,8 +54,7 @@ async fn with_session(
         Ok(usable) => usable,
         Err(unusable) => return conflict::answer(services, request, &active, &cookies, unusable).await,
     };
-    let access_token = usable.session.access_token().map(|stored| &stored.token);
-    let forwarded = forward(services, client, route, request, payload, access_token).await;
+    let forwarded = forward(services, client, route, request, payload, Some(&usable.session)).await;
     // Only now: while the upstream took its time, the session may have been refreshed again, or ended.
     let lines = earned(services, &active, &usable, &cookies);
     match forwarded {
@@ -87,18 +87,25 @@ async fn forward(
     route: &Route,
     request: &HttpRequest,
     payload: web::Payload,
-    access_token: Option<&AccessToken>,
+    session: Option<&Session>,
 ) -> Result<HttpResponse, Problem> {
     let peer = request.peer_addr().map(|address| address.ip());
     let context = ForwardContext {
-        access_token,
+        access_token: session.and_then(Session::access_token).map(|stored| &stored.token),
         own_cookies: &services.own_cookies,
         public_origin: &services.site.origin,
         peer,
         trusted_peer: services.site.trusts(peer),
         traceparent: None,
+        tunnel: session.map(|session| tunnel_limits(services, session)).unwrap_or_default(),
     };
     Ok(proxy::forward(client, route, request, payload.into_inner(), &context).await?)
+}
+
+/// A WebSocket lives no longer than its session; the expiry of the access token does not end it.
+fn tunnel_limits(services: &Services, session: &Session) -> TunnelLimits {
+    let left = services.clock.now().until(session.absolute_end);
+    TunnelLimits { ends_at: Instant::now().checked_add(left), idle: Some(services.sessions.settings().idle_timeout) }
 }
 
 /// What an upstream would grant to other origins, it cannot grant on a session's behalf.

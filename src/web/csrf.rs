@@ -3,9 +3,9 @@
 use actix_web::HttpRequest;
 use actix_web::http::Method;
 
-use crate::proxy::CsrfMode;
+use crate::proxy::{CsrfMode, asks_for_websocket};
 use crate::web::Site;
-use crate::web::fetch_metadata::{is_same_origin, is_top_level_navigation, site};
+use crate::web::fetch_metadata::{is_same_origin, is_top_level_navigation, origin, site};
 use crate::web::problem::Problem;
 
 /// Lets a request pass or says why not.
@@ -14,6 +14,11 @@ use crate::web::problem::Problem;
 /// A problem of status 403.
 pub fn check(mode: CsrfMode, request: &HttpRequest, our_site: &Site) -> Result<(), Problem> {
     let same_origin = is_same_origin(request, our_site.origin.as_str());
+    if asks_for_websocket(request) {
+        // No page can add a header of its own, and no CORS stands in its way: `Origin` alone tells (RFC 6455 §10.2).
+        let ours = *request.method() == Method::GET && origin(request).is_some() && same_origin == Some(true);
+        return if ours { Ok(()) } else { Err(Problem::cross_origin()) };
+    }
     if has_header(request, our_site) && same_origin != Some(false) {
         return Ok(());
     }
@@ -69,6 +74,30 @@ mod tests {
             assert!(!passes(CsrfMode::Header, method.clone(), &[HEADER, ("origin", "https://evil.example")]));
             assert!(!passes(CsrfMode::Header, method.clone(), &[("x-csrf", "0")]));
             assert!(!passes(CsrfMode::Header, method, &[HEADER, HEADER]));
+        }
+    }
+
+    /// RFC 6455 §10.2.
+    #[test]
+    fn a_websocket_handshake_wants_our_origin_once_in_every_mode_and_nothing_else() {
+        const UPGRADE: (&str, &str) = ("upgrade", "websocket");
+        const ORIGIN: (&str, &str) = ("origin", "https://app.example.com");
+        for mode in [CsrfMode::Header, CsrfMode::Metadata, CsrfMode::Page] {
+            assert!(passes(mode, Method::GET, &[UPGRADE, ORIGIN]));
+            assert!(passes(mode, Method::GET, &[UPGRADE, ORIGIN, OWN]));
+            for refused in [
+                &[UPGRADE][..],
+                &[UPGRADE, HEADER],
+                &[UPGRADE, HEADER, OWN],
+                &[UPGRADE, HEADER, ("origin", "null")],
+                &[UPGRADE, HEADER, ("origin", "https://app.example.com.evil.example")],
+                &[UPGRADE, HEADER, ORIGIN, ORIGIN],
+                &[UPGRADE, HEADER, ORIGIN, CROSS],
+                &[UPGRADE, HEADER, ORIGIN, SIBLING],
+            ] {
+                assert!(!passes(mode, Method::GET, refused), "{refused:?}");
+            }
+            assert!(!passes(mode, Method::POST, &[UPGRADE, ORIGIN, HEADER]));
         }
     }
 

@@ -82,8 +82,6 @@ problem_types! {
     LOOP_DETECTED = "loop-detected", 508, "The request goes in a circle";
     /// The client took too long over its body.
     REQUEST_TIMEOUT = "request-timeout", 408, "The request took too long";
-    /// Protocol upgrades are not possible here.
-    UPGRADE_REFUSED = "upgrade-refused", 501, "The protocol cannot be changed here";
     /// A fault of ours.
     INTERNAL = "internal", 500, "Something went wrong";
 }
@@ -185,7 +183,6 @@ impl From<ForwardError> for Problem {
             400 => Self::new(&INVALID_REQUEST, "The request cannot be forwarded as it is."),
             405 => Self::new(&METHOD_NOT_ALLOWED, "The method is never forwarded."),
             408 => Self::new(&REQUEST_TIMEOUT, "The request's body came too slowly."),
-            501 => Self::new(&UPGRADE_REFUSED, "Protocol upgrades are not forwarded on this route."),
             504 => Self::new(&UPSTREAM_TIMEOUT, "Try again in a moment."),
             508 => Self::new(&LOOP_DETECTED, "The request has already passed through here."),
             _ => Self::new(&UPSTREAM_UNREACHABLE, "Try again in a moment."),

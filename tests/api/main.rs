@@ -18,3 +18,4 @@ mod sessions;
 mod shutdown;
 mod support;
 mod tampering;
+mod websocket;

@@ -13,7 +13,7 @@ use crate::support::{Reply, World, eventually};
 const LIFETIME: u32 = 6;
 
 /// A browser whose next request starts a refresh.
-async fn about_to_refresh() -> World {
+pub async fn about_to_refresh() -> World {
     let world = World::plan()
         .set("provider.passthrough_parameters", vec!["login_hint"])
         .provider(|provider| provider.access_token_ttl = LIFETIME)
@@ -166,7 +166,7 @@ async fn fifty_requests_on_an_expired_token_make_one_refresh() {
 }
 
 /// A session whose access token has expired and whose refresh token is dead.
-async fn beyond_refresh() -> World {
+pub async fn beyond_refresh() -> World {
     let world = World::plan().provider(|provider| provider.access_token_ttl = 1).signed_in().await;
     world.provider.forget_refresh_tokens().await;
     reach(Instant::now() + Duration::from_secs(2)).await;

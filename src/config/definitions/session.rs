@@ -27,7 +27,9 @@ user signed in; a single-page app works with \"strict\". Login cookies are alway
             name: "idle_timeout",
             unit: "duration in whole seconds",
             preset: Preset::Default(r#""1h""#),
-            doc: "A session ends when nothing happens for this long. At most absolute_timeout.",
+            doc: "\
+A session ends when nothing happens for this long; so does a WebSocket of its own through which nothing passes. At
+most absolute_timeout.",
         },
         KeyDefinition {
             name: "absolute_timeout",
@@ -128,7 +130,7 @@ Who may pass: only signed-in users, whose access token is attached, or everybody
             doc: "\
 How requests of the app are told from forged ones. \"header\": the custom header on each. \"metadata\": GET and HEAD with
 Sec-Fetch-Site: same-origin, for EventSource, downloads and images. \"page\": also navigations, for upstreams that
-render pages.",
+render pages. A WebSocket's handshake needs the app's Origin instead, always.",
         },
         KeyDefinition {
             name: "methods",
@@ -159,7 +161,8 @@ render pages.",
             unit: "duration",
             preset: Preset::Default(r#""120s""#),
             doc: "\
-Between two pieces of a body, either way. Longer than the pauses of an event stream's keep-alive comments.",
+Between two pieces of a body, either way. Longer than the pauses of an event stream's keep-alive comments. Not for
+WebSockets, which have the session's.",
         },
     ],
 };

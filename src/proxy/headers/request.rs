@@ -11,6 +11,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use super::{ConnectionOptions, PSEUDONYM, Treatment, treatment};
 use crate::proxy::body::BodyLength;
 use crate::proxy::error::{BadGateway, BadRequest, ForwardError};
+use crate::proxy::upgrade::WEBSOCKET;
 use crate::proxy::{ForwardContext, OwnCookieNames, Route};
 use crate::secret::AccessToken;
 
@@ -31,6 +32,8 @@ pub(in crate::proxy) struct RequestFields<'a> {
     pub(in crate::proxy) context: &'a ForwardContext<'a>,
     /// How long its body is.
     pub(in crate::proxy) length: BodyLength,
+    /// Whether it is a WebSocket's handshake.
+    pub(in crate::proxy) handshake: bool,
 }
 
 /// The fields of the request to the upstream, but `Host`, which depends on the upstream and comes first.
@@ -48,6 +51,10 @@ pub(in crate::proxy) fn request_fields(input: &RequestFields<'_>) -> Result<Head
         }
     }
     set_framing(&mut outgoing, input.length);
+    if input.handshake {
+        outgoing.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        outgoing.insert(header::UPGRADE, HeaderValue::from_static(WEBSOCKET));
+    }
     if input.route.forwards_cookies() {
         set_cookies(&mut outgoing, incoming, input.context.own_cookies)?;
     }
@@ -84,17 +91,6 @@ pub(in crate::proxy) fn max_forwards(request: &HttpRequest) -> Option<u32> {
         return None;
     }
     request.headers().get(inbound::MAX_FORWARDS)?.to_str().ok()?.parse().ok()
-}
-
-/// Whether the request asks to become a WebSocket (RFC 6455 §4.1). Other offers in `Upgrade` may be ignored, and are
-/// (RFC 9110 §7.8).
-pub(in crate::proxy) fn asks_for_websocket(request: &HttpRequest) -> bool {
-    let offers = request.headers().get_all(inbound::UPGRADE);
-    let mut names = offers.flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
-    names.any(|offer| {
-        let name = offer.split(|&byte| byte == b'/').next().unwrap_or_default();
-        name.trim_ascii().eq_ignore_ascii_case(b"websocket")
-    })
 }
 
 fn copied(value: &[u8]) -> Result<HeaderValue, BadRequest> {

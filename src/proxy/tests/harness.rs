@@ -15,8 +15,8 @@ use tokio::net::TcpStream;
 
 use crate::origin::PublicOrigin;
 use crate::proxy::{
-    CsrfMode, ForwardContext, ForwardError, OwnCookieNames, RouteAuth, RouteSettings, RouteTable, UpstreamClient,
-    UpstreamTimeouts, forward,
+    CsrfMode, ForwardContext, ForwardError, OwnCookieNames, RouteAuth, RouteSettings, RouteTable, TunnelLimits,
+    UpstreamClient, UpstreamTimeouts, forward,
 };
 use crate::secret::AccessToken;
 
@@ -164,6 +164,20 @@ impl Front {
 
     /// As `start`, with this view of whom to trust behind https.
     pub(super) fn start_with(routes: Vec<RouteSettings>, trusted: bool, tls: Arc<ClientConfig>) -> Self {
+        Self::start_limited(routes, trusted, tls, TunnelLimits::default)
+    }
+
+    /// As `to`, with tunnels that end as `limits` says when they begin.
+    pub(super) fn with_tunnels(upstream: &Upstream, limits: fn() -> TunnelLimits) -> Self {
+        Self::start_limited(vec![route("/", &[&upstream.uri])], false, no_roots(), limits)
+    }
+
+    fn start_limited(
+        routes: Vec<RouteSettings>,
+        trusted: bool,
+        tls: Arc<ClientConfig>,
+        limits: fn() -> TunnelLimits,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("bound");
         let table = Arc::new(RouteTable::new(routes));
@@ -172,7 +186,7 @@ impl Front {
             let (client, table, origin) = (UpstreamClient::new(Arc::clone(&tls)), Arc::clone(&table), origin.clone());
             App::new().default_service(web::to(move |request: HttpRequest, payload: web::Payload| {
                 let (client, table, origin) = (client.clone(), Arc::clone(&table), origin.clone());
-                async move { handle(&client, &table, &origin, trusted, request, payload).await }
+                async move { handle(&client, &table, &origin, trusted, limits(), request, payload).await }
             }))
         })
         .workers(1)
@@ -290,6 +304,7 @@ async fn handle(
     table: &RouteTable,
     origin: &PublicOrigin,
     trusted_peer: bool,
+    tunnel: TunnelLimits,
     request: HttpRequest,
     payload: web::Payload,
 ) -> HttpResponse {
@@ -305,6 +320,7 @@ async fn handle(
         public_origin: origin,
         peer: request.peer_addr().map(|address| address.ip()),
         trusted_peer,
+        tunnel,
         traceparent: Some("00-11111111111111111111111111111111-2222222222222222-01".to_owned()),
     };
     match forward(client, route, &request, payload.into_inner(), &context).await {

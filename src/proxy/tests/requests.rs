@@ -239,16 +239,17 @@ fn methods_that_a_route_does_not_list_get_405_with_allow() {
     });
 }
 
-/// RFC 9110 §7.8
+/// RFC 9110 §7.8; in HTTP/1.0 the field must be ignored.
 #[test]
-fn a_websocket_is_refused_and_other_upgrades_are_ignored() {
+fn other_upgrades_are_ignored() {
     run(async {
         let upstream = Upstream::answering(OK).await;
         let front = Front::to(&upstream);
-        let answer = front.get("/x", "Connection: Upgrade\r\nUpgrade: WebSocket\r\n").await;
-        assert_eq!(status(&answer), 501, "{answer}");
         let answer = front.get("/x", "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n").await;
         assert_eq!(status(&answer), 200, "{answer}");
+        let answer = front.exchange("GET /x HTTP/1.0\r\nHost: a\r\nUpgrade: websocket\r\n\r\n").await;
+        assert_eq!(status(&answer), 200, "{answer}");
+        assert!(upstream.requests().iter().all(|request| field(request, "upgrade").is_none()));
     });
 }
 

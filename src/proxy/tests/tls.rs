@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use super::harness::*;
+use super::upgrade::{SWITCHING, tunnel};
 use crate::proxy::upstream_tls;
 
 /// An https upstream with a certificate for `name`: where it is, whom to trust for it, and the protocols agreed on.
@@ -41,6 +42,14 @@ async fn secure(name: &str) -> (String, CertificateDer<'static>, Rc<RefCell<Vec<
             rt::spawn(async move {
                 let mut request = Vec::new();
                 while tls.read_buf(&mut request).await.is_ok_and(|count| count > 0) {
+                    if request.ends_with(b"\r\n\r\n") && request.windows(9).any(|name| name == b"websocket") {
+                        let sent = tls.write_all(SWITCHING.as_bytes()).await;
+                        sent.expect("the proxy reads");
+                        let (mut read, mut write) = tokio::io::split(tls);
+                        // The end of the test ends it.
+                        let _ = tokio::io::copy(&mut read, &mut write).await;
+                        return;
+                    }
                     if request.ends_with(b"\r\n\r\n") {
                         request.clear();
                         let sent = tls.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecret").await;
@@ -65,6 +74,21 @@ fn an_https_upstream_is_reached_over_trusted_tls() {
             assert_eq!((status(&answer), body(&answer)), (200, "secret"));
         }
         assert_eq!(*agreed.borrow(), [Some(b"http/1.1".to_vec())], "one connection, one protocol");
+    });
+}
+
+#[test]
+fn a_websocket_passes_over_tls_too() {
+    run(async {
+        let (uri, certificate, _) = secure("localhost").await;
+        let tls = upstream_tls(&[certificate]).expect("usable roots");
+        let mut stream = tunnel(&Front::start_with(vec![route("/", &[&uri])], false, tls)).await;
+        for sent in [&b"hello"[..], b"again"] {
+            stream.write_all(sent).await.expect("the tunnel stands");
+            let mut back = [0; 5];
+            stream.read_exact(&mut back).await.expect("the tunnel stands");
+            assert_eq!(back, sent);
+        }
     });
 }
 

@@ -112,7 +112,7 @@ impl Connector {
 /// Puts hyper on `io` and a task of this worker behind it.
 async fn start<T>(io: T) -> Result<Connection, ConnectError>
 where
-    T: Read + Write + Unpin + 'static,
+    T: Read + Write + Unpin + Send + 'static,
 {
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(MAX_HEAD)
@@ -122,7 +122,7 @@ where
         .await
         .map_err(ConnectError::Http)?;
     let task = rt::spawn(async move {
-        if let Err(error) = connection.await {
+        if let Err(error) = connection.with_upgrades().await {
             tracing::debug!(%error, "an upstream connection ended badly");
         }
     });

@@ -2,10 +2,14 @@
 
 use std::sync::{Arc, Mutex};
 
+use futures_util::{SinkExt, StreamExt};
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::Role;
 
 /// A request as it arrived: names in the case that was sent, repeated fields repeated.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -39,7 +43,7 @@ impl Seen {
 /// `…/echo` the request as JSON · `…/hold` the same, once [`Upstream::release`] was called · `…/status/CODE` ·
 /// `…/repeated` fields that occur twice, cookies, and permission for shared caches · `…/large/BYTES` chunked ·
 /// `…/events` an event stream whose second event waits for the release · `…/redirect` a 302 to another host ·
-/// `…/cors` CORS permissions.
+/// `…/cors` CORS permissions · `…/socket` a WebSocket that says everything back.
 pub struct Upstream {
     /// Its port on 127.0.0.1.
     pub port: u16,
@@ -91,6 +95,9 @@ impl Connection {
         let mut read = BufReader::new(read);
         while let Some(request) = read_request(&mut read).await {
             self.seen.lock().expect("no test panics while it holds the lock").push(request.clone());
+            if request.target.ends_with("/socket") {
+                return echo(&request, tokio::io::join(read, write)).await;
+            }
             if self.answer(request, &mut write).await.is_err() {
                 return;
             }
@@ -137,6 +144,25 @@ impl Connection {
     async fn released(&mut self) {
         // An error means that the upstream is gone, and the test with it.
         let _ = self.gate.wait_for(|open| *open).await;
+    }
+}
+
+/// RFC 6455 §4.2.2: the handshake's answer, then each message back.
+async fn echo(handshake: &Seen, mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+    let accept = derive_accept_key(handshake.header("sec-websocket-key").concat().as_bytes());
+    let head = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {accept}\r\n\r\n"
+    );
+    if stream.write_all(head.as_bytes()).await.is_err() {
+        return;
+    }
+    let mut socket = WebSocketStream::from_raw_socket(stream, Role::Server, None).await;
+    while let Some(Ok(message)) = socket.next().await {
+        // A client that is gone shows in the next read.
+        if message.is_text() || message.is_binary() {
+            let _ = socket.send(message).await;
+        }
     }
 }
 
