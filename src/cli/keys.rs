@@ -1,6 +1,8 @@
-//! `sealgate keys`: makes, shows and rotates the key ring.
+//! `sealgate keys`: makes and shows the key ring, and changes its keys.
 //!
 //! Must never print key material; what it writes goes to the ring's file alone.
+
+mod revoke;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -12,8 +14,8 @@ use serde::Serialize;
 use crate::aead::Algorithm;
 use crate::clock::{Clock, UnixTime};
 use crate::keyring::{
-    GenerateError, KeyId, KeyRecord, KeyRing, KeyState, RingDigest, RingFile, RingFileError, RingUpdateError,
-    RotateError,
+    GenerateError, KeyId, KeyRecord, KeyRing, KeyState, RevokeError, RingDigest, RingFile, RingFileError,
+    RingUpdateError, RotateError,
 };
 
 /// Make, show and rotate the keys that seal cookies
@@ -36,6 +38,8 @@ pub enum KeysCommand {
     List(ListArgs),
     /// Stage a new key, which takes over once every replica can open its cookies
     Rotate(RotateArgs),
+    /// Erase a key at once, with every session that it sealed: for a key that others may have
+    Revoke(revoke::RevokeArgs),
 }
 
 /// The arguments of `keys generate`.
@@ -121,6 +125,26 @@ pub enum KeysError {
         /// Why not.
         reason: RotateError,
     },
+    /// No key was revoked.
+    #[error("{path}: no key was revoked: {reason}", path = .path.display())]
+    Revoke {
+        /// The ring.
+        path: PathBuf,
+        /// Why not.
+        reason: RevokeError,
+    },
+    /// A revocation that was not confirmed.
+    #[error("{path}: key {kid} ({was}) was not revoked: {loss}; add --yes to go on", path = .path.display())]
+    Unconfirmed {
+        /// The ring.
+        path: PathBuf,
+        /// The key.
+        kid: KeyId,
+        /// The state that it is in.
+        was: KeyState,
+        /// What the revocation would do.
+        loss: String,
+    },
     /// Nobody reads the output any more.
     #[error("the result cannot be printed ({0}); what was done stays done")]
     Output(#[from] io::Error),
@@ -136,6 +160,7 @@ pub fn run(args: KeysArgs, clock: &Clock, out: &mut dyn Write) -> Result<(), Key
         KeysCommand::Generate(args) => generate(&file, &args, clock.now(), out),
         KeysCommand::List(args) => list(&file, &args, clock.now(), out),
         KeysCommand::Rotate(args) => rotate(&file, &args, clock.now(), out),
+        KeysCommand::Revoke(args) => revoke::run(&file, &args, clock.now(), out),
     }
 }
 

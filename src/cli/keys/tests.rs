@@ -155,3 +155,49 @@ fn list_prints_json_without_key_texts() {
     assert!(listing["next"].as_str().expect("a text").contains("becomes primary"));
     assert!(!shown.contains("sgk1_"), "{shown}");
 }
+
+#[test]
+fn revoke_without_yes_says_what_would_end_and_changes_nothing() {
+    let bench = Bench::new();
+    bench.run(&["generate"]).expect("a new ring");
+    let [kid] = bench.kids().try_into().expect("one key");
+    bench.clock.advance(Duration::from_secs(7200));
+    let error = bench.run(&["revoke", &kid]).expect_err("not confirmed").to_string();
+    assert_eq!(
+        error,
+        format!(
+            "{}: key {kid} (primary) was not revoked: every session that it sealed from 2026-11-23T10:00:00Z to now \
+             would end at once (2h of sessions), and a new key would seal at once; \
+             add --yes to go on",
+            bench.ring().display()
+        )
+    );
+    assert_eq!(RingFile::new(bench.ring()).read().expect("a valid ring").generation(), 1);
+    bench.run(&["rotate"]).expect("nothing is staged");
+    let staged = bench.kids().remove(1);
+    let error = bench.run(&["revoke", &staged]).expect_err("not confirmed").to_string();
+    assert!(error.contains("(staged) was not revoked: no session ends by it; add --yes"), "{error}");
+}
+
+#[test]
+fn revoke_erases_the_key_and_names_the_one_that_seals_instead() {
+    let bench = Bench::new();
+    bench.run(&["generate"]).expect("a new ring");
+    let [first] = bench.kids().try_into().expect("one key");
+    let shown = bench.run(&["revoke", &first, "--yes"]).expect("confirmed");
+    let [_, second] = bench.kids().try_into().expect("the tombstone and the replacement");
+    let lines: Vec<&str> = shown.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            format!("Revoked key {first}, which was primary: the key is erased and its cookies are refused."),
+            format!("The new key {second} seals from now on."),
+            "Next: see that every replica has generation 2 by 2026-11-23T10:10:00Z (in 10m).".to_owned(),
+            "A replica that does not have it yet goes on taking the revoked key's cookies.".to_owned(),
+        ]
+    );
+    let listed = bench.run(&["list"]).expect("a valid ring");
+    assert!(listed.contains(&format!("{first}  revoked")) && listed.contains(&format!("{second}  primary")));
+    let error = bench.run(&["revoke", &first, "--yes"]).expect_err("revoked already").to_string();
+    assert!(error.contains("no key was revoked: key") && error.contains("already"), "{error}");
+}
