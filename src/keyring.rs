@@ -31,7 +31,7 @@ pub use format::{FORMAT, RingDigest, RingError};
 pub use handle::{KeySummary, RingHandle, RingSummary};
 pub use key::{KEY_TEXT_PREFIX, KeyId, KeyIdError, KeyTextError, Purpose};
 pub use lifecycle::{
-    CLOCK_SKEW, GenerateError, KeyRecord, KeyState, MAX_ACTIVATE_AFTER, Replacement, Revocation, RevokeError,
+    CLOCK_SKEW, GenerateError, KeyRecord, KeyState, MAX_ACTIVATE_AFTER, Prunable, Replacement, Revocation, RevokeError,
     RotateError,
 };
 pub use watch::WatchGuard;

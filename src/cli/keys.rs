@@ -2,6 +2,7 @@
 //!
 //! Must never print key material; what it writes goes to the ring's file alone.
 
+mod prune;
 mod revoke;
 
 use std::io::{self, Write};
@@ -40,6 +41,8 @@ pub enum KeysCommand {
     Rotate(RotateArgs),
     /// Erase a key at once, with every session that it sealed: for a key that others may have
     Revoke(revoke::RevokeArgs),
+    /// Remove the keys whose last session has ended; never earlier
+    Prune,
 }
 
 /// The arguments of `keys generate`.
@@ -160,6 +163,7 @@ pub fn run(args: KeysArgs, clock: &Clock, out: &mut dyn Write) -> Result<(), Key
         KeysCommand::Generate(args) => generate(&file, &args, clock.now(), out),
         KeysCommand::List(args) => list(&file, &args, clock.now(), out),
         KeysCommand::Rotate(args) => rotate(&file, &args, clock.now(), out),
+        KeysCommand::Prune => prune::run(&file, clock.now(), out),
         KeysCommand::Revoke(args) => revoke::run(&file, &args, clock.now(), out),
     }
 }

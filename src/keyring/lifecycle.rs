@@ -3,6 +3,7 @@
 //! A state is never stored, it follows from the dates and the time, which is an argument everywhere here. Must never
 //! read a clock or a file.
 
+mod pruning;
 mod revocation;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use super::{Entry, KeyId, KeyMaterial, KeyRing, RingKey};
 use crate::aead::Algorithm;
 use crate::clock::UnixTime;
 
+pub use pruning::Prunable;
 pub use revocation::{Replacement, Revocation, RevokeError};
 
 /// How far the replicas' clocks may be apart beyond the propagation, in the end of a retired key.

@@ -201,3 +201,31 @@ fn revoke_erases_the_key_and_names_the_one_that_seals_instead() {
     let error = bench.run(&["revoke", &first, "--yes"]).expect_err("revoked already").to_string();
     assert!(error.contains("no key was revoked: key") && error.contains("already"), "{error}");
 }
+
+#[test]
+fn prune_keeps_what_may_still_be_needed_and_says_until_when() {
+    let bench = Bench::new();
+    bench.run(&["generate"]).expect("a new ring");
+    bench.run(&["rotate"]).expect("nothing is staged");
+    let [first, _] = bench.kids().try_into().expect("two keys");
+    bench.clock.advance(Duration::from_secs(3600));
+    let shown = bench.run(&["prune"]).expect("a valid ring");
+    assert!(shown.starts_with("Nothing to remove;"), "{shown}");
+    let kept = format!(
+        "Kept key {first} (retired) until 2026-11-23T18:21:00Z (in 7h 21m): sessions that it sealed may be alive.\n"
+    );
+    assert!(shown.ends_with(&kept), "{shown}");
+    assert_eq!(RingFile::new(bench.ring()).read().expect("a valid ring").generation(), 2, "it was not written");
+}
+
+#[test]
+fn prune_removes_expired_keys_and_names_them() {
+    let bench = Bench::new();
+    bench.run(&["generate"]).expect("a new ring");
+    bench.run(&["rotate"]).expect("nothing is staged");
+    let [first, second] = bench.kids().try_into().expect("two keys");
+    bench.clock.advance(Duration::from_secs(86_400));
+    let shown = bench.run(&["prune"]).expect("a valid ring");
+    assert!(shown.starts_with(&format!("Removed key {first}, which was expired.\nNext: see")), "{shown}");
+    assert_eq!(bench.kids(), [second]);
+}
