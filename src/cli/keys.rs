@@ -2,6 +2,7 @@
 //!
 //! Must never print key material; what it writes goes to the ring's file alone.
 
+mod postpone;
 mod prune;
 mod revoke;
 
@@ -15,8 +16,8 @@ use serde::Serialize;
 use crate::aead::Algorithm;
 use crate::clock::{Clock, UnixTime};
 use crate::keyring::{
-    GenerateError, KeyId, KeyRecord, KeyRing, KeyState, RevokeError, RingDigest, RingFile, RingFileError,
-    RingUpdateError, RotateError,
+    GenerateError, KeyId, KeyRecord, KeyRing, KeyState, PostponeError, RevokeError, RingDigest, RingFile,
+    RingFileError, RingUpdateError, RotateError,
 };
 
 /// Make, show and rotate the keys that seal cookies
@@ -39,6 +40,8 @@ pub enum KeysCommand {
     List(ListArgs),
     /// Stage a new key, which takes over once every replica can open its cookies
     Rotate(RotateArgs),
+    /// Let a staged key take over later, because a replica does not have it yet
+    Postpone(postpone::PostponeArgs),
     /// Erase a key at once, with every session that it sealed: for a key that others may have
     Revoke(revoke::RevokeArgs),
     /// Remove the keys whose last session has ended; never earlier
@@ -128,6 +131,14 @@ pub enum KeysError {
         /// Why not.
         reason: RotateError,
     },
+    /// No key was postponed.
+    #[error("{path}: no key was postponed: {reason}", path = .path.display())]
+    Postpone {
+        /// The ring.
+        path: PathBuf,
+        /// Why not.
+        reason: PostponeError,
+    },
     /// No key was revoked.
     #[error("{path}: no key was revoked: {reason}", path = .path.display())]
     Revoke {
@@ -163,6 +174,7 @@ pub fn run(args: KeysArgs, clock: &Clock, out: &mut dyn Write) -> Result<(), Key
         KeysCommand::Generate(args) => generate(&file, &args, clock.now(), out),
         KeysCommand::List(args) => list(&file, &args, clock.now(), out),
         KeysCommand::Rotate(args) => rotate(&file, &args, clock.now(), out),
+        KeysCommand::Postpone(args) => postpone::run(&file, &args, clock.now(), out),
         KeysCommand::Prune => prune::run(&file, clock.now(), out),
         KeysCommand::Revoke(args) => revoke::run(&file, &args, clock.now(), out),
     }

@@ -3,6 +3,7 @@
 //! A state is never stored, it follows from the dates and the time, which is an argument everywhere here. Must never
 //! read a clock or a file.
 
+mod postponement;
 mod pruning;
 mod revocation;
 
@@ -16,6 +17,7 @@ use super::{Entry, KeyId, KeyMaterial, KeyRing, RingKey};
 use crate::aead::Algorithm;
 use crate::clock::UnixTime;
 
+pub use postponement::PostponeError;
 pub use pruning::Prunable;
 pub use revocation::{Replacement, Revocation, RevokeError};
 

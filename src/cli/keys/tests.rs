@@ -229,3 +229,26 @@ fn prune_removes_expired_keys_and_names_them() {
     assert!(shown.starts_with(&format!("Removed key {first}, which was expired.\nNext: see")), "{shown}");
     assert_eq!(bench.kids(), [second]);
 }
+
+#[test]
+fn postpone_says_when_the_key_takes_over_now_and_by_when_replicas_must_know() {
+    let bench = Bench::new();
+    bench.run(&["generate"]).expect("a new ring");
+    bench.run(&["rotate"]).expect("nothing is staged");
+    let [first, second] = bench.kids().try_into().expect("two keys");
+    let shown = bench.run(&["postpone", &second, "--by", "1h"]).expect("staged");
+    let lines: Vec<&str> = shown.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            format!("Postponed key {second}: it seals from 2026-11-23T11:10:00Z (in 1h 10m)."),
+            format!("Key {first} seals until then, and opens until 2026-11-23T19:21:00Z (in 9h 21m)."),
+            "Next: see that every replica has generation 3 by 2026-11-23T10:10:00Z (in 10m): the others would begin to \
+             seal with the key."
+                .to_owned(),
+        ]
+    );
+    let error = bench.run(&["postpone", &first]).expect_err("not staged").to_string();
+    assert!(error.starts_with(&bench.ring().display().to_string()), "{error}");
+    assert!(error.contains(&format!("key {first} is primary, and only a staged key can be postponed")), "{error}");
+}
