@@ -32,7 +32,7 @@ pub use handle::{KeySummary, RingHandle, RingSummary};
 pub use key::{KEY_TEXT_PREFIX, KeyId, KeyIdError, KeyTextError, Purpose};
 pub use lifecycle::{
     CLOCK_SKEW, GenerateError, KeyRecord, KeyState, MAX_ACTIVATE_AFTER, PostponeError, Prunable, Replacement,
-    Revocation, RevokeError, RotateError,
+    RetireError, Revocation, RevokeError, RotateError,
 };
 pub use watch::WatchGuard;
 

@@ -4,6 +4,7 @@
 
 mod postpone;
 mod prune;
+mod retire;
 mod revoke;
 
 use std::io::{self, Write};
@@ -16,7 +17,7 @@ use serde::Serialize;
 use crate::aead::Algorithm;
 use crate::clock::{Clock, UnixTime};
 use crate::keyring::{
-    GenerateError, KeyId, KeyRecord, KeyRing, KeyState, PostponeError, RevokeError, RingDigest, RingFile,
+    GenerateError, KeyId, KeyRecord, KeyRing, KeyState, PostponeError, RetireError, RevokeError, RingDigest, RingFile,
     RingFileError, RingUpdateError, RotateError,
 };
 
@@ -42,6 +43,8 @@ pub enum KeysCommand {
     Rotate(RotateArgs),
     /// Let a staged key take over later, because a replica does not have it yet
     Postpone(postpone::PostponeArgs),
+    /// Let the staged key take over from the primary now, if every replica can open its cookies
+    Retire(retire::RetireArgs),
     /// Erase a key at once, with every session that it sealed: for a key that others may have
     Revoke(revoke::RevokeArgs),
     /// Remove the keys whose last session has ended; never earlier
@@ -139,6 +142,14 @@ pub enum KeysError {
         /// Why not.
         reason: PostponeError,
     },
+    /// No key was retired.
+    #[error("{path}: no key was retired: {reason}", path = .path.display())]
+    Retire {
+        /// The ring.
+        path: PathBuf,
+        /// Why not.
+        reason: RetireError,
+    },
     /// No key was revoked.
     #[error("{path}: no key was revoked: {reason}", path = .path.display())]
     Revoke {
@@ -175,6 +186,7 @@ pub fn run(args: KeysArgs, clock: &Clock, out: &mut dyn Write) -> Result<(), Key
         KeysCommand::List(args) => list(&file, &args, clock.now(), out),
         KeysCommand::Rotate(args) => rotate(&file, &args, clock.now(), out),
         KeysCommand::Postpone(args) => postpone::run(&file, &args, clock.now(), out),
+        KeysCommand::Retire(args) => retire::run(&file, &args, clock.now(), out),
         KeysCommand::Prune => prune::run(&file, clock.now(), out),
         KeysCommand::Revoke(args) => revoke::run(&file, &args, clock.now(), out),
     }

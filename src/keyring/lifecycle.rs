@@ -5,6 +5,7 @@
 
 mod postponement;
 mod pruning;
+mod retirement;
 mod revocation;
 
 use std::fmt;
@@ -19,6 +20,7 @@ use crate::clock::UnixTime;
 
 pub use postponement::PostponeError;
 pub use pruning::Prunable;
+pub use retirement::RetireError;
 pub use revocation::{Replacement, Revocation, RevokeError};
 
 /// How far the replicas' clocks may be apart beyond the propagation, in the end of a retired key.

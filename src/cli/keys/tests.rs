@@ -252,3 +252,24 @@ fn postpone_says_when_the_key_takes_over_now_and_by_when_replicas_must_know() {
     assert!(error.starts_with(&bench.ring().display().to_string()), "{error}");
     assert!(error.contains(&format!("key {first} is primary, and only a staged key can be postponed")), "{error}");
 }
+
+#[test]
+fn retire_lets_the_staged_key_seal_before_its_time() {
+    let bench = Bench::new();
+    bench.run(&["generate"]).expect("a new ring");
+    bench.run(&["rotate", "--activate-after", "30days"]).expect("nothing is staged");
+    let [first, second] = bench.kids().try_into().expect("two keys");
+    let soon = bench.run(&["retire", &first]).expect_err("too soon").to_string();
+    assert!(soon.contains("no key was retired") && soon.contains("wait until then"), "{soon}");
+    bench.clock.advance(Duration::from_secs(600));
+    let shown = bench.run(&["retire", &first]).expect("staged for long enough");
+    let lines: Vec<&str> = shown.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            format!("Retired key {first}: it opens until 2026-11-23T18:21:00Z (in 8h 11m)."),
+            format!("Key {second}, which was staged, seals from now on."),
+            "Next: see that every replica has generation 3 by 2026-11-23T10:20:00Z (in 10m).".to_owned(),
+        ]
+    );
+}
