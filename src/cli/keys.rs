@@ -2,8 +2,10 @@
 //!
 //! Must never print key material; what it writes goes to the ring's file alone.
 
+mod check;
 mod postpone;
 mod prune;
+mod replicas;
 mod retire;
 mod revoke;
 
@@ -47,6 +49,8 @@ pub enum KeysCommand {
     Retire(retire::RetireArgs),
     /// Erase a key at once, with every session that it sealed: for a key that others may have
     Revoke(revoke::RevokeArgs),
+    /// See whether the ring is sound, and whether it has arrived at every replica
+    Check(check::CheckArgs),
     /// Remove the keys whose last session has ended; never earlier
     Prune,
 }
@@ -170,6 +174,17 @@ pub enum KeysError {
         /// What the revocation would do.
         loss: String,
     },
+    /// `check` found something.
+    #[error("{path}: the check found {problems} problem(s), listed on standard output", path = .path.display())]
+    Problems {
+        /// The ring.
+        path: PathBuf,
+        /// How many; one at least.
+        problems: usize,
+    },
+    /// No replica could be asked.
+    #[error("the replicas cannot be asked ({0}); try again, or check without --replica")]
+    Client(io::Error),
     /// Nobody reads the output any more.
     #[error("the result cannot be printed ({0}); what was done stays done")]
     Output(#[from] io::Error),
@@ -187,6 +202,7 @@ pub fn run(args: KeysArgs, clock: &Clock, out: &mut dyn Write) -> Result<(), Key
         KeysCommand::Rotate(args) => rotate(&file, &args, clock.now(), out),
         KeysCommand::Postpone(args) => postpone::run(&file, &args, clock.now(), out),
         KeysCommand::Retire(args) => retire::run(&file, &args, clock.now(), out),
+        KeysCommand::Check(args) => check::run(&file, &args, clock.now(), out),
         KeysCommand::Prune => prune::run(&file, clock.now(), out),
         KeysCommand::Revoke(args) => revoke::run(&file, &args, clock.now(), out),
     }

@@ -273,3 +273,97 @@ fn retire_lets_the_staged_key_seal_before_its_time() {
         ]
     );
 }
+
+/// Answers one request after the other with these bodies, the last one from then on; its URL.
+fn replica(bodies: Vec<String>) -> String {
+    use std::io::Read as _;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("bound"));
+    std::thread::spawn(move || {
+        let mut left = bodies.len();
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            let length = stream.read(&mut [0; 4096]).expect("a request in one piece");
+            assert!(length > 0);
+            let body = &bodies[bodies.len() - left];
+            left = (left - 1).max(1);
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+            stream.write_all(format!("{head}{body}").as_bytes()).expect("somebody reads");
+        }
+    });
+    url
+}
+
+fn summary(ring: &KeyRing) -> String {
+    format!(r#"{{"generation": {}, "digest": "{}", "keys": []}}"#, ring.generation(), ring.digest())
+}
+
+impl Bench {
+    fn check(&self, arguments: &[&str]) -> (String, Option<String>) {
+        let ring = self.ring();
+        let arguments = [&["keys", "check", "--ring", ring.to_str().expect("UTF-8")], arguments].concat();
+        let command = Command::try_parse_from(arguments).expect("right usage");
+        let mut out = Vec::new();
+        let error = run(command.keys, &self.clock, &mut out).err().map(|error| error.to_string());
+        (String::from_utf8(out).expect("UTF-8"), error)
+    }
+}
+
+#[test]
+fn check_shows_the_ring_and_each_key_with_its_dates() {
+    let bench = Bench::new();
+    bench.run(&["generate"]).expect("a new ring");
+    bench.run(&["rotate"]).expect("nothing is staged");
+    let [first, second] = bench.kids().try_into().expect("two keys");
+    let (shown, error) = bench.check(&[]);
+    assert_eq!(error, None);
+    assert!(shown.contains("private and valid, generation 2, digest "), "{shown}");
+    assert!(shown.contains(&format!("ok     key {first}: primary since 2026-11-23T10:00:00Z\n")), "{shown}");
+    assert!(
+        shown.contains(&format!("key {second}: staged, becomes primary at 2026-11-23T10:10:00Z (in 10m)")),
+        "{shown}"
+    );
+    let (json, _) = bench.check(&["--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!((&json["ok"], &json["generation"]), (&true.into(), &2.into()));
+}
+
+#[test]
+fn check_finds_keys_from_the_future() {
+    let bench = Bench::new();
+    bench.run(&["generate"]).expect("a new ring");
+    let early = Bench { directory: bench.directory, clock: Clock::manual(NOW.minus(Duration::from_secs(3600))) };
+    let (shown, error) = early.check(&[]);
+    assert!(shown.contains("created 2026-11-23T10:00:00Z is in the future; set the clock"), "{shown}");
+    assert!(error.expect("problems").contains("the check found 2 problem(s)"), "that, and no primary: {shown}");
+}
+
+#[test]
+fn check_names_the_replicas_that_use_another_ring() {
+    let bench = Bench::new();
+    bench.run(&["generate"]).expect("a new ring");
+    let old = summary(&RingFile::new(bench.ring()).read().expect("a valid ring"));
+    bench.run(&["rotate"]).expect("nothing is staged");
+    let new = summary(&RingFile::new(bench.ring()).read().expect("a valid ring"));
+    let (ahead, behind, strange) = (replica(vec![new]), replica(vec![old]), replica(vec!["<html>".to_owned()]));
+    let (shown, error) = bench.check(&["--replica", &ahead, &behind, &strange]);
+    assert!(shown.contains(&format!("ok     {ahead}: uses this ring, generation 2")), "{shown}");
+    assert!(shown.contains(&format!("error  {behind}: uses generation 1 instead of 2")), "{shown}");
+    assert!(shown.contains(&format!("error  {strange}: the answer is no summary of a ring")), "{shown}");
+    assert!(error.is_some() && !shown.contains("everywhere"), "{shown}");
+}
+
+#[test]
+fn check_waits_until_the_ring_has_arrived_everywhere() {
+    let bench = Bench::new();
+    bench.run(&["generate"]).expect("a new ring");
+    let old = summary(&RingFile::new(bench.ring()).read().expect("a valid ring"));
+    bench.run(&["rotate"]).expect("nothing is staged");
+    let new = summary(&RingFile::new(bench.ring()).read().expect("a valid ring"));
+    let late = replica(vec![old, new]);
+    let (shown, error) = bench.check(&["--replica", &late, "--wait", "1m"]);
+    assert_eq!(error, None, "{shown}");
+    let staged = &bench.kids()[1];
+    let arrived = format!("Generation 2 has arrived everywhere. The staging of key {staged} has: every replica opens");
+    assert!(shown.contains(&arrived), "{shown}");
+}
