@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::place::Place;
 use super::{KeysError, moment};
 use crate::clock::UnixTime;
-use crate::keyring::{KeyId, RingFile};
+use crate::keyring::KeyId;
 
 /// The arguments of `keys postpone`.
 #[derive(Debug, Args)]
@@ -20,7 +21,7 @@ pub struct PostponeArgs {
     pub by: Option<Duration>,
 }
 
-pub(super) fn run(file: &RingFile, args: &PostponeArgs, now: UnixTime, out: &mut dyn Write) -> Result<(), KeysError> {
+pub(super) fn run(file: &Place, args: &PostponeArgs, now: UnixTime, out: &mut dyn Write) -> Result<(), KeysError> {
     let kid = args.kid;
     let (ring, (before, active)) = file.update(|ring| {
         let before = ring.staged(now).map(|key| key.record().not_before());

@@ -2,11 +2,12 @@
 
 use std::io::Write;
 
+use super::place::Place;
 use super::{KeysError, moment};
 use crate::clock::UnixTime;
-use crate::keyring::{KeyState, Prunable, RingFile, RingUpdateError};
+use crate::keyring::{KeyState, Prunable, RingUpdateError};
 
-pub(super) fn run(file: &RingFile, now: UnixTime, out: &mut dyn Write) -> Result<(), KeysError> {
+pub(super) fn run(file: &Place, now: UnixTime, out: &mut dyn Write) -> Result<(), KeysError> {
     match file.update(|ring| {
         let removed = ring.prune(now);
         let kept: Vec<Prunable> = ring.prunable(now).collect();

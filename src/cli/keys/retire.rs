@@ -4,9 +4,10 @@ use std::io::Write;
 
 use clap::Args;
 
+use super::place::Place;
 use super::{KeysError, moment};
 use crate::clock::UnixTime;
-use crate::keyring::{KeyId, RingFile};
+use crate::keyring::KeyId;
 
 /// The arguments of `keys retire`.
 #[derive(Debug, Args)]
@@ -16,7 +17,7 @@ pub struct RetireArgs {
     pub kid: KeyId,
 }
 
-pub(super) fn run(file: &RingFile, args: &RetireArgs, now: UnixTime, out: &mut dyn Write) -> Result<(), KeysError> {
+pub(super) fn run(file: &Place, args: &RetireArgs, now: UnixTime, out: &mut dyn Write) -> Result<(), KeysError> {
     let kid = args.kid;
     let (ring, successor) = file.update(|ring| {
         ring.retire(kid, now).map_err(|reason| KeysError::Retire { path: file.path().to_owned(), reason })

@@ -6,9 +6,10 @@ use std::io::Write;
 
 use clap::Args;
 
+use super::place::Place;
 use super::{KeysError, moment};
 use crate::clock::UnixTime;
-use crate::keyring::{KeyId, KeyRing, KeyState, Replacement, Revocation, RingFile};
+use crate::keyring::{KeyId, KeyRing, KeyState, Replacement, Revocation};
 
 /// The arguments of `keys revoke`.
 #[derive(Debug, Args)]
@@ -21,7 +22,7 @@ pub struct RevokeArgs {
     pub yes: bool,
 }
 
-pub(super) fn run(file: &RingFile, args: &RevokeArgs, now: UnixTime, out: &mut dyn Write) -> Result<(), KeysError> {
+pub(super) fn run(file: &Place, args: &RevokeArgs, now: UnixTime, out: &mut dyn Write) -> Result<(), KeysError> {
     let kid = args.kid;
     let (ring, done) = file.update(|ring| {
         let failed = |reason| KeysError::Revoke { path: file.path().to_owned(), reason };

@@ -29,7 +29,7 @@ impl Bench {
         let arguments = [&["keys"], arguments, &["--ring", ring.to_str().expect("UTF-8")]].concat();
         let command = Command::try_parse_from(arguments).expect("right usage");
         let mut out = Vec::new();
-        run(command.keys, &self.clock, &mut out)?;
+        run(command.keys, &self.clock, Streams { input: &mut io::empty(), out: &mut out, messages: &mut io::sink() })?;
         Ok(String::from_utf8(out).expect("UTF-8"))
     }
 
@@ -304,7 +304,8 @@ impl Bench {
         let arguments = [&["keys", "check", "--ring", ring.to_str().expect("UTF-8")], arguments].concat();
         let command = Command::try_parse_from(arguments).expect("right usage");
         let mut out = Vec::new();
-        let error = run(command.keys, &self.clock, &mut out).err().map(|error| error.to_string());
+        let streams = Streams { input: &mut io::empty(), out: &mut out, messages: &mut io::sink() };
+        let error = run(command.keys, &self.clock, streams).err().map(|error| error.to_string());
         (String::from_utf8(out).expect("UTF-8"), error)
     }
 }
@@ -366,4 +367,28 @@ fn check_waits_until_the_ring_has_arrived_everywhere() {
     let staged = &bench.kids()[1];
     let arrived = format!("Generation 2 has arrived everywhere. The staging of key {staged} has: every replica opens");
     assert!(shown.contains(&arrived), "{shown}");
+}
+
+fn piped(input: &[u8], arguments: &[&str]) -> Result<(Vec<u8>, String), KeysError> {
+    let command = Command::try_parse_from([&["keys"], arguments].concat()).expect("right usage");
+    let (mut out, mut messages) = (Vec::new(), Vec::new());
+    let streams = Streams { input: &mut &*input, out: &mut out, messages: &mut messages };
+    run(command.keys, &Clock::manual(NOW), streams)?;
+    Ok((out, String::from_utf8(messages).expect("UTF-8")))
+}
+
+#[test]
+fn in_a_pipe_the_changed_ring_goes_out_and_messages_beside_it() {
+    let ring = KeyRing::generate(Algorithm::default(), Duration::from_secs(600), Duration::from_secs(28_800), NOW);
+    let json = ring.expect("valid settings").to_json();
+    let pipe = ["--ring", "-", "--output", "-"];
+    let (out, messages) = piped(&json, &[&["rotate"], &pipe[..]].concat()).expect("a valid ring");
+    assert_eq!(KeyRing::parse(&out).expect("a ring alone").generation(), 2);
+    assert!(messages.starts_with("Staged key ") && !messages.contains("sgk1_"), "{messages}");
+    let (same, messages) = piped(&json, &[&["prune"], &pipe[..]].concat()).expect("a valid ring");
+    assert!(same == *json && messages.starts_with("Nothing to remove"), "{messages}");
+    let error = piped(b"{}", &[&["rotate"], &pipe[..]].concat()).expect_err("no ring").to_string();
+    assert!(error.starts_with("standard input: not a key ring"), "{error}");
+    assert!(matches!(piped(&json, &["rotate", "--ring", "-"]), Err(KeysError::HalfPipe)));
+    assert!(matches!(piped(&json, &[&["list"], &pipe[..]].concat()), Err(KeysError::NoPipe)));
 }
