@@ -56,7 +56,10 @@ pub fn run(cli: Cli, out: &mut dyn Write) -> Result<(), CliError> {
         Command::Serve(args) => serve::run(&args),
         Command::Demo(args) => Ok(demo::run(&args, out)?),
         Command::Check(args) => check::run(&args, &clock, out),
-        Command::Keys(args) => Ok(keys::run(args, &clock, out)?),
+        Command::Keys(args) => {
+            let (input, messages) = (&mut io::stdin().lock(), &mut anstream::stderr());
+            Ok(keys::run(args, &clock, keys::Streams { input, out, messages })?)
+        }
         Command::Config(command) => Ok(config::run(&command, out)?),
         Command::Completions(args) => Ok(completions::run(&args, out)?),
     }

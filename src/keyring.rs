@@ -30,7 +30,10 @@ pub use file::{MAX_RING_BYTES, RingFile, RingFileError, RingUpdateError};
 pub use format::{FORMAT, RingDigest, RingError};
 pub use handle::{KeySummary, RingHandle, RingSummary};
 pub use key::{KEY_TEXT_PREFIX, KeyId, KeyIdError, KeyTextError, Purpose};
-pub use lifecycle::{CLOCK_SKEW, GenerateError, KeyRecord, KeyState, MAX_ACTIVATE_AFTER, RotateError};
+pub use lifecycle::{
+    CLOCK_SKEW, GenerateError, KeyRecord, KeyState, MAX_ACTIVATE_AFTER, PostponeError, Prunable, Replacement,
+    RetireError, Revocation, RevokeError, RotateError,
+};
 pub use watch::WatchGuard;
 
 /// A validated key ring, as one generation of its file holds it.

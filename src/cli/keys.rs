@@ -1,27 +1,39 @@
-//! `sealgate keys`: makes, shows and rotates the key ring.
+//! `sealgate keys`: makes and shows the key ring, and changes its keys.
 //!
-//! Must never print key material; what it writes goes to the ring's file alone.
+//! Must never print key material; a changed ring goes to its file alone, or to standard output where that was asked for.
 
-use std::io::{self, Write};
+mod check;
+mod place;
+mod postpone;
+mod prune;
+mod replicas;
+mod retire;
+mod revoke;
+
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 
+use self::place::Place;
 use crate::aead::Algorithm;
 use crate::clock::{Clock, UnixTime};
 use crate::keyring::{
-    GenerateError, KeyId, KeyRecord, KeyRing, KeyState, RingDigest, RingFile, RingFileError, RingUpdateError,
-    RotateError,
+    GenerateError, KeyId, KeyRecord, KeyRing, KeyState, PostponeError, RetireError, RevokeError, RingDigest, RingFile,
+    RingFileError, RingUpdateError, RotateError,
 };
 
 /// Make, show and rotate the keys that seal cookies
 #[derive(Debug, Args)]
 pub struct KeysArgs {
-    /// The key ring's file
+    /// The key ring's file; `-` with `--output -`: standard input, for commands that change the ring
     #[arg(long, global = true, value_name = "FILE", default_value = "keys/ring.json")]
     pub ring: PathBuf,
+    /// With `--ring -`: write the changed ring to standard output, and messages to standard error
+    #[arg(long, global = true, value_name = "-", value_parser = ["-"])]
+    pub output: Option<String>,
     /// What to do with it
     #[command(subcommand)]
     pub command: KeysCommand,
@@ -36,6 +48,16 @@ pub enum KeysCommand {
     List(ListArgs),
     /// Stage a new key, which takes over once every replica can open its cookies
     Rotate(RotateArgs),
+    /// Let a staged key take over later, because a replica does not have it yet
+    Postpone(postpone::PostponeArgs),
+    /// Let the staged key take over from the primary now, if every replica can open its cookies
+    Retire(retire::RetireArgs),
+    /// Erase a key at once, with every session that it sealed: for a key that others may have
+    Revoke(revoke::RevokeArgs),
+    /// See whether the ring is sound, and whether it has arrived at every replica
+    Check(check::CheckArgs),
+    /// Remove the keys whose last session has ended; never earlier
+    Prune,
 }
 
 /// The arguments of `keys generate`.
@@ -121,21 +143,111 @@ pub enum KeysError {
         /// Why not.
         reason: RotateError,
     },
+    /// No key was postponed.
+    #[error("{path}: no key was postponed: {reason}", path = .path.display())]
+    Postpone {
+        /// The ring.
+        path: PathBuf,
+        /// Why not.
+        reason: PostponeError,
+    },
+    /// No key was retired.
+    #[error("{path}: no key was retired: {reason}", path = .path.display())]
+    Retire {
+        /// The ring.
+        path: PathBuf,
+        /// Why not.
+        reason: RetireError,
+    },
+    /// No key was revoked.
+    #[error("{path}: no key was revoked: {reason}", path = .path.display())]
+    Revoke {
+        /// The ring.
+        path: PathBuf,
+        /// Why not.
+        reason: RevokeError,
+    },
+    /// A revocation that was not confirmed.
+    #[error("{path}: key {kid} ({was}) was not revoked: {loss}; add --yes to go on", path = .path.display())]
+    Unconfirmed {
+        /// The ring.
+        path: PathBuf,
+        /// The key.
+        kid: KeyId,
+        /// The state that it is in.
+        was: KeyState,
+        /// What the revocation would do.
+        loss: String,
+    },
+    /// `check` found something.
+    #[error("{path}: the check found {problems} problem(s), listed on standard output", path = .path.display())]
+    Problems {
+        /// The ring.
+        path: PathBuf,
+        /// How many; one at least.
+        problems: usize,
+    },
+    /// No replica could be asked.
+    #[error("the replicas cannot be asked ({0}); try again, or check without --replica")]
+    Client(io::Error),
+    /// Only one end of the pipe.
+    #[error("--ring - and --output - go together: the ring is read from standard input and written to standard output")]
+    HalfPipe,
+    /// A command that changes no ring.
+    #[error("--ring -: only rotate, postpone, retire, revoke and prune change a ring in a pipe; name the ring's file")]
+    NoPipe,
     /// Nobody reads the output any more.
     #[error("the result cannot be printed ({0}); what was done stays done")]
     Output(#[from] io::Error),
 }
 
-/// Runs a command and prints its result to `out`.
+/// What a command reads and writes.
+pub struct Streams<'a> {
+    /// A ring, with `--ring -`.
+    pub input: &'a mut dyn Read,
+    /// The result: what people read, or a ring with `--output -`.
+    pub out: &'a mut dyn Write,
+    /// What people read, with `--output -`.
+    pub messages: &'a mut dyn Write,
+}
+
+/// Runs a command and prints its result.
 ///
 /// # Errors
 /// [`KeysError`]; the ring is then unchanged, unless it was the printing that failed.
-pub fn run(args: KeysArgs, clock: &Clock, out: &mut dyn Write) -> Result<(), KeysError> {
+pub fn run(args: KeysArgs, clock: &Clock, streams: Streams<'_>) -> Result<(), KeysError> {
+    let now = clock.now();
+    let Streams { input, out, messages } = streams;
+    let piped = args.ring.as_os_str() == "-";
+    if piped != args.output.is_some() {
+        return Err(KeysError::HalfPipe);
+    }
     let file = RingFile::new(args.ring);
-    match args.command {
-        KeysCommand::Generate(args) => generate(&file, &args, clock.now(), out),
-        KeysCommand::List(args) => list(&file, &args, clock.now(), out),
-        KeysCommand::Rotate(args) => rotate(&file, &args, clock.now(), out),
+    match &args.command {
+        KeysCommand::Generate(_) | KeysCommand::List(_) | KeysCommand::Check(_) if piped => {
+            return Err(KeysError::NoPipe);
+        }
+        KeysCommand::Generate(args) => return generate(&file, args, now, out),
+        KeysCommand::List(args) => return list(&file, args, now, out),
+        KeysCommand::Check(args) => return check::run(&file, args, now, out),
+        _ => {}
+    }
+    if !piped {
+        return change(&args.command, &Place::File(file), now, out);
+    }
+    let place = Place::pipe(input)?;
+    change(&args.command, &place, now, messages)?;
+    place.passed_on().map_or(Ok(()), |json| Ok(out.write_all(&json)?))
+}
+
+fn change(command: &KeysCommand, place: &Place, now: UnixTime, out: &mut dyn Write) -> Result<(), KeysError> {
+    match command {
+        KeysCommand::Rotate(args) => rotate(place, args, now, out),
+        KeysCommand::Postpone(args) => postpone::run(place, args, now, out),
+        KeysCommand::Retire(args) => retire::run(place, args, now, out),
+        KeysCommand::Revoke(args) => revoke::run(place, args, now, out),
+        KeysCommand::Prune => prune::run(place, now, out),
+        KeysCommand::Generate(_) | KeysCommand::List(_) | KeysCommand::Check(_) => Err(KeysError::NoPipe),
     }
 }
 
@@ -153,7 +265,7 @@ fn generate(file: &RingFile, args: &GenerateArgs, now: UnixTime, out: &mut dyn W
     Ok(())
 }
 
-fn rotate(file: &RingFile, args: &RotateArgs, now: UnixTime, out: &mut dyn Write) -> Result<(), KeysError> {
+fn rotate(file: &Place, args: &RotateArgs, now: UnixTime, out: &mut dyn Write) -> Result<(), KeysError> {
     let (ring, (before, kid)) = file.update(|ring| {
         let before = ring.primary(now).map(|key| key.kid());
         let kid = ring

@@ -3,6 +3,11 @@
 //! A state is never stored, it follows from the dates and the time, which is an argument everywhere here. Must never
 //! read a clock or a file.
 
+mod postponement;
+mod pruning;
+mod retirement;
+mod revocation;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -12,6 +17,11 @@ use super::format::{RingError, check_settings};
 use super::{Entry, KeyId, KeyMaterial, KeyRing, RingKey};
 use crate::aead::Algorithm;
 use crate::clock::UnixTime;
+
+pub use postponement::PostponeError;
+pub use pruning::Prunable;
+pub use retirement::RetireError;
+pub use revocation::{Replacement, Revocation, RevokeError};
 
 /// How far the replicas' clocks may be apart beyond the propagation, in the end of a retired key.
 pub const CLOCK_SKEW: Duration = Duration::from_secs(60);
@@ -284,6 +294,14 @@ impl KeyRing {
         let record = KeyRecord { kid, algorithm, created, not_before, open_until: None, revoked: None, note };
         self.entries.push(Entry::Live(Box::new(RingKey::new(record, material))));
         Ok(kid)
+    }
+
+    /// Writes the end that the primary's successor sets, or that there is none.
+    fn end_primary_by_its_successor(&mut self, now: UnixTime) {
+        let Some(primary) = self.primary(now) else { return };
+        let kid = primary.kid();
+        let end = self.successor(&primary.record).map(|next| self.retirement_end(next.not_before));
+        self.change(kid, |record| record.open_until = end);
     }
 
     fn change(&mut self, kid: KeyId, change: impl FnOnce(&mut KeyRecord)) {

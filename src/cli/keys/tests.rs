@@ -29,7 +29,7 @@ impl Bench {
         let arguments = [&["keys"], arguments, &["--ring", ring.to_str().expect("UTF-8")]].concat();
         let command = Command::try_parse_from(arguments).expect("right usage");
         let mut out = Vec::new();
-        run(command.keys, &self.clock, &mut out)?;
+        run(command.keys, &self.clock, Streams { input: &mut io::empty(), out: &mut out, messages: &mut io::sink() })?;
         Ok(String::from_utf8(out).expect("UTF-8"))
     }
 
@@ -154,4 +154,241 @@ fn list_prints_json_without_key_texts() {
     assert_eq!(listing["keys"][1]["not_before"], "2026-11-23T10:10:00Z");
     assert!(listing["next"].as_str().expect("a text").contains("becomes primary"));
     assert!(!shown.contains("sgk1_"), "{shown}");
+}
+
+#[test]
+fn revoke_without_yes_says_what_would_end_and_changes_nothing() {
+    let bench = Bench::new();
+    bench.run(&["generate"]).expect("a new ring");
+    let [kid] = bench.kids().try_into().expect("one key");
+    bench.clock.advance(Duration::from_secs(7200));
+    let error = bench.run(&["revoke", &kid]).expect_err("not confirmed").to_string();
+    assert_eq!(
+        error,
+        format!(
+            "{}: key {kid} (primary) was not revoked: every session that it sealed from 2026-11-23T10:00:00Z to now \
+             would end at once (2h of sessions), and a new key would seal at once; \
+             add --yes to go on",
+            bench.ring().display()
+        )
+    );
+    assert_eq!(RingFile::new(bench.ring()).read().expect("a valid ring").generation(), 1);
+    bench.run(&["rotate"]).expect("nothing is staged");
+    let staged = bench.kids().remove(1);
+    let error = bench.run(&["revoke", &staged]).expect_err("not confirmed").to_string();
+    assert!(error.contains("(staged) was not revoked: no session ends by it; add --yes"), "{error}");
+}
+
+#[test]
+fn revoke_erases_the_key_and_names_the_one_that_seals_instead() {
+    let bench = Bench::new();
+    bench.run(&["generate"]).expect("a new ring");
+    let [first] = bench.kids().try_into().expect("one key");
+    let shown = bench.run(&["revoke", &first, "--yes"]).expect("confirmed");
+    let [_, second] = bench.kids().try_into().expect("the tombstone and the replacement");
+    let lines: Vec<&str> = shown.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            format!("Revoked key {first}, which was primary: the key is erased and its cookies are refused."),
+            format!("The new key {second} seals from now on."),
+            "Next: see that every replica has generation 2 by 2026-11-23T10:10:00Z (in 10m).".to_owned(),
+            "A replica that does not have it yet goes on taking the revoked key's cookies.".to_owned(),
+        ]
+    );
+    let listed = bench.run(&["list"]).expect("a valid ring");
+    assert!(listed.contains(&format!("{first}  revoked")) && listed.contains(&format!("{second}  primary")));
+    let error = bench.run(&["revoke", &first, "--yes"]).expect_err("revoked already").to_string();
+    assert!(error.contains("no key was revoked: key") && error.contains("already"), "{error}");
+}
+
+#[test]
+fn prune_keeps_what_may_still_be_needed_and_says_until_when() {
+    let bench = Bench::new();
+    bench.run(&["generate"]).expect("a new ring");
+    bench.run(&["rotate"]).expect("nothing is staged");
+    let [first, _] = bench.kids().try_into().expect("two keys");
+    bench.clock.advance(Duration::from_secs(3600));
+    let shown = bench.run(&["prune"]).expect("a valid ring");
+    assert!(shown.starts_with("Nothing to remove;"), "{shown}");
+    let kept = format!(
+        "Kept key {first} (retired) until 2026-11-23T18:21:00Z (in 7h 21m): sessions that it sealed may be alive.\n"
+    );
+    assert!(shown.ends_with(&kept), "{shown}");
+    assert_eq!(RingFile::new(bench.ring()).read().expect("a valid ring").generation(), 2, "it was not written");
+}
+
+#[test]
+fn prune_removes_expired_keys_and_names_them() {
+    let bench = Bench::new();
+    bench.run(&["generate"]).expect("a new ring");
+    bench.run(&["rotate"]).expect("nothing is staged");
+    let [first, second] = bench.kids().try_into().expect("two keys");
+    bench.clock.advance(Duration::from_secs(86_400));
+    let shown = bench.run(&["prune"]).expect("a valid ring");
+    assert!(shown.starts_with(&format!("Removed key {first}, which was expired.\nNext: see")), "{shown}");
+    assert_eq!(bench.kids(), [second]);
+}
+
+#[test]
+fn postpone_says_when_the_key_takes_over_now_and_by_when_replicas_must_know() {
+    let bench = Bench::new();
+    bench.run(&["generate"]).expect("a new ring");
+    bench.run(&["rotate"]).expect("nothing is staged");
+    let [first, second] = bench.kids().try_into().expect("two keys");
+    let shown = bench.run(&["postpone", &second, "--by", "1h"]).expect("staged");
+    let lines: Vec<&str> = shown.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            format!("Postponed key {second}: it seals from 2026-11-23T11:10:00Z (in 1h 10m)."),
+            format!("Key {first} seals until then, and opens until 2026-11-23T19:21:00Z (in 9h 21m)."),
+            "Next: see that every replica has generation 3 by 2026-11-23T10:10:00Z (in 10m): the others would begin to \
+             seal with the key."
+                .to_owned(),
+        ]
+    );
+    let error = bench.run(&["postpone", &first]).expect_err("not staged").to_string();
+    assert!(error.starts_with(&bench.ring().display().to_string()), "{error}");
+    assert!(error.contains(&format!("key {first} is primary, and only a staged key can be postponed")), "{error}");
+}
+
+#[test]
+fn retire_lets_the_staged_key_seal_before_its_time() {
+    let bench = Bench::new();
+    bench.run(&["generate"]).expect("a new ring");
+    bench.run(&["rotate", "--activate-after", "30days"]).expect("nothing is staged");
+    let [first, second] = bench.kids().try_into().expect("two keys");
+    let soon = bench.run(&["retire", &first]).expect_err("too soon").to_string();
+    assert!(soon.contains("no key was retired") && soon.contains("wait until then"), "{soon}");
+    bench.clock.advance(Duration::from_secs(600));
+    let shown = bench.run(&["retire", &first]).expect("staged for long enough");
+    let lines: Vec<&str> = shown.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            format!("Retired key {first}: it opens until 2026-11-23T18:21:00Z (in 8h 11m)."),
+            format!("Key {second}, which was staged, seals from now on."),
+            "Next: see that every replica has generation 3 by 2026-11-23T10:20:00Z (in 10m).".to_owned(),
+        ]
+    );
+}
+
+/// Answers one request after the other with these bodies, the last one from then on; its URL.
+fn replica(bodies: Vec<String>) -> String {
+    use std::io::Read as _;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("bound"));
+    std::thread::spawn(move || {
+        let mut left = bodies.len();
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            let length = stream.read(&mut [0; 4096]).expect("a request in one piece");
+            assert!(length > 0);
+            let body = &bodies[bodies.len() - left];
+            left = (left - 1).max(1);
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+            stream.write_all(format!("{head}{body}").as_bytes()).expect("somebody reads");
+        }
+    });
+    url
+}
+
+fn summary(ring: &KeyRing) -> String {
+    format!(r#"{{"generation": {}, "digest": "{}", "keys": []}}"#, ring.generation(), ring.digest())
+}
+
+impl Bench {
+    fn check(&self, arguments: &[&str]) -> (String, Option<String>) {
+        let ring = self.ring();
+        let arguments = [&["keys", "check", "--ring", ring.to_str().expect("UTF-8")], arguments].concat();
+        let command = Command::try_parse_from(arguments).expect("right usage");
+        let mut out = Vec::new();
+        let streams = Streams { input: &mut io::empty(), out: &mut out, messages: &mut io::sink() };
+        let error = run(command.keys, &self.clock, streams).err().map(|error| error.to_string());
+        (String::from_utf8(out).expect("UTF-8"), error)
+    }
+}
+
+#[test]
+fn check_shows_the_ring_and_each_key_with_its_dates() {
+    let bench = Bench::new();
+    bench.run(&["generate"]).expect("a new ring");
+    bench.run(&["rotate"]).expect("nothing is staged");
+    let [first, second] = bench.kids().try_into().expect("two keys");
+    let (shown, error) = bench.check(&[]);
+    assert_eq!(error, None);
+    assert!(shown.contains("private and valid, generation 2, digest "), "{shown}");
+    assert!(shown.contains(&format!("ok     key {first}: primary since 2026-11-23T10:00:00Z\n")), "{shown}");
+    assert!(
+        shown.contains(&format!("key {second}: staged, becomes primary at 2026-11-23T10:10:00Z (in 10m)")),
+        "{shown}"
+    );
+    let (json, _) = bench.check(&["--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!((&json["ok"], &json["generation"]), (&true.into(), &2.into()));
+}
+
+#[test]
+fn check_finds_keys_from_the_future() {
+    let bench = Bench::new();
+    bench.run(&["generate"]).expect("a new ring");
+    let early = Bench { directory: bench.directory, clock: Clock::manual(NOW.minus(Duration::from_secs(3600))) };
+    let (shown, error) = early.check(&[]);
+    assert!(shown.contains("created 2026-11-23T10:00:00Z is in the future; set the clock"), "{shown}");
+    assert!(error.expect("problems").contains("the check found 2 problem(s)"), "that, and no primary: {shown}");
+}
+
+#[test]
+fn check_names_the_replicas_that_use_another_ring() {
+    let bench = Bench::new();
+    bench.run(&["generate"]).expect("a new ring");
+    let old = summary(&RingFile::new(bench.ring()).read().expect("a valid ring"));
+    bench.run(&["rotate"]).expect("nothing is staged");
+    let new = summary(&RingFile::new(bench.ring()).read().expect("a valid ring"));
+    let (ahead, behind, strange) = (replica(vec![new]), replica(vec![old]), replica(vec!["<html>".to_owned()]));
+    let (shown, error) = bench.check(&["--replica", &ahead, &behind, &strange]);
+    assert!(shown.contains(&format!("ok     {ahead}: uses this ring, generation 2")), "{shown}");
+    assert!(shown.contains(&format!("error  {behind}: uses generation 1 instead of 2")), "{shown}");
+    assert!(shown.contains(&format!("error  {strange}: the answer is no summary of a ring")), "{shown}");
+    assert!(error.is_some() && !shown.contains("everywhere"), "{shown}");
+}
+
+#[test]
+fn check_waits_until_the_ring_has_arrived_everywhere() {
+    let bench = Bench::new();
+    bench.run(&["generate"]).expect("a new ring");
+    let old = summary(&RingFile::new(bench.ring()).read().expect("a valid ring"));
+    bench.run(&["rotate"]).expect("nothing is staged");
+    let new = summary(&RingFile::new(bench.ring()).read().expect("a valid ring"));
+    let late = replica(vec![old, new]);
+    let (shown, error) = bench.check(&["--replica", &late, "--wait", "1m"]);
+    assert_eq!(error, None, "{shown}");
+    let staged = &bench.kids()[1];
+    let arrived = format!("Generation 2 has arrived everywhere. The staging of key {staged} has: every replica opens");
+    assert!(shown.contains(&arrived), "{shown}");
+}
+
+fn piped(input: &[u8], arguments: &[&str]) -> Result<(Vec<u8>, String), KeysError> {
+    let command = Command::try_parse_from([&["keys"], arguments].concat()).expect("right usage");
+    let (mut out, mut messages) = (Vec::new(), Vec::new());
+    let streams = Streams { input: &mut &*input, out: &mut out, messages: &mut messages };
+    run(command.keys, &Clock::manual(NOW), streams)?;
+    Ok((out, String::from_utf8(messages).expect("UTF-8")))
+}
+
+#[test]
+fn in_a_pipe_the_changed_ring_goes_out_and_messages_beside_it() {
+    let ring = KeyRing::generate(Algorithm::default(), Duration::from_secs(600), Duration::from_secs(28_800), NOW);
+    let json = ring.expect("valid settings").to_json();
+    let pipe = ["--ring", "-", "--output", "-"];
+    let (out, messages) = piped(&json, &[&["rotate"], &pipe[..]].concat()).expect("a valid ring");
+    assert_eq!(KeyRing::parse(&out).expect("a ring alone").generation(), 2);
+    assert!(messages.starts_with("Staged key ") && !messages.contains("sgk1_"), "{messages}");
+    let (same, messages) = piped(&json, &[&["prune"], &pipe[..]].concat()).expect("a valid ring");
+    assert!(same == *json && messages.starts_with("Nothing to remove"), "{messages}");
+    let error = piped(b"{}", &[&["rotate"], &pipe[..]].concat()).expect_err("no ring").to_string();
+    assert!(error.starts_with("standard input: not a key ring"), "{error}");
+    assert!(matches!(piped(&json, &["rotate", "--ring", "-"]), Err(KeysError::HalfPipe)));
+    assert!(matches!(piped(&json, &[&["list"], &pipe[..]].concat()), Err(KeysError::NoPipe)));
 }
