@@ -34,6 +34,11 @@ pub const OVERHEAD_BYTES: usize = HEADER_BYTES + TAG_BYTES;
 /// Version and key id, which the associated data repeat.
 const AUTHENTICATED_BYTES: usize = 5;
 
+/// Characters of the value that `plaintext` bytes are sealed to.
+pub const fn sealed_characters(plaintext: usize) -> usize {
+    ((plaintext + OVERHEAD_BYTES) * 4).div_ceil(3)
+}
+
 /// Why nothing could be sealed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -85,7 +90,7 @@ impl Sealer {
         Self { ring, origin, clock, metrics }
     }
 
-    /// Seals `plaintext` with the primary key; returns base64url text, `(plaintext + 45) * 4 / 3` characters.
+    /// Seals `plaintext` with the primary key; returns base64url text of [`sealed_characters`].
     ///
     /// # Errors
     /// See [`SealError`]; none of them depends on the plaintext's content.
@@ -205,7 +210,8 @@ mod tests {
         for length in [0, 1, 2, 3, 1000, 5000] {
             let text = vec![7; length];
             let value = sealer.seal(Purpose::Session, COOKIE, &text).expect("an active key");
-            assert_eq!(value.len(), ((length + OVERHEAD_BYTES) * 4).div_ceil(3));
+            assert_eq!(value.len(), ((length + 45) * 4).div_ceil(3));
+            assert_eq!(value.len(), sealed_characters(length));
             assert_eq!(sealer.open(Purpose::Session, COOKIE, &value).expect("ours").as_slice(), text);
         }
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{Clock, UnixTime};
-use crate::seal::{OpenError, Purpose, SealError, Sealer};
+use crate::seal::{OpenError, Purpose, SealError, Sealer, sealed_characters};
 use crate::session::cookies::{
     AFFINITY_COOKIE, CookieNames, RequestCookies, SessionCookie, SetCookie, TooManyChunks, delete_cookie,
     session_lines, set_cookie,
@@ -198,14 +198,17 @@ impl Sessions {
 
     fn seal_as_it_is(&self, session: Arc<Session>) -> Result<SealedSession, (Arc<Session>, DoesNotFit)> {
         let Inner { sealer, names, settings, clock, .. } = &*self.0;
-        let sealed = match sealer.seal(Purpose::Session, names.session(), &session.encode()) {
+        let plaintext = session.encode();
+        let around = names.chunks().iter().map(|name| name.len() + 3).sum::<usize>();
+        // Known before it is sealed, so that what does not fit is not encrypted for nothing.
+        let characters = sealed_characters(plaintext.len()) + around;
+        if characters > SESSION_BUDGET {
+            return Err((session, DoesNotFit::TooLarge(characters)));
+        }
+        let sealed = match sealer.seal(Purpose::Session, names.session(), &plaintext) {
             Ok(sealed) => sealed,
             Err(error) => return Err((session, DoesNotFit::Seal(error))),
         };
-        let around = names.chunks().iter().map(|name| name.len() + 3).sum::<usize>();
-        if sealed.len() + around > SESSION_BUDGET {
-            return Err((session, DoesNotFit::TooLarge(sealed.len() + around)));
-        }
         let max_age = settings.persistent.then(|| clock.now().until(session.absolute_end));
         match session_lines(names, &sealed, settings.same_site, max_age) {
             Ok(lines) => Ok(SealedSession { session, lines }),
