@@ -19,7 +19,7 @@ mod token_response;
 #[cfg(test)]
 mod test_keys;
 #[cfg(test)]
-mod test_party;
+pub(crate) mod test_party;
 #[cfg(test)]
 pub(crate) mod test_provider;
 

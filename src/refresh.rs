@@ -395,32 +395,15 @@ fn original_identity(session: &Session) -> Option<OriginalIdentity> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oidc::{ClientAuth, LoginLimits, ProviderSettings};
-    use crate::secret::SecretString;
+    use crate::oidc::test_party::settings;
     use crate::session::tests::{NOW, a_session};
-
-    fn a_provider() -> ProviderSettings {
-        ProviderSettings {
-            issuer: "http://127.0.0.1:9".into(),
-            client_id: "spa".into(),
-            client_auth: ClientAuth::SecretBasic(SecretString::new("secret")),
-            scopes: vec!["openid".into()],
-            ca_file: None,
-            clock_skew: Duration::from_secs(60),
-            request_timeout: Duration::from_secs(1),
-            default_access_token_lifetime: Duration::from_secs(60),
-            id_token_algorithms: vec!["ES256".into()],
-            trusted_audiences: Vec::new(),
-            passthrough_parameters: Vec::new(),
-            login_limits: LoginLimits::default(),
-        }
-    }
 
     #[tokio::test]
     async fn a_request_that_looked_before_a_landing_boards_no_second_flight() {
         let clock = Clock::manual(NOW);
         let site = crate::session::store::tests::site();
-        let provider = Provider::new(a_provider(), clock.clone(), Handle::current()).expect("no network is needed");
+        let provider = Provider::new(settings("http://127.0.0.1:9"), clock.clone(), Handle::current())
+            .expect("no network is needed");
         let refresher = Refresher::new(provider, site.sessions.clone(), clock, Metrics::default(), Handle::current());
         let old = Arc::new(a_session());
         let token = old.access_tokens[0].clone();

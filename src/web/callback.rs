@@ -17,13 +17,11 @@ use crate::session::{NewSession, Session, SessionId, StoredAccessToken};
 use crate::web::page::{self, Page};
 use crate::web::problem::{
     INVALID_REQUEST, LOGIN_FAILED, LOGIN_NOT_ALLOWED, LOGIN_NOT_FOUND, LOGIN_REFUSED, Problem, REQUEST_TIMEOUT,
-    SESSION_TOO_LARGE,
+    SESSION_TOO_LARGE, SIGN_IN_RETRY_AFTER,
 };
 use crate::web::query::{Parameters, Repeated};
 use crate::web::{Services, append_cookies, own_response};
 
-/// What a browser is told to wait when the provider says nothing.
-const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// The largest form body that a provider may post.
 const MAX_FORM_BYTES: usize = 16 * 1024;
 /// How long it may take: anybody may begin to post one, and must not keep a connection with it.
@@ -129,7 +127,7 @@ async fn complete(
     if let Err(error) = services.provider.ready().await {
         tracing::warn!(%error, "a callback cannot be checked now");
         services.metrics.count_login(Outcome::Unavailable);
-        return Err(Problem::provider_unavailable(RETRY_AFTER));
+        return Err(Problem::provider_unavailable(SIGN_IN_RETRY_AFTER));
     }
     services.provider.check_issuer_parameter(answer.issuer).map_err(|error| {
         tracing::warn!(%error, "a callback names another issuer");
@@ -161,7 +159,7 @@ fn redeem_problem(services: &Services, error: &RedeemError) -> Problem {
     tracing::warn!(target: "sealgate::audit", event = "login_failed", %error, "a login failed");
     if let RedeemError::Unavailable(unavailable) = error {
         services.metrics.count_login(Outcome::Unavailable);
-        return Problem::provider_unavailable(unavailable.retry_after().unwrap_or(RETRY_AFTER));
+        return Problem::provider_unavailable(unavailable.retry_after().unwrap_or(SIGN_IN_RETRY_AFTER));
     }
     services.metrics.count_login(Outcome::Invalid);
     if matches!(error, RedeemError::Rejected(refusal) if refusal.code() == "invalid_grant") {

@@ -1,7 +1,5 @@
 //! `GET /bff/login`: begins the code flow. Only a page load may; a fetch gets 401, never a flow.
 
-use std::time::Duration;
-
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse};
 
@@ -10,12 +8,9 @@ use crate::oidc::{AuthorizationRequest, ProviderUnavailable, fresh_nonce, fresh_
 use crate::return_url::ReturnUrl;
 use crate::session::login_transaction::LoginTransaction;
 use crate::web::fetch_metadata::{is_same_origin_frame, shows_no_top_level_navigation};
-use crate::web::problem::{INVALID_REQUEST, INVALID_RETURN_URL, LOGIN_NEEDS_NAVIGATION, Problem};
+use crate::web::problem::{INVALID_REQUEST, INVALID_RETURN_URL, LOGIN_NEEDS_NAVIGATION, Problem, SIGN_IN_RETRY_AFTER};
 use crate::web::query::{Parameters, Repeated};
 use crate::web::{Services, append_cookies, own_response};
-
-/// What a browser is told to wait when the provider has not been discovered.
-const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Sends the browser to the provider with a fresh login transaction (RFC 9700 §2.1.1, RFC 7636 §4.2).
 ///
@@ -88,7 +83,7 @@ fn passthrough(services: &Services, parameters: &Parameters) -> Result<Vec<(Stri
 fn unavailable(services: &Services, error: &ProviderUnavailable) -> Problem {
     tracing::warn!(%error, "no login is possible now");
     services.metrics.count_login(Outcome::Unavailable);
-    Problem::provider_unavailable(RETRY_AFTER)
+    Problem::provider_unavailable(SIGN_IN_RETRY_AFTER)
 }
 
 fn internal(error: impl std::fmt::Display) -> Problem {

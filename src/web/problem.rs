@@ -86,6 +86,9 @@ problem_types! {
     INTERNAL = "internal", 500, "Something went wrong";
 }
 
+/// What a browser that signs in is told to wait when the provider cannot be asked and says nothing itself.
+pub const SIGN_IN_RETRY_AFTER: Duration = Duration::from_secs(5);
+
 /// One error on its way to a client.
 #[derive(Debug)]
 pub struct Problem {
