@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use super::Algorithm;
+
 /// The implementation of AES that this process uses. Hardware or software, both take the same time for every key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -56,6 +58,17 @@ impl AesImplementation {
     pub const fn is_hardware(self) -> bool {
         !matches!(self, Self::Software)
     }
+
+    /// What to know and do where keys of `algorithm` seal; `None` where it suits this machine.
+    pub const fn advice(self, algorithm: Algorithm) -> Option<&'static str> {
+        match (self, algorithm) {
+            (Self::Software, Algorithm::Xaes256Gcm) => Some(
+                "AES runs in software here, where xaes-256-gcm takes some six times as long as xchacha20-poly1305; \
+                 if all replicas are like this one, `sealgate keys rotate --algorithm xchacha20-poly1305` changes over",
+            ),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for AesImplementation {
@@ -81,6 +94,14 @@ mod tests {
         assert_eq!(AesImplementation::of_x86(true, false, true), AesImplementation::AesNi);
         assert_eq!(AesImplementation::of_x86(false, false, false), AesImplementation::Software);
         assert!(AesImplementation::AesNi.is_hardware() && !AesImplementation::Software.is_hardware());
+    }
+
+    #[test]
+    fn only_aes_in_software_is_advised_against() {
+        let advice = AesImplementation::Software.advice(Algorithm::Xaes256Gcm).expect("an advice");
+        assert!(advice.contains("keys rotate --algorithm xchacha20-poly1305"), "{advice}");
+        assert_eq!(AesImplementation::Software.advice(Algorithm::XChaCha20Poly1305), None);
+        assert_eq!(AesImplementation::AesNi.advice(Algorithm::Xaes256Gcm), None);
     }
 
     /// Linux says in its own way what the processor has.
