@@ -12,6 +12,8 @@
 //!
 //! A nonce must never be chosen by a caller, and a reason for a refusal must never reach a client.
 
+mod envelope;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rand::TryRng as _;
@@ -19,6 +21,8 @@ use rand::rngs::SysRng;
 use zeroize::Zeroizing;
 
 use crate::aead::{NONCE_BYTES, TAG_BYTES};
+pub use envelope::{Envelope, EnvelopeError};
+
 use crate::clock::Clock;
 pub use crate::keyring::Purpose;
 use crate::keyring::{KeyId, KeyState, Lookup, RingHandle};

@@ -4,6 +4,7 @@
 //! the session cookie, nobody else, so that a late response can never bring an older refresh token back.
 
 pub mod cookies;
+pub mod inspect;
 pub mod login_transaction;
 pub mod refresh_marker;
 pub mod seen;

@@ -7,6 +7,7 @@ use humantime::format_duration;
 
 use super::{Report, Subject, Verdict};
 use crate::aead::AesImplementation;
+use crate::cli::moment::moment;
 use crate::clock::UnixTime;
 use crate::keyring::{KeyRecord, KeyRing, KeyState, RingFile};
 
@@ -107,11 +108,6 @@ fn session_length(subject: &Subject<'_>, ring: &KeyRing, report: &mut Report) {
          lower it, or make a ring with a longer one"
     );
     report.add(subject.loaded, Verdict::Error, KEY, message);
-}
-
-/// A date, and how far away it is.
-fn moment(at: UnixTime, now: UnixTime) -> String {
-    format!("{at} (in {})", format_duration(now.until(at)))
 }
 
 #[cfg(test)]
