@@ -45,7 +45,7 @@ pub enum StartError {
     Ring(#[from] RingFileError),
     /// Sessions would outlive the keys that open them.
     #[error(
-        "session.absolute_timeout is {timeout}, but the key ring {ring} keeps keys for sessions of at most {max_session}; shorten the one, or generate the ring with a longer --max-session"
+        "session.absolute_timeout is {timeout}, but the key ring {ring} keeps keys for sessions of at most {max_session}; shorten the one, or bring a longer --max-session with `sealgate keys rotate`"
     )]
     SessionOutlivesKeys {
         /// The configured timeout.

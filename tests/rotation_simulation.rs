@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use sealgate::aead::Algorithm;
 use sealgate::clock::{Clock, UnixTime};
-use sealgate::keyring::{CLOCK_SKEW, KeyId, KeyRing, Lookup, RingHandle};
+use sealgate::keyring::{CLOCK_SKEW, KeyId, KeyRing, Lookup, NewSettings, RingHandle};
 use sealgate::metrics::Metrics;
 use sealgate::seal::{Purpose, Sealer};
 
@@ -225,7 +225,7 @@ impl World {
 
     fn log_in(&mut self, replica: usize) {
         let replica = &self.replicas[replica];
-        let absolute_end = self.now.plus(replica.ahead).plus(MAX_SESSION);
+        let absolute_end = self.now.plus(replica.ahead).plus(replica.ring.max_session());
         self.sessions.push(Session { cookie: replica.seal(self.now), absolute_end });
     }
 
@@ -281,7 +281,15 @@ impl World {
                 Ok(kid) => *ring = activated_at_once(ring, kid, now),
                 Err(_) => return false,
             },
-            _ if ring.rotate(now, activate_after, None, "").is_err() => return false,
+            Mistake::EarlyPrune if ring.rotate(now, activate_after, None, "").is_err() => return false,
+            Mistake::None | Mistake::LateReplica => {
+                let hours = [4, 8, 12][self.random.index(&[(); 3])];
+                let max_session = self.random.one_in(3).then(|| Duration::from_secs(hours * HOUR));
+                let settings = NewSettings { propagation: None, max_session };
+                if ring.rotate_with(settings, now, activate_after, None, "").is_err() {
+                    return false;
+                }
+            }
             _ => {}
         }
         self.tally.rotations += 1;

@@ -10,6 +10,7 @@ mod prune;
 mod replicas;
 mod retire;
 mod revoke;
+mod rotate;
 
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
@@ -48,7 +49,7 @@ pub enum KeysCommand {
     /// Show the keys, their states, and what happens next
     List(list::ListArgs),
     /// Stage a new key, which takes over once every replica can open its cookies
-    Rotate(RotateArgs),
+    Rotate(rotate::RotateArgs),
     /// Let a staged key take over later, because a replica does not have it yet
     Postpone(postpone::PostponeArgs),
     /// Let the staged key take over from the primary now, if every replica can open its cookies
@@ -73,20 +74,6 @@ pub struct GenerateArgs {
     /// The longest that any session may live; session.absolute_timeout may be shorter
     #[arg(long, value_name = "DURATION", default_value = "8h", value_parser = humantime::parse_duration)]
     pub max_session: Duration,
-}
-
-/// The arguments of `keys rotate`.
-#[derive(Debug, Args)]
-pub struct RotateArgs {
-    /// When the new key takes over, counted from now; the ring's propagation by default and at least
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
-    pub activate_after: Option<Duration>,
-    /// The new key's cipher; the present key's by default
-    #[arg(long, value_enum)]
-    pub algorithm: Option<AlgorithmName>,
-    /// A remark that is kept with the key
-    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
-    pub note: String,
 }
 
 /// An [`Algorithm`], as it is written on the command line.
@@ -235,7 +222,7 @@ pub fn run(args: KeysArgs, clock: &Clock, streams: Streams<'_>) -> Result<(), Ke
 
 fn change(command: &KeysCommand, place: &Place, now: UnixTime, out: &mut dyn Write) -> Result<(), KeysError> {
     match command {
-        KeysCommand::Rotate(args) => rotate(place, args, now, out),
+        KeysCommand::Rotate(args) => rotate::run(place, args, now, out),
         KeysCommand::Postpone(args) => postpone::run(place, args, now, out),
         KeysCommand::Retire(args) => retire::run(place, args, now, out),
         KeysCommand::Revoke(args) => revoke::run(place, args, now, out),
@@ -255,27 +242,6 @@ fn generate(file: &RingFile, args: &GenerateArgs, now: UnixTime, out: &mut dyn W
     writeln!(out, "It is a secret: give every replica the same file, readable by no one else, and keep a copy safe.")?;
     writeln!(out, "Next: set `keys.ring = {:?}` in the configuration and start `sealgate serve`.", file.path())?;
     writeln!(out, "Later: `sealgate keys rotate --ring {path}` brings a new key; no session ends by it.")?;
-    Ok(())
-}
-
-fn rotate(file: &Place, args: &RotateArgs, now: UnixTime, out: &mut dyn Write) -> Result<(), KeysError> {
-    let (ring, (before, kid)) = file.update(|ring| {
-        let before = ring.primary(now).map(|key| key.kid());
-        let kid = ring
-            .rotate(now, args.activate_after, args.algorithm.map(Algorithm::from), &args.note)
-            .map_err(|reason| KeysError::Rotate { path: file.path().to_owned(), reason })?;
-        Ok::<_, KeysError>((before, kid))
-    })?;
-    let record = |kid: KeyId| ring.states(now).map(|(record, _)| record).find(|record| record.kid() == kid);
-    if let Some(new) = record(kid) {
-        let (algorithm, active) = (new.algorithm(), moment(new.not_before(), now));
-        writeln!(out, "Staged key {kid} ({algorithm}): it opens from now on, and seals from {active}.")?;
-    }
-    if let Some((before, end)) = before.and_then(record).and_then(|old| Some((old.kid(), ring.opens_until(old)?))) {
-        writeln!(out, "Key {before} seals until then, and opens until {}.", moment(end, now))?;
-    }
-    let propagation = moment(now.plus(ring.propagation()), now);
-    writeln!(out, "Next: see that every replica has generation {} by {propagation}.", ring.generation())?;
     Ok(())
 }
 

@@ -23,6 +23,11 @@ pub(super) fn check(subject: &Subject<'_>, report: &mut Report) {
     same_site(subject, report);
     let (verdict, message) = budget(&config.session.cookie_name);
     report.add(subject.loaded, verdict, "session.cookie_name", message);
+    report.note(
+        "session.cookie_name",
+        "cookies are sealed for this name, server.public_url, provider.issuer and provider.client_id: another of them, \
+         or another key ring, signs everybody out; other changes keep living sessions",
+    );
 }
 
 /// RFC 6265bis §4.1.3.2: what `__Host-` asks for can only be kept over TLS.

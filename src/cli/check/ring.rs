@@ -101,11 +101,16 @@ fn session_length(subject: &Subject<'_>, ring: &KeyRing, report: &mut Report) {
     let possible = ring.max_session();
     let (shown, longest) = (format_duration(wanted), format_duration(possible));
     if wanted <= possible {
-        return report.ok(KEY, format!("{shown} is within the key ring's max_session ({longest})"));
+        return report.ok(
+            KEY,
+            format!(
+                "{shown} is within the key ring's max_session ({longest}); a change is for sessions that begin after it"
+            ),
+        );
     }
     let message = format!(
         "{shown} is more than the key ring's max_session ({longest}), after which retired keys open nothing; \
-         lower it, or make a ring with a longer one"
+         lower it, or run `sealgate keys rotate --max-session {shown}` first"
     );
     report.add(subject.loaded, Verdict::Error, KEY, message);
 }

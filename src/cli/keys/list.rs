@@ -53,8 +53,16 @@ struct ListedKey<'a> {
     created: UnixTime,
     not_before: UnixTime,
     open_until: Option<UnixTime>,
+    /// When the sessions that it can still open were sealed.
+    still_opens: Option<Sealed>,
     revoked: Option<UnixTime>,
     note: &'a str,
+}
+
+#[derive(Serialize)]
+struct Sealed {
+    from: UnixTime,
+    until: UnixTime,
 }
 
 fn listing<'a>(path: &'a Path, ring: &'a KeyRing, now: UnixTime) -> Listing<'a> {
@@ -65,6 +73,7 @@ fn listing<'a>(path: &'a Path, ring: &'a KeyRing, now: UnixTime) -> Listing<'a> 
         created: record.created(),
         not_before: record.not_before(),
         open_until: ring.opens_until(record),
+        still_opens: ring.sealed_and_alive(record, now).map(|(from, until)| Sealed { from, until }),
         revoked: record.revoked(),
         note: record.note(),
     });
@@ -79,11 +88,12 @@ fn listing<'a>(path: &'a Path, ring: &'a KeyRing, now: UnixTime) -> Listing<'a> 
     }
 }
 
-const HEADINGS: [&str; 7] = ["KID", "STATE", "ALG", "CREATED", "ACTIVE FROM", "OPENS UNTIL", "NOTE"];
+const HEADINGS: [&str; 8] =
+    ["KID", "STATE", "ALG", "CREATED", "ACTIVE FROM", "OPENS UNTIL", "STILL OPENS SESSIONS OF", "NOTE"];
 
 fn table(ring: &KeyRing, now: UnixTime, out: &mut dyn Write) -> io::Result<()> {
     let mut rows = vec![HEADINGS.map(str::to_owned)];
-    rows.extend(ring.states(now).map(|(record, state)| row(ring, record, state)));
+    rows.extend(ring.states(now).map(|(record, state)| row(ring, record, state, now)));
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: [usize; HEADINGS.len()] = std::array::from_fn(width);
     for row in &rows {
@@ -93,7 +103,7 @@ fn table(ring: &KeyRing, now: UnixTime, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-fn row(ring: &KeyRing, record: &KeyRecord, state: KeyState) -> [String; HEADINGS.len()] {
+fn row(ring: &KeyRing, record: &KeyRecord, state: KeyState, now: UnixTime) -> [String; HEADINGS.len()] {
     [
         record.kid().to_string(),
         state.to_string(),
@@ -101,9 +111,21 @@ fn row(ring: &KeyRing, record: &KeyRecord, state: KeyState) -> [String; HEADINGS
         record.created().to_string(),
         record.not_before().to_string(),
         ring.opens_until(record).map_or("-".to_owned(), |end| end.to_string()),
+        still_opens(ring, record, state, now),
         // A note is anybody's text: it must not move the cursor.
         record.note().chars().map(|character| if character.is_control() { ' ' } else { character }).collect(),
     ]
+}
+
+/// When the sessions that the key can still open were sealed.
+fn still_opens(ring: &KeyRing, record: &KeyRecord, state: KeyState, now: UnixTime) -> String {
+    match (state, ring.sealed_and_alive(record, now)) {
+        (KeyState::Revoked, _) => record.revoked().map_or("none".to_owned(), |at| format!("none, revoked {at}")),
+        (KeyState::Staged, _) => "none yet".to_owned(),
+        (_, Some((from, until))) if until >= now => format!("{from} to now"),
+        (_, Some((from, until))) => format!("{from} to {until}"),
+        (_, None) => "none".to_owned(),
+    }
 }
 
 fn what_happens_next(ring: &KeyRing, now: UnixTime) -> String {
@@ -128,4 +150,3 @@ fn what_happens_next(ring: &KeyRing, now: UnixTime) -> String {
         }
     }
 }
-
