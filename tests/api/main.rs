@@ -13,6 +13,7 @@ mod management;
 mod provider_down;
 mod proxy;
 mod refresh;
+mod refusals;
 mod secrets;
 mod sessions;
 mod shutdown;
