@@ -184,7 +184,7 @@ impl Refresher {
 
     /// Revokes the refresh token of a session that came back after its end, once, without anybody waiting.
     pub fn revoke_in_background(&self, session: &Session) {
-        let Some(refresh_token) = session.refresh_token.clone() else { return };
+        let Some(refresh_token) = session.refresh_token().cloned() else { return };
         if self.state().kept.claim_revocation(session.sid) {
             self.spawn_revocation(refresh_token, session.sid);
         }
@@ -219,13 +219,6 @@ impl Refresher {
         let now = inner.clock.now();
         let go_on = |renewed| Usable { session: session.clone(), renewed };
         let valid = is_valid(&session, now);
-        if session.refresh_token.is_none() {
-            return match (valid, forced) {
-                (true, false) => Ok(go_on(renewed)),
-                (true, true) => Err(Unusable::Conflict { expired: false }),
-                (false, _) => Err(Unusable::Ended),
-            };
-        }
         // A forced refresh that another one has just satisfied needs none of its own.
         let wanted = match forced {
             true => renewed.is_none(),
@@ -233,6 +226,14 @@ impl Refresher {
         };
         if valid && !wanted {
             return Ok(go_on(renewed));
+        }
+        // Asked for this late because most requests do not get here, and need not read it.
+        if session.refresh_token().is_none() {
+            return match (valid, forced) {
+                (true, false) => Ok(go_on(renewed)),
+                (true, true) => Err(Unusable::Conflict { expired: false }),
+                (false, _) => Err(Unusable::Ended),
+            };
         }
         let (flight, ours) = match self.join_or_start(&session) {
             Ok(Boarding::Flight { flight, ours }) => (flight, ours),
@@ -307,7 +308,7 @@ impl Refresher {
 
     async fn fly(&self, session: &Session) -> Landed {
         let inner = &*self.0;
-        let (Some(refresh_token), Some(original)) = (&session.refresh_token, original_identity(session)) else {
+        let (Some(refresh_token), Some(original)) = (session.refresh_token(), original_identity(session)) else {
             return Err(Failure::Dead);
         };
         let asked = inner.provider.refresh(refresh_token, &original).await;
@@ -352,7 +353,7 @@ impl Refresher {
         match landed {
             // The session was ended while the flight was in the air: what it brought must not live on.
             Ok(sealed) if state.kept.has_ended(session.sid) => {
-                if let Some(refresh_token) = sealed.session.refresh_token.clone() {
+                if let Some(refresh_token) = sealed.session.refresh_token().cloned() {
                     self.spawn_revocation(refresh_token, session.sid);
                 }
             }

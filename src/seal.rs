@@ -17,7 +17,6 @@ mod envelope;
 use std::time::Duration;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 use zeroize::Zeroizing;
@@ -25,6 +24,7 @@ use zeroize::Zeroizing;
 use crate::aead::{NONCE_BYTES, TAG_BYTES};
 pub use envelope::{Envelope, EnvelopeError};
 
+use crate::base64url::BASE64URL;
 use crate::clock::Clock;
 pub use crate::keyring::Purpose;
 use crate::keyring::{KeyId, KeyState, Lookup, RingHandle};
@@ -120,7 +120,7 @@ impl Sealer {
         sealed.extend_from_slice(&nonce);
         let ciphertext = key.cipher(purpose).seal(&nonce, &aad, plaintext).map_err(|_| SealError::TooLong)?;
         sealed.extend_from_slice(&ciphertext);
-        Ok(URL_SAFE_NO_PAD.encode(&sealed))
+        Ok(BASE64URL.encode(&sealed))
     }
 
     /// Opens what [`Sealer::seal`] made for the same purpose, cookie and origin, with the key that the value names.
@@ -148,7 +148,7 @@ impl Sealer {
         cookie: &str,
         value: &str,
     ) -> Result<(Zeroizing<Vec<u8>>, KeyState), OpenError> {
-        let sealed = URL_SAFE_NO_PAD.decode(value).map_err(|_| OpenError::Malformed)?;
+        let sealed = BASE64URL.decode(value).map_err(|_| OpenError::Malformed)?;
         let (header, ciphertext) = sealed.split_at_checked(HEADER_BYTES).ok_or(OpenError::Malformed)?;
         let (authenticated, nonce) = header.split_at(AUTHENTICATED_BYTES);
         let [FORMAT_VERSION, kid @ ..] = authenticated else { return Err(OpenError::Malformed) };
@@ -283,11 +283,11 @@ mod tests {
     fn every_flipped_bit_is_noticed() {
         let sealer = sealer(&ring(), "https://app.example.com");
         let value = sealer.seal(Purpose::Session, COOKIE, b"some text").expect("an active key");
-        let sealed = URL_SAFE_NO_PAD.decode(&value).expect("base64url");
+        let sealed = BASE64URL.decode(&value).expect("base64url");
         for bit in 0..sealed.len() * 8 {
             let mut changed = sealed.clone();
             changed[bit / 8] ^= 1 << (bit % 8);
-            let value = URL_SAFE_NO_PAD.encode(&changed);
+            let value = BASE64URL.encode(&changed);
             assert!(sealer.open(Purpose::Session, COOKIE, &value).is_err(), "bit {bit}");
         }
     }

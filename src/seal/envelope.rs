@@ -1,9 +1,9 @@
 //! What can be seen of a sealed value without any key: for diagnosis, never for a decision.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::{FORMAT_VERSION, OVERHEAD_BYTES};
+use crate::base64url::BASE64URL;
 use crate::keyring::KeyId;
 
 /// The outside of a sealed value.
@@ -40,7 +40,7 @@ impl Envelope {
     /// # Errors
     /// See [`EnvelopeError`].
     pub fn read(value: &str) -> Result<Self, EnvelopeError> {
-        let sealed = URL_SAFE_NO_PAD.decode(value).map_err(|_| EnvelopeError::NotBase64Url)?;
+        let sealed = BASE64URL.decode(value).map_err(|_| EnvelopeError::NotBase64Url)?;
         let bytes = sealed.len();
         match *sealed {
             [version, ..] if version != FORMAT_VERSION => Err(EnvelopeError::UnknownVersion(version)),
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     fn text(bytes: &[u8]) -> String {
-        URL_SAFE_NO_PAD.encode(bytes)
+        BASE64URL.encode(bytes)
     }
 
     #[test]

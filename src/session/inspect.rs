@@ -6,11 +6,11 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
+use crate::base64url::BASE64URL;
 use crate::clock::UnixTime;
 use crate::seal::Purpose;
 use crate::session::cookies::{AFFINITY_COOKIE, CookieNames, MAX_CHUNKS, RequestCookies};
@@ -284,15 +284,15 @@ impl Contents {
     ///
     /// # Errors
     /// See [`WireError`].
-    pub fn read(purpose: Purpose, plaintext: &[u8]) -> Result<Self, WireError> {
+    pub fn read(purpose: Purpose, plaintext: Zeroizing<Vec<u8>>) -> Result<Self, WireError> {
         Ok(match purpose {
             Purpose::Session => Self::Session(SessionContents::of(&Session::decode(plaintext)?)),
             Purpose::Seen => {
-                let Seen { sid, at } = Seen::decode(plaintext)?;
+                let Seen { sid, at } = Seen::decode(&plaintext)?;
                 Self::Activity { sid: shortened(sid), at }
             }
             Purpose::Tombstone => {
-                let tombstone = Tombstone::decode(plaintext)?;
+                let tombstone = Tombstone::decode(&plaintext)?;
                 let ended = tombstone.entries().iter().map(|ended| EndedContents {
                     sid: shortened(ended.sid),
                     generation: ended.generation.0,
@@ -301,11 +301,11 @@ impl Contents {
                 Self::Tombstone { ended: ended.collect() }
             }
             Purpose::RefreshMarker => {
-                let RefreshMarker { sid, generation, since } = RefreshMarker::decode(plaintext)?;
+                let RefreshMarker { sid, generation, since } = RefreshMarker::decode(&plaintext)?;
                 Self::ConflictMarker { sid: shortened(sid), generation: generation.0, since }
             }
             Purpose::Login => {
-                let login = LoginTransaction::decode(plaintext)?;
+                let login = LoginTransaction::decode(&plaintext)?;
                 Self::Login {
                     started_at: login.started_at,
                     expires_at: login.started_at.plus(login_transaction::LIFETIME),
@@ -324,12 +324,12 @@ impl SessionContents {
             let lifetime = Some(stored.lifetime());
             TokenContents::of("access token", stored.token.expose(), lifetime, Some(stored))
         });
-        let refresh = session.refresh_token.iter().map(|token| {
+        let refresh = session.refresh_token().into_iter().map(|token| {
             // Whatever it looks like: nobody but the provider may read it (RFC 6749 §1.5).
             let shape = TokenContents::of("refresh token", token.expose(), None, None);
             TokenContents { claims: Vec::new(), ..shape }
         });
-        let id = session.id_token.iter().map(|token| TokenContents::of("ID token", token.expose(), None, None));
+        let id = session.id_token().into_iter().map(|token| TokenContents::of("ID token", token.expose(), None, None));
         Self {
             sid: shortened(session.sid),
             generation: session.generation.0,
@@ -338,7 +338,7 @@ impl SessionContents {
             issuer: session.provider.issuer.clone(),
             client_id: session.provider.client_id.clone(),
             tokens: access.chain(refresh).chain(id).collect(),
-            kept_claims: session.claims.as_ref().map(|_| session.claims().keys().cloned().collect()),
+            kept_claims: session.id_token().is_none().then(|| session.claims().keys().cloned().collect()),
         }
     }
 }
@@ -360,7 +360,7 @@ impl TokenContents {
 fn shape(token: &str) -> (TokenForm, Vec<String>) {
     let parts: Vec<&str> = token.split('.').collect();
     let claims = || {
-        let payload = Zeroizing::new(URL_SAFE_NO_PAD.decode(parts[1]).ok()?);
+        let payload = Zeroizing::new(BASE64URL.decode(parts[1]).ok()?);
         let claims: Map<String, Value> = serde_json::from_slice(&payload).ok()?;
         Some(claims.keys().cloned().collect())
     };

@@ -161,7 +161,7 @@ impl Sessions {
             SessionCookie::Broken => return Err(SignedOut::Broken),
             SessionCookie::Present { sealed, characters } => (sealed, characters),
         };
-        let session = Session::decode(&sealer.open(Purpose::Session, names.session(), &sealed)?)?;
+        let session = Session::decode(sealer.open(Purpose::Session, names.session(), &sealed)?)?;
         let now = clock.now();
         if session.provider != *provider {
             return Err(SignedOut::OtherProvider);
@@ -188,7 +188,7 @@ impl Sessions {
     /// See [`SealSessionError`].
     pub fn seal(&self, session: Session) -> Result<SealedSession, SealSessionError> {
         match self.seal_as_it_is(Arc::new(session)) {
-            Err((session, DoesNotFit::TooLarge(_))) if session.id_token.is_some() => {
+            Err((session, DoesNotFit::TooLarge(_))) if session.id_token().is_some() => {
                 let smaller = session.without_id_token();
                 self.seal_as_it_is(Arc::new(smaller)).map_err(|(session, error)| error.into_public(&session))
             }
@@ -198,7 +198,7 @@ impl Sessions {
 
     fn seal_as_it_is(&self, session: Arc<Session>) -> Result<SealedSession, (Arc<Session>, DoesNotFit)> {
         let Inner { sealer, names, settings, clock, .. } = &*self.0;
-        let plaintext = session.encode();
+        let plaintext = session.encode(settings.write_format);
         let around = names.chunks().iter().map(|name| name.len() + 3).sum::<usize>();
         // Known before it is sealed, so that what does not fit is not encrypted for nothing.
         let characters = sealed_characters(plaintext.len()) + around;
@@ -328,8 +328,8 @@ impl DoesNotFit {
         };
         let parts = [
             ("access token", session.access_tokens.iter().map(|stored| stored.token.expose().len()).max()),
-            ("refresh token", session.refresh_token.as_ref().map(|token| token.expose().len())),
-            ("ID token", session.id_token.as_ref().map(|token| token.expose().len())),
+            ("refresh token", session.refresh_token().map(|token| token.expose().len())),
+            ("ID token", session.id_token().map(|token| token.expose().len())),
         ];
         let (largest, largest_characters) =
             parts.into_iter().max_by_key(|(_, length)| *length).unwrap_or(("access token", None));

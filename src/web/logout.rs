@@ -64,7 +64,7 @@ pub async fn handle(services: &Services, request: &HttpRequest) -> Result<HttpRe
 /// RFC 7009: the refresh token dies with the session; when that cannot be done it is said in the log, because the
 /// token may live on.
 async fn revoke(services: &Services, session: &Session) {
-    let Some(refresh_token) = &session.refresh_token else { return };
+    let Some(refresh_token) = session.refresh_token() else { return };
     match services.provider.revoke(refresh_token).await {
         Ok(_) => services.metrics.count_logout(Outcome::Succeeded),
         Err(error) => {
@@ -87,7 +87,7 @@ fn leave(services: &Services, request: &HttpRequest, session: Option<&Session>) 
     let at_provider = session
         .and_then(|session| {
             let state = fresh_state();
-            services.provider.end_session_url(session.id_token.as_ref(), &home, Some(state.expose()))
+            services.provider.end_session_url(session.id_token(), &home, Some(state.expose()))
         })
         .map(String::from);
     let goal = at_provider.unwrap_or(home);

@@ -9,7 +9,7 @@ use sealgate::keyring::{KeyRing, RingFile, RingHandle, RingUpdateError};
 use sealgate::metrics::Metrics;
 use sealgate::seal::{Purpose, Sealer};
 use sealgate::secret::{AccessToken, IdToken};
-use sealgate::session::{NewSession, ProviderId, Session, SessionId, StoredAccessToken};
+use sealgate::session::{NewSession, ProviderId, Session, SessionId, StoredAccessToken, WriteFormat};
 use serde_json::Value;
 
 use crate::support::eventually;
@@ -38,7 +38,8 @@ fn session_cookie(gate: &Sealgate, origin: &str, client_id: &str) -> String {
     };
     let session = Session::begin(SessionId::random().expect("randomness"), new, now);
     let sealer = Sealer::new(ring, origin.parse().expect("an origin"), clock, metrics);
-    let sealed = sealer.seal(Purpose::Session, "sealgate", &session.encode()).expect("a primary key");
+    let sealed =
+        sealer.seal(Purpose::Session, "sealgate", &session.encode(WriteFormat::default())).expect("a primary key");
     format!("sealgate=1{sealed}")
 }
 

@@ -131,7 +131,7 @@ impl Keys {
         report.key_state = report.kid.and_then(|kid| self.state(kid, now));
         let opened = self.sealer.open(purpose, base_name, value);
         report.opens = Some(opened.is_ok());
-        match opened.map(|plaintext| Contents::read(purpose, &plaintext)) {
+        match opened.map(|plaintext| Contents::read(purpose, plaintext)) {
             Ok(Ok(contents)) => report.contents = Some(contents),
             Ok(Err(error)) => {
                 report.problem = Some(format!("it opens, but {error}: another release may have sealed it"))

@@ -3,11 +3,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::aead::Algorithm;
+use crate::base64url::BASE64URL;
 use crate::clock::UnixTime;
 use crate::keyring::{KeyRing, RingFile, RingHandle};
 use crate::metrics::Metrics;
@@ -119,7 +119,7 @@ fn provider() -> ProviderId {
 }
 
 fn jwt(claims: &Value, signature: &str) -> String {
-    format!("e30.{}.{signature}", URL_SAFE_NO_PAD.encode(claims.to_string()))
+    format!("e30.{}.{signature}", BASE64URL.encode(claims.to_string()))
 }
 
 fn session(padding: usize) -> Session {
@@ -249,11 +249,11 @@ fn what_is_broken_is_said_and_no_error() {
     let site = Site::new();
     let whole = site.session_field(0);
     let (name, value) = whole.split_once('=').expect("a pair");
-    let sealed = URL_SAFE_NO_PAD.decode(&value[1..]).expect("ours");
+    let sealed = BASE64URL.decode(&value[1..]).expect("ours");
     let changed = |at: usize| {
         let mut sealed = sealed.clone();
         sealed[at] ^= 1;
-        format!("{name}=1{}", URL_SAFE_NO_PAD.encode(sealed))
+        format!("{name}=1{}", BASE64URL.encode(sealed))
     };
     for (field, expected) in [
         (format!("{name}=7abc"), "its first character is not a number of chunks from 1 to 3"),

@@ -62,6 +62,15 @@ upstreams take long enough for a token to expire on the way.",
 The shape of <prefix>/user: one object with a member a claim, or a list of {\"type\", \"value\"} for front ends that were
 written for Duende's BFF.",
         },
+        KeyDefinition {
+            name: "write_format",
+            unit: r#""zstd-1" or "plain""#,
+            preset: Preset::Default(r#""zstd-1""#),
+            doc: "\
+How new session cookies are written: compressed with the first dictionary, or not. A release reads every format of the
+releases before it, and a new format one release before it writes it. Hold this back at the older one during a rolling
+upgrade that skips a release, until no replica of the old release is left. Living sessions stay, whatever you set.",
+        },
     ],
 };
 
