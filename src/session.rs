@@ -3,6 +3,7 @@
 //! Must never learn of HTTP servers: it takes `Cookie` values and gives `Set-Cookie` values. Login and refresh write
 //! the session cookie, nobody else, so that a late response can never bring an older refresh token back.
 
+pub mod budget;
 pub mod cookies;
 pub mod login_transaction;
 pub mod refresh_marker;
