@@ -217,6 +217,7 @@ impl Sessions {
     pub fn seal(&self, session: Session) -> Result<SealedSession, SealSessionError> {
         match self.seal_as_it_is(Arc::new(session)) {
             Err((session, DoesNotFit::TooLarge(_))) if session.id_token.is_some() => {
+                tracing::info!(sid = ?session.sid, "the session is too large for its ID token, which is left out");
                 let smaller = session.without_id_token();
                 self.seal_as_it_is(Arc::new(smaller)).map_err(|(session, error)| self.public(error, &session))
             }

@@ -1,11 +1,13 @@
 //! How large cookies may become, and what happens beyond.
 
+use std::time::Duration;
+
 use reqwest::StatusCode;
 use serde_json::Value;
 
-use crate::support::World;
 use crate::support::browser::Context;
 use crate::support::world::SESSION;
+use crate::support::{World, eventually};
 
 /// The `Cookie` line that is still read.
 const LONGEST_LINE: usize = 16_384;
@@ -45,6 +47,26 @@ async fn a_page_load_beyond_the_limit_gets_a_page_that_names_other_applications(
     assert!(reply.body.contains("other applications on the same host"), "{}", reply.body);
     assert_eq!(world.browser.cookie_names(), ["another_app"], "only ours are deleted");
     assert!(reply.header("location").is_empty(), "no redirect loop");
+}
+
+/// Complaint of peers' users: login cookies that pile up.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_answer_that_deletes_many_cookies_fits_a_head_itself() {
+    let world = World::signed_in().await;
+    for id in 0..60 {
+        world.browser.set_cookie(&format!("sealgate-login-{id:016}"), &"x".repeat(400));
+    }
+    let first = world.browser.get("/bff/user").await;
+    first.problem(431);
+    let bytes: usize = first.header("set-cookie").iter().map(|line| line.len() + "set-cookie: \r\n".len()).sum();
+    assert!(bytes < 3_000, "{bytes}");
+    assert_eq!(world.browser.cookie(SESSION), None, "the session goes first");
+    eventually("the rest to be deleted", Duration::from_secs(20), async || {
+        (world.browser.get("/bff/user").await.status != StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE).then_some(())
+    })
+    .await;
+    world.browser.sign_in().await;
+    assert_eq!(world.browser.user().await["sub"], "ada");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -97,7 +119,7 @@ async fn a_refresh_that_does_not_fit_ends_the_session_and_says_what_is_large() {
     assert_eq!(world.browser.get("/api/echo").await.problem(401), "urn:sealgate:error:not-signed-in");
     let stats = world.provider.stats().await;
     assert_eq!(stats.refreshes(), 1, "it is not tried again");
-    crate::support::eventually("the revocation", std::time::Duration::from_secs(20), async || {
+    eventually("the revocation", Duration::from_secs(20), async || {
         (world.provider.stats().await.live_refresh_tokens() == 0).then_some(())
     })
     .await;
@@ -131,6 +153,57 @@ async fn logout_deletes_every_chunk() {
         assert!(deleted.iter().any(|deleted| deleted == name), "{name} of {deleted:?}");
     }
     assert_eq!(world.browser.cookie_names(), ["sealgate-ended"]);
+}
+
+/// The session and a long return URL would not fit one head of nginx's default buffer together.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_callback_in_two_steps_signs_in_buries_the_old_session_and_leads_to_the_return_url() {
+    let world = with_groups().await;
+    let mut old = world.session_cookie();
+    let return_url = format!("/{}", "a".repeat(511));
+    let group = random(1_600);
+    let mut reply = world.browser.navigate("/").await;
+    for length in (100..group.len()).step_by(50) {
+        world.provider.regroup("ada", &[&group[..length]]).await;
+        old = world.session_cookie();
+        reply = world.browser.sign_in_at(&format!("/bff/login?returnUrl={return_url}")).await;
+        if reply.location().path() == "/bff/landing" {
+            break;
+        }
+    }
+    let landing = reply.location();
+    assert_eq!(landing.path(), "/bff/landing");
+    let set: Vec<String> = reply.set_cookies().into_iter().map(|cookie| cookie.name).collect();
+    assert_eq!(set, [SESSION, "sealgate_affinity"], "the session comes with the first step");
+    // The strict cookies are not shown to it.
+    let reply = world.browser.arrive_from_elsewhere(landing.as_str()).await;
+    assert_eq!((reply.status, reply.location().path()), (StatusCode::SEE_OTHER, return_url.as_str()));
+    assert!(!world.browser.cookie_names().iter().any(|name| name.contains("login")), "{:?}", reply.headers);
+    assert_eq!(world.browser.user().await["sub"], "ada");
+    // The back button, and the session that was replaced.
+    let again = world.browser.navigate(landing.as_str()).await;
+    assert_eq!((again.status.as_u16(), again.media_type()), (400, "text/html"));
+    assert!(again.body.contains("already signed in") && again.set_cookies().is_empty(), "{}", again.body);
+    world.browser.set_cookie(SESSION, &old);
+    world.browser.get("/bff/user").await.problem(401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_second_step_is_nothing_without_a_login_of_this_browser() {
+    let world = World::start().await;
+    let callback = world.browser.sign_in_up_to_callback("/bff/login?returnUrl=/orders").await;
+    let state = callback.query_pairs().find(|(name, _)| name == "state").expect("a state").1.into_owned();
+    let landing = format!("/bff/landing?state={state}");
+    let other = world.new_browser();
+    let reply = other.arrive_from_elsewhere(&landing).await;
+    assert_eq!((reply.status.as_u16(), reply.media_type()), (400, "text/html"));
+    assert!(reply.set_cookies().is_empty() && reply.header("location").is_empty());
+    // Too early, it signs nobody in.
+    assert_eq!(world.browser.arrive_from_elsewhere(&landing).await.location().path(), "/orders");
+    assert_eq!(world.browser.cookie(SESSION), None);
+    for bad in ["/bff/landing", "/bff/landing?state=a&state=b"] {
+        assert_eq!(world.browser.navigate(bad).await.status, StatusCode::BAD_REQUEST, "{bad}");
+    }
 }
 
 /// Text of so many characters that no compressor makes small.
