@@ -34,7 +34,7 @@ use crate::telemetry::{self, RequestSpan};
 use crate::web::problem::{NOT_FOUND, PATH_REFUSED, Problem};
 use crate::web::redemptions::Redemptions;
 use crate::web::static_site::StaticSite;
-use crate::web::{Services, Site, api, callback, login, logout, refresh, user};
+use crate::web::{Services, Site, api, callback, cookie_line, landing, login, logout, refresh, user};
 
 /// Why the server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -367,6 +367,7 @@ async fn dispatch(
         Ok(()) if health.0.as_deref() == Some(request.uri().path()) => {
             (Handler::Other, Ok(HttpResponse::Ok().body("ok\n")))
         }
+        Ok(()) if let Err(problem) = cookie_line::check(services, &request) => (Handler::Other, Err(problem)),
         Ok(()) => match endpoint(&services.site.prefix, request.uri().path()) {
             Some(endpoint) => call(endpoint, services, &request, payload).await,
             None => beyond_the_prefix(services, client.get_ref(), &request, payload).await,
@@ -394,10 +395,11 @@ async fn call(endpoint: &str, services: &Services, request: &HttpRequest, payloa
         ("/callback", &Method::GET | &Method::POST) => {
             (Handler::Callback, callback::handle(services, request, payload).await)
         }
+        ("/landing", &Method::GET) => (Handler::Callback, landing::handle(services, request)),
         ("/user", &Method::GET) => (Handler::User, user::handle(services, request)),
         ("/logout", &Method::GET | &Method::POST) => (Handler::Logout, logout::handle(services, request).await),
         ("/refresh", &Method::POST) => (Handler::Refresh, refresh::handle(services, request).await),
-        ("/login" | "/user", _) => (Handler::Other, Err(Problem::method_not_allowed("GET"))),
+        ("/login" | "/landing" | "/user", _) => (Handler::Other, Err(Problem::method_not_allowed("GET"))),
         ("/callback" | "/logout", _) => (Handler::Other, Err(Problem::method_not_allowed("GET, POST"))),
         ("/refresh", _) => (Handler::Other, Err(Problem::method_not_allowed("POST"))),
         _ => (Handler::Other, Err(Problem::new(&NOT_FOUND, "There is no endpoint of this name."))),

@@ -3,6 +3,7 @@
 //! Must never learn of HTTP servers: it takes `Cookie` values and gives `Set-Cookie` values. Login and refresh write
 //! the session cookie, nobody else, so that a late response can never bring an older refresh token back.
 
+pub mod budget;
 pub mod cookies;
 pub mod inspect;
 pub mod login_transaction;
@@ -229,6 +230,19 @@ impl Session {
             _ => return Map::new(),
         };
         serde_json::from_slice(&json).unwrap_or_default()
+    }
+
+    /// The name of the largest part, and its characters.
+    fn largest_part(&self) -> (&'static str, usize) {
+        let Rest { refresh_token, id_token, claims, .. } = self.rest.whole();
+        let parts = [
+            ("access token", self.access_tokens.iter().map(|stored| stored.token.expose().len()).max()),
+            ("refresh token", refresh_token.as_ref().map(|token| token.expose().len())),
+            ("ID token", id_token.as_ref().map(|token| token.expose().len())),
+            ("ID token's claims", claims.as_ref().map(|claims| claims.len())),
+        ];
+        let largest = parts.into_iter().max_by_key(|(_, length)| *length);
+        largest.map_or(("access token", 0), |(name, length)| (name, length.unwrap_or(0)))
     }
 
     /// The same session without its ID token, whose claims stay: for when the whole would not fit.

@@ -5,7 +5,9 @@
 mod attacks;
 mod callback;
 mod check_command;
+mod cookie_sizes;
 mod csrf;
+mod fronts;
 mod keys;
 mod login;
 mod logout;

@@ -15,7 +15,7 @@ use crate::seal::Sealer;
 use crate::secret::{AccessToken, CodeVerifier, IdToken, Nonce, RefreshToken, State};
 use crate::session::cookies::{AFFINITY_COOKIE, CookieNames, RequestCookies};
 use crate::session::login_transaction::LoginTransaction;
-use crate::session::store::{ActiveSession, Sessions};
+use crate::session::store::{ActiveSession, Sessions, Visible};
 use crate::session::{NewSession, ProviderId, Session, SessionId, StoredAccessToken};
 
 const NOW: UnixTime = UnixTime::from_secs(1_795_428_000);
@@ -91,7 +91,7 @@ impl Site {
         let conflict = session(0);
         lines.push(sessions.bury((&ended).into(), &none).expect("a key"));
         lines.push(sessions.mark_refresh(&conflict, NOW).expect("a key"));
-        lines.extend(sessions.begin_login(&login(), &none).expect("a key"));
+        lines.extend(sessions.begin_login(&login(), &none, Visible::All).expect("a key"));
         let active = ActiveSession {
             session: std::sync::Arc::new(session(0)),
             last_seen: NOW.minus(HOUR),

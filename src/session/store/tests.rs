@@ -1,5 +1,7 @@
 //! What opens, what does not, and which cookies are written.
 
+pub(crate) mod worst;
+
 use super::*;
 use crate::aead::Algorithm;
 use crate::keyring::{KeyRing, RingHandle};
