@@ -39,10 +39,10 @@ pub struct Cluster {
     pub upstream: Upstream,
     /// HAProxy.
     pub balancer: Balancer,
-    /// The folder of everything that the test writes.
-    pub folder: TempDir,
     replicas: Vec<Option<Sealgate>>,
     options: Vec<SealgateOptions>,
+    /// Rings and stores; removed last.
+    _folder: TempDir,
 }
 
 impl Cluster {
@@ -237,7 +237,7 @@ impl Plan {
             replicas.push(Some(Sealgate::start(options.clone()).await));
         }
         replicas.resize_with(PLACES, || None);
-        let cluster = Cluster { origin, ring, provider, upstream, balancer, folder, replicas, options };
+        let cluster = Cluster { origin, ring, provider, upstream, balancer, _folder: folder, replicas, options };
         cluster.settled().await;
         cluster
     }

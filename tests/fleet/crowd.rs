@@ -110,21 +110,24 @@ impl Report {
     pub fn table(&self, title: &str, memory: &str) -> String {
         let counts = &self.counts;
         let ms = |share| format!("{:.1} ms", counts.percentile(share).as_secs_f64() * 1000.0);
-        table(title, &[
-            ("duration", format!("{:.0} s", self.took.as_secs_f64())),
-            ("requests", counts.requests.to_string()),
-            ("sessions", self.sessions.to_string()),
-            ("refreshes sent", self.provider.refreshes().to_string()),
-            ("duplicate refreshes", self.provider.duplicate_refreshes().to_string()),
-            ("refused refreshes", self.provider.token_errors("invalid_grant").to_string()),
-            ("signed-out sessions", self.lost.to_string()),
-            ("signed-out responses", listed(&counts.signed_out)),
-            ("lost races: redirects, conflicts", format!("{}, {}", counts.redirects, counts.conflicts)),
-            ("5xx", listed(&counts.server_errors)),
-            ("broken connections", listed(&counts.broken)),
-            ("anything else", listed(&counts.odd)),
-            ("p50, p99", format!("{}, {}", ms(0.5), ms(0.99))),
-            ("resident memory", memory.to_owned()),
-        ])
+        table(
+            title,
+            &[
+                ("duration", format!("{:.0} s", self.took.as_secs_f64())),
+                ("requests", counts.requests.to_string()),
+                ("sessions", self.sessions.to_string()),
+                ("refreshes sent", self.provider.refreshes().to_string()),
+                ("duplicate refreshes", self.provider.duplicate_refreshes().to_string()),
+                ("refused refreshes", self.provider.token_errors("invalid_grant").to_string()),
+                ("signed-out sessions", self.lost.to_string()),
+                ("signed-out responses", listed(&counts.signed_out)),
+                ("lost races: redirects, conflicts", format!("{}, {}", counts.redirects, counts.conflicts)),
+                ("5xx", listed(&counts.server_errors)),
+                ("broken connections", listed(&counts.broken)),
+                ("anything else", listed(&counts.odd)),
+                ("p50, p99", format!("{}, {}", ms(0.5), ms(0.99))),
+                ("resident memory", memory.to_owned()),
+            ],
+        )
     }
 }

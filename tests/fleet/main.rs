@@ -7,6 +7,15 @@ mod affinity;
 mod balancer;
 mod cluster;
 mod crowd;
+mod departures;
+mod drain;
+mod memory;
+mod outage;
+mod ring_folder;
+mod rings;
+mod round_robin;
+mod skew;
+mod soak;
 #[path = "../support/support.rs"]
 mod support;
 mod tally;

@@ -115,7 +115,9 @@ impl Visitor {
                 let by = if by.is_empty() { "haproxy".to_owned() } else { by };
                 self.tally.count(|counts| add(&mut counts.server_errors, format!("{} {by}", status.as_u16())));
             }
-            status => self.tally.count(|counts| add(&mut counts.odd, format!("{} {}", status.as_u16(), problem(&reply)))),
+            status => {
+                self.tally.count(|counts| add(&mut counts.odd, format!("{} {}", status.as_u16(), problem(&reply))))
+            }
         }
         false
     }

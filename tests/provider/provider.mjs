@@ -53,12 +53,16 @@ let releaseHeld = [];
 
 process.stdin.resume();
 process.stdin.on('end', () => process.exit(0));
+// What was begun is answered; what is stored is written down.
 process.on('SIGTERM', () => {
-  if (options.store) {
-    const state = { items: adapter.save(), stats, presented: [...presented], cookieKey };
-    writeFileSync(options.store, JSON.stringify(state), { mode: 0o600 });
-  }
-  process.exit(0);
+  server.close(() => {
+    if (options.store) {
+      const state = { items: adapter.save(), stats, presented: [...presented], cookieKey };
+      writeFileSync(options.store, JSON.stringify(state), { mode: 0o600 });
+    }
+    process.exit(0);
+  });
+  setTimeout(() => server.closeAllConnections(), 500);
 });
 
 const server = createServer((request, response) => {
