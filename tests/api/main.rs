@@ -18,6 +18,7 @@ mod refresh;
 mod secrets;
 mod sessions;
 mod shutdown;
+#[path = "../support/support.rs"]
 mod support;
 mod tampering;
 mod websocket;
