@@ -91,9 +91,11 @@ fn missing_files(line: &str) -> Vec<&str> {
     missing
 }
 
-/// The pages at the top, in docs and in keys.
+/// The pages at the top, in docs, in keys and in deploy.
 fn pages() -> Vec<PathBuf> {
-    let folders = [root().to_owned(), root().join("docs"), root().join("keys")];
+    let recipes = ["haproxy", "nginx", "envoy", "kubernetes", "container", "systemd"];
+    let mut folders = vec![root().to_owned(), root().join("docs"), root().join("keys"), root().join("deploy")];
+    folders.extend(recipes.map(|recipe| root().join("deploy").join(recipe)));
     let entries = folders.iter().flat_map(|folder| fs::read_dir(folder).expect("a folder of the repository"));
     let mut pages: Vec<PathBuf> = entries
         .map(|entry| entry.expect("a readable entry").path())
