@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use sealgate::metrics::Metrics;
+use sealgate::metrics::{Handler, Metrics, OpenedWith, Outcome};
 use sealgate::web::problem::PROBLEM_TYPES;
 
 fn root() -> &'static Path {
@@ -47,7 +47,14 @@ fn names_behind<'a>(text: &'a str, before: &str) -> BTreeSet<&'a str> {
 #[test]
 fn the_operator_s_guide_names_every_counter_and_audit_event_and_no_other() {
     let guide = read(&root().join("docs/operations.md"));
-    let rendered = Metrics::default().render();
+    let metrics = Metrics::default();
+    // Those with labels are printed once they have been counted.
+    metrics.count_request(Handler::Proxy, 200);
+    metrics.count_login(Outcome::Started);
+    metrics.count_refresh(Outcome::Succeeded);
+    metrics.count_logout(Outcome::Succeeded);
+    metrics.count_open(OpenedWith::Primary);
+    let rendered = metrics.render();
     let real: BTreeSet<String> =
         names_behind(&rendered, "# TYPE sealgate_").iter().map(|name| format!("{name}_total")).collect();
     let named = names_behind(&guide, "sealgate_").into_iter().map(str::to_owned);
