@@ -21,7 +21,7 @@ static SITES: AtomicU8 = AtomicU8::new(1);
 /// Everything of one deployment.
 pub struct Site {
     pub origin: String,
-    _provider: Provider,
+    pub provider: Provider,
     pub upstream: Upstream,
     pub replicas: Vec<Sealgate>,
     pub places: Places,
@@ -72,8 +72,7 @@ impl Site {
         let file = kind.prepare(choice, &places);
         let balancer = kind.start(&file, &places.folder);
         let http = client(&places);
-        let mut site =
-            Self { origin, _provider: provider, upstream, replicas, places, http, _folder: folder, balancer };
+        let mut site = Self { origin, provider, upstream, replicas, places, http, _folder: folder, balancer };
         for replica in 0..3 {
             eventually("a replica to be ready", Duration::from_secs(60), async || {
                 (site.management(replica, "/readyz").await?.0 == StatusCode::OK).then_some(())
