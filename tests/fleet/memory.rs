@@ -42,6 +42,7 @@ impl Mint {
             refresh_before: Duration::from_secs(60),
             persistent: true,
             user_format: UserFormat::Object,
+            write_format: WriteFormat::default(),
         };
         let provider =
             ProviderId { issuer: replica.options.issuer.clone(), client_id: replica.options.client_id.clone() };
