@@ -12,7 +12,7 @@ use sealgate::secret::{AccessToken, IdToken, RefreshToken};
 use sealgate::session::cookies::{CookieNames, RequestCookies};
 use sealgate::session::store::Sessions;
 use sealgate::session::{
-    NewSession, ProviderId, SameSite, Session, SessionId, SessionSettings, StoredAccessToken, UserFormat,
+    NewSession, ProviderId, SameSite, Session, SessionId, SessionSettings, StoredAccessToken, UserFormat, WriteFormat,
 };
 
 use crate::cluster::Cluster;
