@@ -7,6 +7,5 @@ mod balancer;
 mod behaviour;
 mod files;
 mod site;
-#[allow(dead_code, unused_imports, reason = "the other test binaries need the rest of it")]
 #[path = "../support/support.rs"]
 mod support;

@@ -1,6 +1,5 @@
 //! A whole site: provider, API, three replicas, a balancer with its recipe in front, and browsers that come by TLS.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
@@ -144,7 +143,7 @@ pub fn client(places: &Places) -> Client {
         .timeout(Duration::from_secs(30))
         .no_proxy()
         .http1_only()
-        .resolve(HOST, SocketAddr::from(loopback(0)))
+        .resolve(HOST, loopback(0))
         .tls_certs_only([Certificate::from_pem(&certificate).expect("a certificate")])
         .build()
         .expect("a plain client can be built")
