@@ -5,6 +5,7 @@
 
 pub mod budget;
 pub mod cookies;
+pub mod inspect;
 pub mod login_transaction;
 mod payload;
 pub mod refresh_marker;

@@ -56,6 +56,11 @@ impl Tombstone {
         self
     }
 
+    /// The ended sessions, the first to end first.
+    pub fn entries(&self) -> &[Ended] {
+        &self.0
+    }
+
     /// When the last of the sessions would have ended; none when there are none.
     pub fn until(&self) -> Option<UnixTime> {
         self.0.iter().map(|ended| ended.until).max()

@@ -16,6 +16,7 @@ mod management;
 mod provider_down;
 mod proxy;
 mod refresh;
+mod refusals;
 mod secrets;
 mod sessions;
 mod shutdown;
