@@ -17,6 +17,8 @@ use crate::tally::show;
 /// What goes wrong.
 #[derive(Clone, Copy, Debug)]
 pub enum Fault {
+    /// Every replica is replaced, three times, at a provider that takes a while for a refresh.
+    Restarts,
     /// A replica is killed and comes back, each in turn.
     Kills,
     /// Two replicas become five, and two again.
@@ -28,6 +30,13 @@ pub enum Fault {
 /// Three quarters of the visitors' time is trouble.
 async fn inflict(fault: Fault, cluster: &mut Cluster, crowd: &Crowd) {
     match fault {
+        Fault::Restarts => {
+            cluster.provider.delay(Duration::from_millis(200), &["token"]).await;
+            for _ in 0..3 {
+                cluster.rolling_restart().await;
+            }
+            cluster.provider.recover().await;
+        }
         Fault::Kills => {
             for index in 0..3 {
                 cluster.kill(index).await;
@@ -68,7 +77,7 @@ pub async fn live_through(fault: Fault, plan: Plan, visitors: usize, pace: Pace,
     inflict(fault, &mut cluster, &crowd).await;
     reach(end).await;
     let report = crowd.end(&cluster).await;
-    show(&report.table(&format!("{fault:?}"), &cluster.memory()));
+    show(&(report.table(&format!("{fault:?}"), &cluster.memory()) + &cluster.lost_sessions()));
     report
 }
 
