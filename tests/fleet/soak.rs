@@ -70,7 +70,8 @@ async fn what_vanishing_clients_cost_under_strict_reuse_detection() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "long: make soak"]
 async fn what_round_robin_costs_under_strict_reuse_detection() {
-    in_turn("Round robin, strict rotation", Cluster::plan(), VISITORS, IDLE, duration() / 3).await;
+    let cluster = Cluster::plan().round_robin().start().await;
+    in_turn("Round robin, strict rotation", &cluster, VISITORS, IDLE, duration() / 3).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
