@@ -31,6 +31,7 @@ pub mod keyring;
 
 pub mod aead;
 
+pub mod base64url;
 pub mod clock;
 pub mod metrics;
 pub mod origin;

@@ -24,7 +24,7 @@ use crate::clock::Clock;
 use crate::metrics::{Metrics, Outcome};
 use crate::oidc::{OriginalIdentity, Provider, RefreshError, TokenSet, check_login_limits};
 use crate::secret::RefreshToken;
-use crate::session::store::{ActiveSession, SealedSession, Sessions};
+use crate::session::store::{ActiveSession, SealSessionError, SealedSession, SessionTooLarge, Sessions};
 use crate::session::{Session, SessionId, StoredAccessToken};
 
 /// How long a request waits for a flight before it is answered without it.
@@ -78,6 +78,8 @@ enum Failure {
     Dead,
     /// The user is no longer among those who may log in.
     NotAllowed,
+    /// The refreshed session fits no cookies: its tokens cannot be kept, and the old refresh token is spent.
+    TooLarge(SessionTooLarge),
     /// It could not be asked, or did not answer as it should; the refresh token may be good still.
     Unavailable { retry_after: Duration },
 }
@@ -97,6 +99,8 @@ pub enum Unusable {
     /// The session is over (RFC 10017 §6.1.2.2): its access token has expired and it has no refresh token, or the user
     /// may no longer log in.
     Ended,
+    /// The session is over: what the provider sent for it fits no cookies.
+    TooLarge(SessionTooLarge),
     /// The provider does not take the refresh token of this generation. Another replica may have used it and have a
     /// newer cookie on its way.
     Conflict {
@@ -188,7 +192,7 @@ impl Refresher {
 
     /// Revokes the refresh token of a session that came back after its end, once, without anybody waiting.
     pub fn revoke_in_background(&self, session: &Session) {
-        let Some(refresh_token) = session.refresh_token.clone() else { return };
+        let Some(refresh_token) = session.refresh_token().cloned() else { return };
         if self.state().kept.claim_revocation(session.sid) {
             self.spawn_revocation(refresh_token, session.sid);
         }
@@ -228,13 +232,6 @@ impl Refresher {
         let now = inner.clock.now();
         let go_on = |renewed| Usable { session: session.clone(), renewed };
         let valid = is_valid(&session, now);
-        if session.refresh_token.is_none() {
-            return match (valid, forced) {
-                (true, false) => Ok(go_on(renewed)),
-                (true, true) => Err(Unusable::Conflict { expired: false }),
-                (false, _) => Err(Unusable::Ended),
-            };
-        }
         // A forced refresh that another one has just satisfied needs none of its own.
         let wanted = match forced {
             true => renewed.is_none(),
@@ -245,6 +242,14 @@ impl Refresher {
         };
         if valid && !wanted {
             return Ok(go_on(renewed));
+        }
+        // Asked for this late because most requests do not get here, and need not read it.
+        if session.refresh_token().is_none() {
+            return match (valid, forced) {
+                (true, false) => Ok(go_on(renewed)),
+                (true, true) => Err(Unusable::Conflict { expired: false }),
+                (false, _) => Err(Unusable::Ended),
+            };
         }
         let (flight, ours) = match self.join_or_start(&session) {
             Ok(Boarding::Flight { flight, ours }) => (flight, ours),
@@ -274,6 +279,9 @@ impl Refresher {
     fn without(&self, failure: Failure, valid: bool, forced: bool) -> Result<(), Unusable> {
         match failure {
             Failure::NotAllowed => Err(Unusable::Ended),
+            // At once, and not when the old access token expires: its refresh token is spent, so nothing would be won
+            // but an end without a reason.
+            Failure::TooLarge(too_large) => Err(Unusable::TooLarge(too_large)),
             _ if valid && !forced => Ok(()),
             Failure::Dead => Err(Unusable::Conflict { expired: !valid }),
             Failure::Unavailable { retry_after } => Err(Unusable::ProviderUnavailable { retry_after }),
@@ -321,7 +329,7 @@ impl Refresher {
 
     async fn fly(&self, session: &Session) -> Landed {
         let inner = &*self.0;
-        let (Some(refresh_token), Some(original)) = (&session.refresh_token, original_identity(session)) else {
+        let (Some(refresh_token), Some(original)) = (session.refresh_token(), original_identity(session)) else {
             return Err(Failure::Dead);
         };
         let asked = inner.provider.refresh(refresh_token, &original).await;
@@ -351,13 +359,26 @@ impl Refresher {
         let access = StoredAccessToken::new(tokens.access_token, now, tokens.access_token_expires_at, tokens.scope);
         let next = session.refreshed(access, tokens.refresh_token, tokens.id_token, now);
         let generation = next.generation.0;
-        self.0.sessions.seal(next).inspect(|_| {
-            tracing::info!(target: "sealgate::audit", event = "refresh", sid = ?session.sid, generation, "session refreshed");
-        }).map_err(|error| {
-            tracing::error!(sid = ?session.sid, %error, "a refreshed session cannot be sealed");
-            // The old refresh token is spent and the new one cannot be kept.
-            Failure::Dead
-        })
+        let refresh_token = next.refresh_token().cloned();
+        match self.0.sessions.seal(next) {
+            Ok(sealed) => {
+                tracing::info!(target: "sealgate::audit", event = "refresh", sid = ?session.sid, generation, "session refreshed");
+                Ok(sealed)
+            }
+            Err(SealSessionError::TooLarge(too_large)) => {
+                tracing::warn!(target: "sealgate::audit", event = "session_too_large", sid = ?session.sid, %too_large, "a refreshed session does not fit the cookies and ends");
+                // Nobody can use it any more.
+                if let Some(refresh_token) = refresh_token {
+                    self.spawn_revocation(refresh_token, session.sid);
+                }
+                Err(Failure::TooLarge(too_large))
+            }
+            Err(error) => {
+                tracing::error!(sid = ?session.sid, %error, "a refreshed session cannot be sealed");
+                // The old refresh token is spent and the new one cannot be kept.
+                Err(Failure::Dead)
+            }
+        }
     }
 
     fn keep(&self, session: &Session, landed: &Landed) {
@@ -366,7 +387,7 @@ impl Refresher {
         match landed {
             // The session was ended while the flight was in the air: what it brought must not live on.
             Ok(sealed) if state.kept.has_ended(session.sid) => {
-                if let Some(refresh_token) = sealed.session.refresh_token.clone() {
+                if let Some(refresh_token) = sealed.session.refresh_token().cloned() {
                     self.spawn_revocation(refresh_token, session.sid);
                 }
             }

@@ -12,13 +12,19 @@
 //!
 //! A nonce must never be chosen by a caller, and a reason for a refusal must never reach a client.
 
+mod envelope;
+
+use std::time::Duration;
+
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 use zeroize::Zeroizing;
 
 use crate::aead::{NONCE_BYTES, TAG_BYTES};
+pub use envelope::{Envelope, EnvelopeError};
+
+use crate::base64url::BASE64URL;
 use crate::clock::Clock;
 pub use crate::keyring::Purpose;
 use crate::keyring::{KeyId, KeyState, Lookup, RingHandle};
@@ -71,7 +77,10 @@ pub enum OpenError {
     #[error("the key {0} is revoked")]
     RevokedKey(KeyId),
     /// The tag does not match: changed, or sealed for another purpose, name or origin.
-    #[error("the value was changed, or was sealed for another purpose, cookie or site")]
+    #[error(
+        "the value was changed, or was sealed for another purpose, cookie or site: session.cookie_name or \
+         server.public_url may have changed"
+    )]
     Rejected,
 }
 
@@ -90,6 +99,11 @@ impl Sealer {
         Self { ring, origin, clock, metrics }
     }
 
+    /// The longest that keys are kept for sessions, by the ring in use.
+    pub fn max_session(&self) -> Duration {
+        self.ring.current().max_session()
+    }
+
     /// Seals `plaintext` with the primary key; returns base64url text of [`sealed_characters`].
     ///
     /// # Errors
@@ -106,7 +120,7 @@ impl Sealer {
         sealed.extend_from_slice(&nonce);
         let ciphertext = key.cipher(purpose).seal(&nonce, &aad, plaintext).map_err(|_| SealError::TooLong)?;
         sealed.extend_from_slice(&ciphertext);
-        Ok(URL_SAFE_NO_PAD.encode(&sealed))
+        Ok(BASE64URL.encode(&sealed))
     }
 
     /// Opens what [`Sealer::seal`] made for the same purpose, cookie and origin, with the key that the value names.
@@ -134,7 +148,7 @@ impl Sealer {
         cookie: &str,
         value: &str,
     ) -> Result<(Zeroizing<Vec<u8>>, KeyState), OpenError> {
-        let sealed = URL_SAFE_NO_PAD.decode(value).map_err(|_| OpenError::Malformed)?;
+        let sealed = BASE64URL.decode(value).map_err(|_| OpenError::Malformed)?;
         let (header, ciphertext) = sealed.split_at_checked(HEADER_BYTES).ok_or(OpenError::Malformed)?;
         let (authenticated, nonce) = header.split_at(AUTHENTICATED_BYTES);
         let [FORMAT_VERSION, kid @ ..] = authenticated else { return Err(OpenError::Malformed) };
@@ -183,8 +197,6 @@ impl Sealer {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::aead::Algorithm;
     use crate::clock::UnixTime;
@@ -192,10 +204,10 @@ mod tests {
 
     const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
     const COOKIE: &str = "__Host-sealgate";
+    const HOUR: Duration = Duration::from_secs(3600);
 
     fn ring() -> RingHandle {
-        let hour = Duration::from_secs(3600);
-        let ring = KeyRing::generate(Algorithm::default(), hour, hour * 8, NOW).expect("the system's randomness");
+        let ring = KeyRing::generate(Algorithm::default(), HOUR, HOUR * 8, NOW).expect("the system's randomness");
         RingHandle::fixed(ring)
     }
 
@@ -237,15 +249,45 @@ mod tests {
         assert!(matches!(stranger.open(Purpose::Session, COOKIE, &value), Err(OpenError::UnknownKey(_))));
     }
 
+    /// What the log says must tell these apart, for the remedies differ.
+    #[test]
+    fn each_reason_not_to_open_reads_differently_and_names_the_key() {
+        let kid = KeyId::from_bytes([0x9f, 0x3a, 0x01, 0xc2]);
+        let reasons = [
+            OpenError::Malformed,
+            OpenError::UnknownKey(kid),
+            OpenError::ExpiredKey(kid),
+            OpenError::RevokedKey(kid),
+            OpenError::Rejected,
+        ]
+        .map(|reason| reason.to_string());
+        let different: std::collections::HashSet<_> = reasons.iter().collect();
+        assert_eq!(different.len(), reasons.len());
+        assert_eq!(reasons[3], "the key 9f3a01c2 is revoked");
+        assert!(reasons[4].contains("session.cookie_name or server.public_url may have changed"), "{}", reasons[4]);
+    }
+
+    #[test]
+    fn a_revoked_key_s_values_are_refused_as_such() {
+        let mut ring = KeyRing::generate(Algorithm::default(), HOUR, HOUR * 8, NOW).expect("randomness");
+        let value = sealer(&RingHandle::fixed(ring.clone()), "https://app.example.com")
+            .seal(Purpose::Session, COOKIE, b"text")
+            .expect("an active key");
+        let kid = ring.primary(NOW).expect("a primary").kid();
+        ring.revoke(kid, NOW).expect("a key of the ring");
+        let after = sealer(&RingHandle::fixed(ring), "https://app.example.com");
+        assert_eq!(after.open(Purpose::Session, COOKIE, &value), Err(OpenError::RevokedKey(kid)));
+    }
+
     #[test]
     fn every_flipped_bit_is_noticed() {
         let sealer = sealer(&ring(), "https://app.example.com");
         let value = sealer.seal(Purpose::Session, COOKIE, b"some text").expect("an active key");
-        let sealed = URL_SAFE_NO_PAD.decode(&value).expect("base64url");
+        let sealed = BASE64URL.decode(&value).expect("base64url");
         for bit in 0..sealed.len() * 8 {
             let mut changed = sealed.clone();
             changed[bit / 8] ^= 1 << (bit % 8);
-            let value = URL_SAFE_NO_PAD.encode(&changed);
+            let value = BASE64URL.encode(&changed);
             assert!(sealer.open(Purpose::Session, COOKIE, &value).is_err(), "bit {bit}");
         }
     }

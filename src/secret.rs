@@ -44,6 +44,12 @@ macro_rules! secret_text {
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub struct $name(SecretString);
 
+        impl From<Zeroizing<String>> for $name {
+            fn from(text: Zeroizing<String>) -> Self {
+                Self(SecretString(text))
+            }
+        }
+
         impl $name {
             /// Wraps `text`.
             pub fn new(text: impl Into<String>) -> Self {

@@ -17,9 +17,10 @@ use tokio::runtime::Handle;
 use tracing_actix_web::TracingLogger;
 
 use self::runtime::ProviderRuntime;
+use crate::aead::{AesImplementation, Algorithm};
 use crate::clock::Clock;
 use crate::config::{Config, Finding, ServerConfig};
-use crate::keyring::{RingFileError, RingHandle, WatchGuard};
+use crate::keyring::{KeyRing, RingFileError, RingHandle, WatchGuard};
 use crate::management::{self, Status};
 use crate::metrics::{Handler, Metrics};
 use crate::oidc::{Provider, ProviderBuildError};
@@ -33,7 +34,7 @@ use crate::telemetry::{self, RequestSpan};
 use crate::web::problem::{NOT_FOUND, PATH_REFUSED, Problem};
 use crate::web::redemptions::Redemptions;
 use crate::web::static_site::StaticSite;
-use crate::web::{Services, Site, api, callback, login, logout, refresh, user};
+use crate::web::{Services, Site, api, callback, cookie_line, landing, login, logout, refresh, user};
 
 /// Why the server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +45,7 @@ pub enum StartError {
     Ring(#[from] RingFileError),
     /// Sessions would outlive the keys that open them.
     #[error(
-        "session.absolute_timeout is {timeout}, but the key ring {ring} keeps keys for sessions of at most {max_session}; shorten the one, or generate the ring with a longer --max-session"
+        "session.absolute_timeout is {timeout}, but the key ring {ring} keeps keys for sessions of at most {max_session}; shorten the one, or bring a longer --max-session with `sealgate keys rotate`"
     )]
     SessionOutlivesKeys {
         /// The configured timeout.
@@ -157,6 +158,7 @@ impl Application {
         let metrics = Metrics::default();
         let ring = RingHandle::load(config.ring.clone(), clock.clone(), metrics.clone())?;
         check_session_length(&config, ring.current().max_session())?;
+        log_cipher(&ring.current(), &clock);
         let ring_watch = ring.watch(&runtime.handle());
         let provider = Provider::new(config.provider.clone(), clock.clone(), runtime.handle())?;
         provider.start();
@@ -253,6 +255,17 @@ async fn stop(server: &ServerHandle, deadline: Duration) {
     if tokio::time::timeout(deadline + Duration::from_secs(1), server.stop(true)).await.is_err() {
         tracing::warn!("requests were still in flight at the deadline");
         server.stop(false).await;
+    }
+}
+
+/// Says how cookies are sealed here, and whether another cipher would suit this machine better.
+fn log_cipher(ring: &KeyRing, clock: &Clock) {
+    let aes = AesImplementation::detect();
+    let algorithm = ring.primary(clock.now()).map(|key| key.algorithm());
+    let shown = algorithm.map_or("none", Algorithm::name);
+    tracing::info!(algorithm = shown, %aes, "cookies are sealed");
+    if let Some(advice) = algorithm.and_then(|algorithm| aes.advice(algorithm)) {
+        tracing::warn!(algorithm = shown, %aes, "{advice}");
     }
 }
 
@@ -355,6 +368,7 @@ async fn dispatch(
         Ok(()) if health.0.as_deref() == Some(request.uri().path()) => {
             (Handler::Other, Ok(HttpResponse::Ok().body("ok\n")))
         }
+        Ok(()) if let Err(problem) = cookie_line::check(services, &request) => (Handler::Other, Err(problem)),
         Ok(()) => match endpoint(&services.site.prefix, request.uri().path()) {
             Some(endpoint) => call(endpoint, services, &request, payload).await,
             None => beyond_the_prefix(services, client.get_ref(), &request, payload).await,
@@ -382,10 +396,11 @@ async fn call(endpoint: &str, services: &Services, request: &HttpRequest, payloa
         ("/callback", &Method::GET | &Method::POST) => {
             (Handler::Callback, callback::handle(services, request, payload).await)
         }
+        ("/landing", &Method::GET) => (Handler::Callback, landing::handle(services, request)),
         ("/user", &Method::GET) => (Handler::User, user::handle(services, request)),
         ("/logout", &Method::GET | &Method::POST) => (Handler::Logout, logout::handle(services, request).await),
         ("/refresh", &Method::POST) => (Handler::Refresh, refresh::handle(services, request).await),
-        ("/login" | "/user", _) => (Handler::Other, Err(Problem::method_not_allowed("GET"))),
+        ("/login" | "/landing" | "/user", _) => (Handler::Other, Err(Problem::method_not_allowed("GET"))),
         ("/callback" | "/logout", _) => (Handler::Other, Err(Problem::method_not_allowed("GET, POST"))),
         ("/refresh", _) => (Handler::Other, Err(Problem::method_not_allowed("POST"))),
         _ => (Handler::Other, Err(Problem::new(&NOT_FOUND, "There is no endpoint of this name."))),

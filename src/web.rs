@@ -6,8 +6,11 @@ pub mod api;
 pub mod caching;
 pub mod callback;
 pub mod conflict;
+pub mod cookie_line;
 pub mod csrf;
 pub mod fetch_metadata;
+pub mod head;
+pub mod landing;
 pub mod login;
 pub mod logout;
 pub mod page;
@@ -126,6 +129,15 @@ impl Services {
                 tracing::info!(target: "sealgate::audit", event = "tombstone_hit", sid = ?session.sid, "an ended session came back");
                 self.refresher.revoke_in_background(&session);
                 Problem::session_expired().with_cookies(self.sessions.delete_session())
+            }
+            SignedOut::OtherProvider => {
+                tracing::info!(
+                    target: "sealgate::audit",
+                    event = "other_provider",
+                    "the session of another provider or client was refused: provider.issuer or provider.client_id may \
+                     have changed"
+                );
+                Problem::session_expired()
             }
             reason => {
                 tracing::info!(%reason, "signed out");

@@ -28,7 +28,8 @@ use sealgate::session::login_transaction::{LoginTransaction, Replaced};
 use sealgate::session::refresh_marker::RefreshMarker;
 use sealgate::session::seen::Seen;
 use sealgate::session::tombstone::{Ended, Tombstone};
-use sealgate::session::{Generation, NewSession, ProviderId, Session, SessionId, StoredAccessToken};
+use sealgate::session::wire::MapWriter;
+use sealgate::session::{Generation, NewSession, ProviderId, Session, SessionId, StoredAccessToken, WriteFormat};
 
 use self::read::{NOW, RING, Vector, sealer, vectors};
 
@@ -79,18 +80,21 @@ fn pinned_plaintexts_read_as_what_was_written() {
     for vector in vectors() {
         let (name, plaintext) = (vector.name.as_str(), vector.plaintext());
         match name {
-            "session" => assert!(Session::decode(&plaintext).expect(name) == session()),
+            "session" => assert!(Session::decode(plaintext.clone()).expect(name) == session()),
             "session whose ID token did not fit" => {
-                let read = Session::decode(&plaintext).expect(name);
+                let read = Session::decode(plaintext.clone()).expect(name);
                 assert!(read == session().without_id_token());
                 assert_eq!(read.claims()["name"], "Ada");
             }
-            "session without optional members" => assert!(Session::decode(&plaintext).expect(name) == bare_session()),
+            "session without optional members" => {
+                assert!(Session::decode(plaintext.clone()).expect(name) == bare_session())
+            }
             "session of a later release" => {
-                let read = Session::decode(&plaintext).expect(name);
-                assert_eq!(read.encode().as_slice(), plaintext, "the unknown member is kept");
+                let read = Session::decode(plaintext.clone()).expect(name);
+                assert_eq!(read.encode(WriteFormat::Plain).as_slice(), plaintext, "the unknown member is kept");
                 assert!(read.provider == session().provider && read.access_tokens == session().access_tokens);
             }
+            "compressed session" => assert!(Session::decode(plaintext.clone()).expect(name) == jwt_session()),
             "login transaction" => {
                 assert!(LoginTransaction::decode(&plaintext).expect(name) == login_transaction(Some(replaced())));
             }
@@ -165,12 +169,17 @@ fn cookie_of(names: &CookieNames, purpose: Purpose) -> &str {
 
 /// What the vectors hold, each under a name of its own.
 fn plaintexts() -> Vec<(&'static str, Purpose, Vec<u8>)> {
-    let whole = session().encode().to_vec();
+    let whole = session().encode(WriteFormat::Plain).to_vec();
     vec![
         ("session", Purpose::Session, whole.clone()),
-        ("session whose ID token did not fit", Purpose::Session, session().without_id_token().encode().to_vec()),
-        ("session without optional members", Purpose::Session, bare_session().encode().to_vec()),
+        (
+            "session whose ID token did not fit",
+            Purpose::Session,
+            session().without_id_token().encode(WriteFormat::Plain).to_vec(),
+        ),
+        ("session without optional members", Purpose::Session, bare_session().encode(WriteFormat::Plain).to_vec()),
         ("session of a later release", Purpose::Session, with_a_member_more(whole)),
+        ("compressed session", Purpose::Session, jwt_session().encode(WriteFormat::Zstd1).to_vec()),
         ("login transaction", Purpose::Login, login_transaction(Some(replaced())).encode().to_vec()),
         ("login transaction that replaces nothing", Purpose::Login, login_transaction(None).encode().to_vec()),
         ("last activity", Purpose::Seen, seen().encode().to_vec()),
@@ -213,14 +222,32 @@ fn session() -> Session {
     session
 }
 
+/// A session with tokens of every form that compression tells apart.
+fn jwt_session() -> Session {
+    let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"RS256","typ":"JWT","kid":"key-1"}"#);
+    let claims =
+        r#"{"iss":"https://login.example.com","sub":"ada","aud":"spa","exp":1800000300,"name":"Ada Lovelace"}"#;
+    let jwt = format!("{header}.{}.{}", URL_SAFE_NO_PAD.encode(claims), URL_SAFE_NO_PAD.encode([0xa7; 256]));
+    let mut access_token = session().access_tokens[0].clone();
+    access_token.token = AccessToken::new(jwt.clone());
+    session().refreshed(access_token, Some(RefreshToken::new("1//0gAbCdEfGhI.x")), Some(IdToken::new(jwt)), NOW)
+}
+
+/// What no login leaves behind and a reader takes all the same.
 fn bare_session() -> Session {
-    let mut session = session();
-    session.generation = Generation(0);
-    session.refresh_token = None;
-    session.id_token = None;
-    session.access_tokens[0].scope = None;
-    session.access_tokens[0].audience = None;
-    session
+    let mut map = MapWriter::default();
+    map.text(0, "https://login.example.com");
+    map.text(1, "spa");
+    map.bytes(2, &[1; SessionId::BYTES]);
+    map.unsigned(3, 0);
+    map.integer(4, NOW.as_secs());
+    map.integer(5, NOW.as_secs() + 480 * 60);
+    map.maps(6, &["an access token"], |map, token| {
+        map.text(0, token);
+        map.integer(1, NOW.as_secs());
+        map.integer(2, NOW.as_secs() + 5 * 60);
+    });
+    Session::decode(map.finish_plain()).expect("a session")
 }
 
 fn login_transaction(replaces: Option<Replaced>) -> LoginTransaction {

@@ -14,7 +14,7 @@ use sealgate::session::cookies::{
     AFFINITY_COOKIE, CookieNames, MAX_CHUNK_LINE, RequestCookies, SessionCookie, session_lines,
 };
 use sealgate::session::store::{ActiveSession, Sessions};
-use sealgate::session::{SameSite, Session, SessionSettings, UserFormat};
+use sealgate::session::{SameSite, Session, SessionSettings, UserFormat, WriteFormat};
 
 use super::Script;
 use super::vectors::{NOW, Vector, sealer, vectors};
@@ -59,7 +59,7 @@ fn any_fields_are_read_or_refused(data: &[u8]) {
         assert!(values.concat()[1..].starts_with(&*sealed), "joined from the chunks in order");
     }
     if let Ok(active) = sessions.open(&cookies) {
-        let pinned = vectors().into_iter().filter_map(|vector| Session::decode(&vector.plaintext()).ok());
+        let pinned = vectors().into_iter().filter_map(|vector| Session::decode(vector.plaintext()).ok());
         let ours = pinned.chain([Session::clone(&FIXTURE.long.session)]).any(|session| session == *active.session);
         assert!(ours, "{active:?} was never sealed");
     }
@@ -152,7 +152,7 @@ fn what_is_split_is_joined_again(script: &mut Script<'_>) {
 fn fixture() -> Fixture {
     let vectors = vectors();
     let pinned = vectors.iter().find(|vector| vector.name == "session").expect("it is pinned");
-    let session = Session::decode(&pinned.plaintext()).expect("it is pinned");
+    let session = Session::decode(pinned.plaintext()).expect("it is pinned");
     let sealer = sealer(&pinned.origin, NOW);
     let settings = SessionSettings {
         cookie_name: COOKIE.to_owned(),
@@ -162,11 +162,12 @@ fn fixture() -> Fixture {
         refresh_before: Duration::from_secs(60),
         persistent: true,
         user_format: UserFormat::Object,
+        write_format: WriteFormat::default(),
     };
     let (names, clock) = (CookieNames::new(COOKIE, true), Clock::manual(NOW));
     let sessions = Sessions::new(sealer, names, settings, session.provider.clone(), clock, Duration::from_secs(60));
-    let mut long = session.clone();
-    long.refresh_token = Some(RefreshToken::new("r".repeat(3_000)));
+    let refresh_token = Some(RefreshToken::new("r".repeat(4_000)));
+    let long = session.refreshed(session.access_tokens[0].clone(), refresh_token, None, NOW);
     let short = Carried { session: Arc::new(session), pairs: vec![(COOKIE.to_owned(), format!("1{}", pinned.sealed))] };
     let long = carried(&sessions, long);
     assert_eq!(long.pairs.len(), 2, "the long session takes two cookies");

@@ -15,7 +15,7 @@ use crate::keyring::{GenerateError, KeyRing, RingFile, RingFileError, RingUpdate
 use crate::oidc::{ClientAuth, LoginLimits, ProviderSettings};
 use crate::proxy::{CsrfMode, RouteAuth, RouteSettings, UpstreamTimeouts};
 use crate::server::{self, Application, ServeError};
-use crate::session::{SameSite, SessionSettings, UserFormat};
+use crate::session::{SameSite, SessionSettings, UserFormat, WriteFormat};
 use crate::web::{CsrfHeader, StaticSettings};
 use crate::{origin, telemetry};
 
@@ -162,6 +162,7 @@ fn config(
             refresh_before: Duration::from_secs(60),
             persistent: true,
             user_format: UserFormat::Object,
+            write_format: WriteFormat::default(),
         },
         ring: ring.to_owned(),
         csrf: CsrfHeader { name: "X-CSRF".to_owned(), value: "1".to_owned() },

@@ -65,6 +65,7 @@ pub(super) struct RawSession {
     pub(super) refresh_before: Option<Leaf>,
     pub(super) persistent: Option<Leaf>,
     pub(super) user_format: Option<Leaf>,
+    pub(super) write_format: Option<Leaf>,
 }
 
 #[derive(Default, Deserialize)]

@@ -6,7 +6,7 @@ use super::leaf::Leaf;
 use super::raw::RawSession;
 use super::reader::Reader;
 use super::values::{self, MAX_COOKIE_AGE};
-use crate::session::{SameSite, SessionSettings, UserFormat};
+use crate::session::{SameSite, SessionSettings, UserFormat, WriteFormat};
 
 /// What keeps a cookie to one host and to TLS (RFC 6265bis §4.1.3.2).
 const HOST_PREFIX: &str = "__Host-";
@@ -30,6 +30,9 @@ pub(super) fn parse(raw: RawSession, reader: &mut Reader<'_>) -> Option<SessionS
     let user_format = reader.value("session.user_format", raw.user_format, |leaf| {
         values::choice(leaf, &[("object", UserFormat::Object), ("duende", UserFormat::Duende)])
     });
+    let write_format = reader.value("session.write_format", raw.write_format, |leaf| {
+        values::choice(leaf, &[("zstd-1", WriteFormat::Zstd1), ("plain", WriteFormat::Plain)])
+    });
 
     // Only a written idle timeout can contradict the absolute one; the default gives way to it.
     if let (true, Some(idle), Some(absolute)) = (idle_is_written, idle_timeout, absolute_timeout)
@@ -51,6 +54,7 @@ pub(super) fn parse(raw: RawSession, reader: &mut Reader<'_>) -> Option<SessionS
         refresh_before: refresh_before?,
         persistent: persistent?,
         user_format: user_format?,
+        write_format: write_format?,
     })
 }
 

@@ -81,7 +81,7 @@ impl KeptResults {
     pub fn keep_failure(&mut self, sid: SessionId, generation: Generation, failure: Failure, pause: Duration) {
         let remembered = match failure {
             Failure::Unavailable { .. } => Remembered::Until(Instant::now() + pause, failure),
-            Failure::Dead | Failure::NotAllowed => Remembered::Final(failure),
+            Failure::Dead | Failure::NotAllowed | Failure::TooLarge(_) => Remembered::Final(failure),
         };
         self.change(sid, |entry| entry.failed = Some((generation, remembered)));
     }

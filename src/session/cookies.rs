@@ -144,6 +144,25 @@ impl RequestCookies {
             .map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
+    /// The names of all cookies of ours that the request carries, each once.
+    pub fn names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.ours.iter().map(|(name, _)| name.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// What all cookies of ours add to the `Cookie` line.
+    pub fn characters(&self) -> usize {
+        self.ours.iter().map(|(name, value)| characters_in_line(name.len(), value.len())).sum()
+    }
+
+    /// What the cookies of these names add to the `Cookie` line.
+    pub fn characters_of(&self, names: &[String]) -> usize {
+        let among = self.ours.iter().filter(|(name, _)| names.contains(name));
+        among.map(|(name, value)| characters_in_line(name.len(), value.len())).sum()
+    }
+
     /// The sealed session, joined from its chunks.
     pub fn session(&self, names: &CookieNames) -> SessionCookie<'_> {
         let first = match self.value(names.session()) {
@@ -182,6 +201,11 @@ pub enum SessionCookie<'a> {
     },
 }
 
+/// What a cookie adds to the `Cookie` line: `name=value; `.
+pub const fn characters_in_line(name: usize, value: usize) -> usize {
+    name + value + 3
+}
+
 fn split_count(first: &str) -> Option<(usize, &str)> {
     let count = match first.as_bytes().first()? {
         digit @ b'1'..=b'3' => usize::from(digit - b'0'),
@@ -211,16 +235,14 @@ pub fn session_lines(
     same_site: SameSite,
     max_age: Option<Duration>,
 ) -> Result<Vec<SetCookie>, TooManyChunks> {
-    let single = set_cookie(names, names.session(), &format!("1{sealed}"), same_site, max_age);
-    if single.len() <= MAX_SINGLE_LINE {
-        return Ok(vec![single]);
-    }
     let mut rest = sealed;
     let mut chunks = Vec::new();
     for name in names.chunks() {
-        let count_character = usize::from(chunks.is_empty());
+        // The first is never longer than a session of one cookie, so that whatever needs more is two at least, and
+        // what a larger session leaves behind is no more than its own share beside a smaller one.
+        let (limit, count_character) = if chunks.is_empty() { (MAX_SINGLE_LINE, 1) } else { (MAX_CHUNK_LINE, 0) };
         let around = set_cookie(names, name, "", same_site, max_age).len() + count_character;
-        let (chunk, behind) = rest.split_at_checked(MAX_CHUNK_LINE.saturating_sub(around)).unwrap_or((rest, ""));
+        let (chunk, behind) = rest.split_at_checked(limit.saturating_sub(around)).unwrap_or((rest, ""));
         chunks.push((name, chunk));
         rest = behind;
         if rest.is_empty() {
@@ -300,23 +322,15 @@ mod tests {
     fn every_length_splits_into_lines_within_the_limits_and_joins_again() {
         let max_age = Some(Duration::from_secs(28_800));
         let around = set_cookie(&names(), names().session(), "1", SameSite::Strict, max_age).len();
-        let single = MAX_SINGLE_LINE - around;
-        let first = MAX_CHUNK_LINE - around;
+        let first = MAX_SINGLE_LINE - around;
         let other = MAX_CHUNK_LINE - around - 1;
-        for (length, chunks) in [
-            (0, 1),
-            (single, 1),
-            (single + 1, 1),
-            (first, 1),
-            (first + 1, 2),
-            (first + other, 2),
-            (first + other + 1, 3),
-            (first + 2 * other, 3),
-        ] {
-            let chunks = if length > single && chunks == 1 { 1 } else { chunks };
+        for (length, chunks) in
+            [(0, 1), (first, 1), (first + 1, 2), (first + other, 2), (first + other + 1, 3), (first + 2 * other, 3)]
+        {
             let sealed: String = (0..length).map(|index| char::from(b'a' + (index % 26) as u8)).collect();
             let lines = session_lines(&names(), &sealed, SameSite::Strict, max_age).expect("it fits");
             assert_eq!(lines.len(), chunks, "{length}");
+            assert!(lines[0].len() <= MAX_SINGLE_LINE, "{length}");
             assert!(lines.iter().all(|line| line.len() <= MAX_CHUNK_LINE), "{length}");
             assert_eq!(joined(&cookie_field(&lines)).as_deref(), Some(sealed.as_str()), "{length}");
         }

@@ -6,22 +6,21 @@
 mod logins;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+pub use self::logins::{LoginDelivery, Visible};
 use crate::clock::{Clock, UnixTime};
 use crate::seal::{OpenError, Purpose, SealError, Sealer, sealed_characters};
+use crate::session::budget::CookieBudget;
 use crate::session::cookies::{
-    AFFINITY_COOKIE, CookieNames, RequestCookies, SessionCookie, SetCookie, TooManyChunks, delete_cookie,
-    session_lines, set_cookie,
+    AFFINITY_COOKIE, CookieNames, RequestCookies, SessionCookie, SetCookie, TooManyChunks, characters_in_line,
+    delete_cookie, session_lines, set_cookie,
 };
 use crate::session::refresh_marker::{self, RefreshMarker};
 use crate::session::seen::Seen;
 use crate::session::tombstone::{Ended, Tombstone};
 use crate::session::{ProviderId, SameSite, Session, SessionSettings};
-
-/// The most characters of a session's cookie names and values together. All our cookies may have 7,000 (nginx reads
-/// a `Cookie` line of 8,182 by default); a thousand are left for activity, tombstone, affinity and one login.
-pub const SESSION_BUDGET: usize = 6_000;
 
 /// Opens and writes sessions for one site. Clones are cheap.
 #[derive(Clone, Debug)]
@@ -35,6 +34,8 @@ struct Inner {
     provider: ProviderId,
     clock: Clock,
     skew: Duration,
+    budget: CookieBudget,
+    warned_of_chunks: AtomicBool,
 }
 
 /// A session that is good now.
@@ -95,6 +96,16 @@ impl SealedSession {
         Self { session, lines }
     }
 
+    /// How many cookies it is.
+    pub fn chunks(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// What it adds to the `Cookie` line.
+    pub fn characters(&self) -> usize {
+        self.lines.iter().map(|line| line.find(';').unwrap_or(line.len()) + 2).sum()
+    }
+
     /// Bytes that it takes to keep.
     pub fn bytes(&self) -> usize {
         self.lines.iter().map(String::len).sum::<usize>() * 2
@@ -109,17 +120,24 @@ pub enum SealSessionError {
     #[error(transparent)]
     Seal(#[from] SealError),
     /// Too large even without its ID token.
-    #[error(
-        "the session needs {characters} characters of cookies, {SESSION_BUDGET} are possible; the largest part is the {largest} of {largest_characters} characters"
-    )]
-    TooLarge {
-        /// Characters of the cookies.
-        characters: usize,
-        /// The name of the largest token.
-        largest: &'static str,
-        /// Its characters.
-        largest_characters: usize,
-    },
+    #[error(transparent)]
+    TooLarge(#[from] SessionTooLarge),
+}
+
+/// A session that does not fit our share of the `Cookie` line; sizes only, so that it may be shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the session needs {characters} characters of cookies, {possible} are possible; the largest part is the {largest} of {largest_characters} characters"
+)]
+pub struct SessionTooLarge {
+    /// Characters of the cookies.
+    pub characters: usize,
+    /// How many there may be.
+    pub possible: usize,
+    /// The largest part: one of the tokens, or the ID token's claims, which stay when the ID token itself has gone.
+    pub largest: &'static str,
+    /// Its characters, before it was packed.
+    pub largest_characters: usize,
 }
 
 impl Sessions {
@@ -132,7 +150,17 @@ impl Sessions {
         clock: Clock,
         skew: Duration,
     ) -> Self {
-        Self(Arc::new(Inner { sealer, names, settings, provider, clock, skew }))
+        let budget = CookieBudget::new(&names, &provider);
+        Self(Arc::new(Inner {
+            sealer,
+            names,
+            settings,
+            provider,
+            clock,
+            skew,
+            budget,
+            warned_of_chunks: AtomicBool::new(false),
+        }))
     }
 
     /// The names of our cookies.
@@ -155,13 +183,13 @@ impl Sessions {
     /// # Errors
     /// See [`SignedOut`].
     pub fn open(&self, cookies: &RequestCookies) -> Result<ActiveSession, SignedOut> {
-        let Inner { sealer, names, settings, provider, clock, skew } = &*self.0;
+        let Inner { sealer, names, settings, provider, clock, skew, .. } = &*self.0;
         let (sealed, cookie_characters) = match cookies.session(names) {
             SessionCookie::Absent => return Err(SignedOut::NoCookie),
             SessionCookie::Broken => return Err(SignedOut::Broken),
             SessionCookie::Present { sealed, characters } => (sealed, characters),
         };
-        let session = Session::decode(&sealer.open(Purpose::Session, names.session(), &sealed)?)?;
+        let session = Session::decode(sealer.open(Purpose::Session, names.session(), &sealed)?)?;
         let now = clock.now();
         if session.provider != *provider {
             return Err(SignedOut::OtherProvider);
@@ -188,21 +216,23 @@ impl Sessions {
     /// See [`SealSessionError`].
     pub fn seal(&self, session: Session) -> Result<SealedSession, SealSessionError> {
         match self.seal_as_it_is(Arc::new(session)) {
-            Err((session, DoesNotFit::TooLarge(_))) if session.id_token.is_some() => {
+            Err((session, DoesNotFit::TooLarge(_))) if session.id_token().is_some() => {
+                tracing::info!(sid = ?session.sid, "the session is too large for its ID token, which is left out");
                 let smaller = session.without_id_token();
-                self.seal_as_it_is(Arc::new(smaller)).map_err(|(session, error)| error.into_public(&session))
+                self.seal_as_it_is(Arc::new(smaller)).map_err(|(session, error)| self.public(error, &session))
             }
-            sealed => sealed.map_err(|(session, error)| error.into_public(&session)),
+            sealed => sealed.map_err(|(session, error)| self.public(error, &session)),
         }
     }
 
     fn seal_as_it_is(&self, session: Arc<Session>) -> Result<SealedSession, (Arc<Session>, DoesNotFit)> {
-        let Inner { sealer, names, settings, clock, .. } = &*self.0;
-        let plaintext = session.encode();
-        let around = names.chunks().iter().map(|name| name.len() + 3).sum::<usize>();
+        let Inner { sealer, names, settings, clock, budget, .. } = &*self.0;
+        let plaintext = session.encode(settings.write_format);
         // Known before it is sealed, so that what does not fit is not encrypted for nothing.
-        let characters = sealed_characters(plaintext.len()) + around;
-        if characters > SESSION_BUDGET {
+        let around: usize = names.chunks().iter().map(|name| characters_in_line(name.len(), 0)).sum();
+        let count_character = 1;
+        let characters = sealed_characters(plaintext.len()) + around + count_character;
+        if characters > budget.session() {
             return Err((session, DoesNotFit::TooLarge(characters)));
         }
         let sealed = match sealer.seal(Purpose::Session, names.session(), &plaintext) {
@@ -211,18 +241,60 @@ impl Sessions {
         };
         let max_age = settings.persistent.then(|| clock.now().until(session.absolute_end));
         match session_lines(names, &sealed, settings.same_site, max_age) {
-            Ok(lines) => Ok(SealedSession { session, lines }),
+            Ok(lines) => {
+                let sealed = SealedSession { session, lines };
+                self.warn_of_chunks(&sealed);
+                Ok(sealed)
+            }
             Err(TooManyChunks { characters }) => Err((session, DoesNotFit::TooLarge(characters))),
         }
     }
 
+    /// Once a process: it is the configuration's doing, here or at the provider, and no request's.
+    fn warn_of_chunks(&self, sealed: &SealedSession) {
+        if sealed.chunks() == 1 || self.0.warned_of_chunks.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (largest, largest_characters) = sealed.session.largest_part();
+        let set_cookie_bytes: usize = sealed.lines.iter().map(|line| line.len() + "set-cookie: \r\n".len()).sum();
+        tracing::warn!(
+            cookies = sealed.chunks(),
+            characters = sealed.characters(),
+            set_cookie_bytes,
+            largest,
+            largest_characters,
+            "a session needs more than one cookie; nginx in front answers its login and refresh with 502 unless \
+             proxy_buffer_size is above the response's head: set `proxy_buffer_size 16k; proxy_buffers 8 16k;`, or ask \
+             the provider for fewer groups, claims and scopes, so that the session fits one"
+        );
+    }
+
+    fn public(&self, error: DoesNotFit, session: &Session) -> SealSessionError {
+        let characters = match error {
+            DoesNotFit::Seal(error) => return error.into(),
+            DoesNotFit::TooLarge(characters) => characters,
+        };
+        let (largest, largest_characters) = session.largest_part();
+        SessionTooLarge { characters, possible: self.0.budget.session(), largest, largest_characters }.into()
+    }
+
     /// The `Set-Cookie` values that bring a sealed session to the browser whose request carried `cookies`: chunks that
-    /// it carried and the new value does not use are deleted.
+    /// it carried and the new value does not use are deleted, and logins that leave it no room, the oldest first.
     pub fn deliver(&self, sealed: &SealedSession, cookies: &RequestCookies) -> Vec<SetCookie> {
+        self.deliver_beside(sealed, cookies, None)
+    }
+
+    fn deliver_beside(
+        &self,
+        sealed: &SealedSession,
+        cookies: &RequestCookies,
+        finished_login: Option<&str>,
+    ) -> Vec<SetCookie> {
         let names = self.names();
         let unused = names.chunks()[sealed.lines.len()..].iter().filter(|name| cookies.has(name));
         let deletions = unused.map(|name| delete_cookie(names, name, self.0.settings.same_site));
-        sealed.lines.iter().cloned().chain(deletions).collect()
+        let evictions = self.make_room_for(sealed, cookies, finished_login);
+        sealed.lines.iter().cloned().chain(deletions).chain(evictions).collect()
     }
 
     /// The `Set-Cookie` values that end a session here: all chunks and the activity go, a tombstone stays.
@@ -240,6 +312,14 @@ impl Sessions {
         let Inner { names, settings, .. } = &*self.0;
         let all = names.chunks().iter().map(String::as_str).chain([names.seen(), AFFINITY_COOKIE]);
         all.map(|name| delete_cookie(names, name, settings.same_site)).collect()
+    }
+
+    /// The `Set-Cookie` values that delete every cookie of ours that the request carries, the session's first.
+    pub fn delete_all(&self, cookies: &RequestCookies) -> Vec<SetCookie> {
+        let Inner { names, settings, .. } = &*self.0;
+        let mut carried = cookies.names();
+        carried.sort_by_key(|name| !names.chunks().iter().any(|chunk| chunk == name));
+        carried.into_iter().map(|name| delete_cookie(names, name, settings.same_site)).collect()
     }
 
     /// The tombstone that names `ended` and those that the browser's own tombstone named before. Always lax: the
@@ -320,22 +400,8 @@ enum DoesNotFit {
     TooLarge(usize),
 }
 
-impl DoesNotFit {
-    fn into_public(self, session: &Session) -> SealSessionError {
-        let characters = match self {
-            Self::Seal(error) => return error.into(),
-            Self::TooLarge(characters) => characters,
-        };
-        let parts = [
-            ("access token", session.access_tokens.iter().map(|stored| stored.token.expose().len()).max()),
-            ("refresh token", session.refresh_token.as_ref().map(|token| token.expose().len())),
-            ("ID token", session.id_token.as_ref().map(|token| token.expose().len())),
-        ];
-        let (largest, largest_characters) =
-            parts.into_iter().max_by_key(|(_, length)| *length).unwrap_or(("access token", None));
-        SealSessionError::TooLarge { characters, largest, largest_characters: largest_characters.unwrap_or(0) }
-    }
-}
-
 #[cfg(test)]
 pub(crate) mod tests;
+
+#[cfg(test)]
+mod budget_tests;

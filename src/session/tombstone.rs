@@ -56,6 +56,11 @@ impl Tombstone {
         self
     }
 
+    /// The ended sessions, the first to end first.
+    pub fn entries(&self) -> &[Ended] {
+        &self.0
+    }
+
     /// When the last of the sessions would have ended; none when there are none.
     pub fn until(&self) -> Option<UnixTime> {
         self.0.iter().map(|ended| ended.until).max()
@@ -64,16 +69,11 @@ impl Tombstone {
     /// The plaintext to seal.
     pub fn encode(&self) -> Zeroizing<Vec<u8>> {
         let mut map = MapWriter::default();
-        map.maps(
-            tag::ENTRIES,
-            self.0.iter().map(|ended| {
-                let mut entry = MapWriter::default();
-                entry.bytes(tag::SID, ended.sid.as_bytes());
-                entry.unsigned(tag::GENERATION, ended.generation.0);
-                entry.integer(tag::UNTIL, ended.until.as_secs());
-                entry
-            }),
-        );
+        map.maps(tag::ENTRIES, &self.0, |entry, ended| {
+            entry.bytes(tag::SID, ended.sid.as_bytes());
+            entry.unsigned(tag::GENERATION, ended.generation.0);
+            entry.integer(tag::UNTIL, ended.until.as_secs());
+        });
         map.finish_plain()
     }
 

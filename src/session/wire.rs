@@ -3,9 +3,16 @@
 //! Tags that this release does not know are kept as they are and written again, so that releases can run side by
 //! side. A reader must never trust a length in the input before it has the bytes.
 
+pub mod compression;
+mod opaque;
+mod token;
+
 use minicbor::data::Type;
 use minicbor::{Decoder, Encoder};
 use zeroize::Zeroizing;
+
+pub use self::opaque::Opaque;
+pub use self::token::read_token;
 
 /// The first byte of the plaintext: CBOR as it is, without compression.
 pub const CODEC_PLAIN: u8 = 0;
@@ -23,6 +30,9 @@ pub enum WireError {
     /// A member that must be there is not.
     #[error("the member {0} is missing")]
     Missing(u32),
+    /// The compressed part does not inflate, or to more than it may.
+    #[error("the contents do not inflate as they should")]
+    NotInflatable,
 }
 
 impl From<minicbor::decode::Error> for WireError {
@@ -39,15 +49,51 @@ pub struct UnknownMembers(Vec<(u32, Zeroizing<Vec<u8>>)>);
 pub struct MapWriter {
     members: Encoder<Vec<u8>>,
     count: u64,
+    opaque: Option<Zeroizing<Vec<u8>>>,
 }
 
 impl Default for MapWriter {
     fn default() -> Self {
-        Self { members: Encoder::new(Vec::new()), count: 0 }
+        Self { members: Encoder::new(Vec::new()), count: 0, opaque: None }
     }
 }
 
 impl MapWriter {
+    /// A map that will be compressed: what does not compress goes behind `opaque` instead.
+    pub fn beside(opaque: Zeroizing<Vec<u8>>) -> Self {
+        Self { opaque: Some(opaque), ..Self::default() }
+    }
+
+    /// Writes a token: beside the map where there is such a place, and all but its readable parts; else as a text.
+    pub fn token(&mut self, tag: u32, token: &str) {
+        match self.opaque.take() {
+            None => self.text(tag, token),
+            Some(mut opaque) => {
+                self.member(tag, |encoder| token::write_token(encoder, &mut opaque, token));
+                self.opaque = Some(opaque);
+            }
+        }
+    }
+
+    /// As [`MapWriter::token`], if there is one.
+    pub fn optional_token(&mut self, tag: u32, token: Option<&str>) {
+        if let Some(token) = token {
+            self.token(tag, token);
+        }
+    }
+
+    /// Writes random bytes: beside the map where there is such a place.
+    pub fn random(&mut self, tag: u32, bytes: &[u8]) {
+        match self.opaque.take() {
+            None => self.bytes(tag, bytes),
+            Some(mut opaque) => {
+                opaque.extend_from_slice(bytes);
+                self.opaque = Some(opaque);
+                self.unsigned(tag, bytes.len() as u64);
+            }
+        }
+    }
+
     /// Writes a text.
     pub fn text(&mut self, tag: u32, value: &str) {
         self.member(tag, |encoder| drop(encoder.str(value)));
@@ -75,14 +121,26 @@ impl MapWriter {
         self.member(tag, |encoder| drop(encoder.i64(value)));
     }
 
-    /// Writes a list of maps.
-    pub fn maps(&mut self, tag: u32, maps: impl ExactSizeIterator<Item = MapWriter>) {
+    /// Writes a list of maps, each with `write`.
+    pub fn maps<T>(&mut self, tag: u32, items: &[T], write: impl Fn(&mut Self, &T)) {
+        let mut opaque = self.opaque.take();
         self.member(tag, |encoder| {
-            drop(encoder.array(maps.len() as u64));
-            for map in maps {
-                encoder.writer_mut().extend_from_slice(&map.finish());
+            drop(encoder.array(items.len() as u64));
+            for item in items {
+                let mut map = Self { opaque: opaque.take(), ..Self::default() };
+                write(&mut map, item);
+                let (map, beside) = map.into_parts();
+                encoder.writer_mut().extend_from_slice(&map);
+                opaque = beside;
             }
         });
+        self.opaque = opaque;
+    }
+
+    /// Adds the members of `other`, which has no place beside it.
+    pub fn append(&mut self, other: Self) {
+        self.count += other.count;
+        self.members.writer_mut().extend_from_slice(&Zeroizing::new(other.members.into_writer()));
     }
 
     /// Writes members that were kept for a later release.
@@ -94,10 +152,15 @@ impl MapWriter {
 
     /// The map's bytes.
     pub fn finish(self) -> Zeroizing<Vec<u8>> {
+        self.into_parts().0
+    }
+
+    /// The map's bytes, and what was written beside it.
+    pub fn into_parts(self) -> (Zeroizing<Vec<u8>>, Option<Zeroizing<Vec<u8>>>) {
         let mut encoder = Encoder::new(Vec::new());
         drop(encoder.map(self.count));
         encoder.writer_mut().extend_from_slice(&Zeroizing::new(self.members.into_writer()));
-        Zeroizing::new(encoder.into_writer())
+        (Zeroizing::new(encoder.into_writer()), self.opaque)
     }
 
     /// The codec byte and the map: what is sealed.
@@ -189,14 +252,7 @@ mod tests {
         let mut writer = MapWriter::default();
         writer.text(0, "known");
         writer.integer(99, -5);
-        writer.maps(
-            100,
-            std::iter::once({
-                let mut inner = MapWriter::default();
-                inner.bytes(1, b"later");
-                inner
-            }),
-        );
+        writer.maps(100, &[b"later"], |inner, bytes| inner.bytes(1, *bytes));
         let original = writer.finish_plain();
 
         let read = |plaintext: &[u8]| {

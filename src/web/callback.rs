@@ -10,17 +10,19 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use crate::metrics::Outcome;
 use crate::oidc::{RedeemError, TokenSet, check_login_limits};
 use crate::secret::AuthorizationCode;
-use crate::session::cookies::RequestCookies;
+use crate::session::cookies::{RequestCookies, SetCookie};
 use crate::session::login_transaction::LoginTransaction;
-use crate::session::store::SealSessionError;
+use crate::session::store::{LoginDelivery, SealSessionError, SealedSession};
 use crate::session::{NewSession, Session, SessionId, StoredAccessToken};
+use crate::web::head::{MAX_HEAD, head_bytes};
+use crate::web::landing;
 use crate::web::page::{self, Page};
 use crate::web::problem::{
     INVALID_REQUEST, LOGIN_FAILED, LOGIN_NOT_ALLOWED, LOGIN_NOT_FOUND, LOGIN_REFUSED, Problem, REQUEST_TIMEOUT,
-    SESSION_TOO_LARGE, SIGN_IN_RETRY_AFTER,
+    SIGN_IN_RETRY_AFTER,
 };
 use crate::web::query::{Parameters, Repeated};
-use crate::web::{Services, append_cookies, own_response};
+use crate::web::{Services, Site, append_cookies, own_response};
 
 /// The largest form body that a provider may post.
 const MAX_FORM_BYTES: usize = 16 * 1024;
@@ -49,14 +51,7 @@ pub async fn handle(
     };
     let result = complete(services, &answer, &transaction, &cookies).await;
     // Whatever came of it, the transaction is used up (RFC 9700 §4.2.4).
-    let login_over = services.sessions.end_login(answer.state);
-    match result {
-        Ok(mut response) => {
-            append_cookies(&mut response, [login_over]);
-            Ok(response)
-        }
-        Err(problem) => Err(problem.with_cookies([login_over])),
-    }
+    result.map_err(|problem| problem.with_cookies([services.sessions.end_login(answer.state)]))
 }
 
 /// What the provider's redirect says; repeated parameters are refused, unknown ones ignored (RFC 6749 §3.1).
@@ -99,7 +94,7 @@ async fn parameters(request: &HttpRequest, payload: web::Payload) -> Result<Para
 
 /// A callback that no login of this browser waits for: reached by the back button, twice, or too late. It leads to the
 /// application, never to a new flow.
-fn without_transaction(
+pub(super) fn without_transaction(
     services: &Services,
     request: &HttpRequest,
     cookies: &RequestCookies,
@@ -185,7 +180,7 @@ fn new_session(services: &Services, tokens: TokenSet) -> Result<Session, Problem
     let now = services.clock.now();
     let new = NewSession {
         provider: services.sessions.provider().clone(),
-        absolute_end: now.plus(services.sessions.settings().absolute_timeout),
+        absolute_end: services.sessions.absolute_end(),
         access_token: StoredAccessToken::new(tokens.access_token, now, tokens.access_token_expires_at, tokens.scope),
         refresh_token: tokens.refresh_token,
         id_token,
@@ -201,36 +196,103 @@ fn signed_in(
 ) -> Result<HttpResponse, Problem> {
     let sid = session.sid;
     let sealed = services.sessions.seal(session).map_err(|error| seal_problem(services, &error))?;
-    let lines = services.sessions.deliver_login(&sealed, transaction.replaces.as_ref(), cookies).map_err(|error| {
+    let state = transaction.state.expose();
+    let replaced = transaction.replaces.as_ref();
+    let delivery = services.sessions.deliver_login(&sealed, state, replaced, cookies).map_err(|error| {
         tracing::error!(%error, "a tombstone cannot be sealed");
         Problem::internal()
     })?;
-    if let Some(replaced) = &transaction.replaces {
+    if let Some(replaced) = replaced {
         services.refresher.forget(replaced.ended.sid);
     }
     services.metrics.count_login(Outcome::Succeeded);
     tracing::info!(target: "sealgate::audit", event = "login", ?sid, "a user logged in");
-    let location = services.site.origin.join(&transaction.return_url);
+    Ok(lead_home(&services.site, &sealed, delivery, transaction))
+}
+
+/// To the return URL; by way of a second step where the head of one response would not fit the buffer that nginx has
+/// for it by default. More cookies than one do not fit it anyway.
+fn lead_home(
+    site: &Site,
+    sealed: &SealedSession,
+    delivery: LoginDelivery,
+    transaction: &LoginTransaction,
+) -> HttpResponse {
+    let LoginDelivery { session, finish } = delivery;
+    let whole = see_other(&site.origin.join(&transaction.return_url), session.iter().chain(&finish).cloned());
+    if sealed.chunks() > 1 || head_bytes(&whole) <= MAX_HEAD {
+        return whole;
+    }
+    see_other(&landing::address(site, transaction), session)
+}
+
+fn see_other(location: &str, lines: impl IntoIterator<Item = SetCookie>) -> HttpResponse {
     let mut response = own_response(HttpResponse::SeeOther()).insert_header((LOCATION, location)).finish();
     append_cookies(&mut response, lines);
-    Ok(response)
+    response
 }
 
 fn seal_problem(services: &Services, error: &SealSessionError) -> Problem {
-    tracing::error!(%error, "a session cannot be sealed");
     services.metrics.count_login(Outcome::Invalid);
     match error {
-        SealSessionError::TooLarge { largest, .. } => Problem::new(
-            &SESSION_TOO_LARGE,
-            format!("The {largest} is too large. The application's owner can ask for fewer scopes or groups."),
-        ),
-        _ => Problem::internal(),
+        SealSessionError::TooLarge(too_large) => {
+            tracing::warn!(target: "sealgate::audit", event = "session_too_large", %too_large, "a login does not fit the cookies");
+            Problem::session_too_large(too_large)
+        }
+        error => {
+            tracing::error!(%error, "a session cannot be sealed");
+            Problem::internal()
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::store::tests::worst;
+    use crate::web::CsrfHeader;
+
+    fn a_site() -> Site {
+        Site {
+            origin: "https://app.example.com".parse().expect("an origin"),
+            prefix: "/bff".into(),
+            csrf: CsrfHeader { name: "X-CSRF".into(), value: "1".into() },
+            trusted_proxies: Vec::new(),
+        }
+    }
+
+    /// Complaint of peers' users: nginx answers the callback with 502.
+    #[test]
+    fn the_largest_session_of_one_cookie_fits_one_head_with_a_short_return_url() {
+        let (sealed, delivery, mut login) = worst::first_login();
+        login.return_url = "/orders?page=2".into();
+        let response = lead_home(&a_site(), &sealed, delivery, &login);
+        assert_eq!(response.headers().get(LOCATION).expect("one"), "https://app.example.com/orders?page=2");
+        assert!(head_bytes(&response) <= MAX_HEAD, "{}", head_bytes(&response));
+    }
+
+    /// The longest return URL, seven other logins, a full tombstone and a stale chunk.
+    #[test]
+    fn a_callback_whose_head_would_be_too_large_takes_a_second_step() {
+        let (sealed, delivery, login) = worst::login(7);
+        let finish = delivery.finish.clone();
+        let deletions = delivery.session.iter().filter(|line| line.contains("Max-Age=0")).count();
+        assert!(deletions >= 2, "a chunk and a login at least: {deletions}");
+        let response = lead_home(&a_site(), &sealed, delivery, &login);
+        let location = response.headers().get(LOCATION).expect("one").to_str().expect("text");
+        assert_eq!(location, format!("https://app.example.com/bff/landing?state={}", login.state.expose()));
+        assert!(head_bytes(&response) <= MAX_HEAD, "{}", head_bytes(&response));
+        let second = see_other(&a_site().origin.join(&login.return_url), finish);
+        assert!(head_bytes(&second) <= MAX_HEAD, "{}", head_bytes(&second));
+    }
+
+    #[test]
+    fn more_cookies_than_one_take_no_second_step() {
+        let (sealed, delivery, login) = worst::login_of_two_cookies();
+        let response = lead_home(&a_site(), &sealed, delivery, &login);
+        assert!(head_bytes(&response) > MAX_HEAD);
+        assert!(response.headers().get(LOCATION).expect("one").len() > 512);
+    }
 
     #[actix_web::test]
     async fn a_form_that_never_comes_to_its_end_is_given_up() {

@@ -37,7 +37,8 @@ pub async fn answer(
         Unusable::ProviderUnavailable { retry_after } => {
             Err(Problem::provider_unavailable(retry_after).with_cookies(earlier_refresh(services, active, cookies)))
         }
-        Unusable::Ended => Err(ended(services, session, cookies)),
+        Unusable::Ended => Err(ended(services, session, cookies, Problem::session_expired())),
+        Unusable::TooLarge(too_large) => Err(ended(services, session, cookies, Problem::session_too_large(&too_large))),
         // Nothing is lost while the access token lives.
         Unusable::Conflict { expired: false } => Err(conflict()),
         Unusable::Conflict { expired: true } => lost_race(services, request, session, cookies).await,
@@ -53,7 +54,7 @@ async fn lost_race(
     let now = services.clock.now();
     let since = services.sessions.refresh_marker(session, cookies);
     if since.is_some_and(|since| now.since(since) >= GRACE) {
-        return Err(ended(services, session, cookies));
+        return Err(ended(services, session, cookies, Problem::session_expired()));
     }
     let marker = services.sessions.mark_refresh(session, since.unwrap_or(now)).map_err(|error| {
         tracing::error!(%error, "a refresh marker cannot be sealed");
@@ -85,13 +86,13 @@ fn conflict() -> Problem {
 }
 
 /// The session is over: a tombstone says so, so that `/bff/user` agrees from now on.
-fn ended(services: &Services, session: &Session, cookies: &RequestCookies) -> Problem {
+fn ended(services: &Services, session: &Session, cookies: &RequestCookies, problem: Problem) -> Problem {
     tracing::info!(target: "sealgate::audit", event = "session_ended", sid = ?session.sid, "the session cannot be refreshed any more");
     match services.sessions.bury(session.into(), cookies) {
-        Ok(tombstone) => Problem::session_expired().with_cookies([tombstone]),
+        Ok(tombstone) => problem.with_cookies([tombstone]),
         Err(error) => {
             tracing::error!(%error, "a tombstone cannot be sealed");
-            Problem::session_expired()
+            problem
         }
     }
 }

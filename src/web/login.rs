@@ -7,7 +7,8 @@ use crate::metrics::Outcome;
 use crate::oidc::{AuthorizationRequest, ProviderUnavailable, fresh_nonce, fresh_state, fresh_verifier};
 use crate::return_url::ReturnUrl;
 use crate::session::login_transaction::LoginTransaction;
-use crate::web::fetch_metadata::{is_same_origin_frame, shows_no_top_level_navigation};
+use crate::session::store::Visible;
+use crate::web::fetch_metadata::{self, is_same_origin_frame, shows_no_top_level_navigation};
 use crate::web::problem::{INVALID_REQUEST, INVALID_RETURN_URL, LOGIN_NEEDS_NAVIGATION, Problem, SIGN_IN_RETRY_AFTER};
 use crate::web::query::{Parameters, Repeated};
 use crate::web::{Services, append_cookies, own_response};
@@ -44,11 +45,19 @@ pub async fn handle(services: &Services, request: &HttpRequest) -> Result<HttpRe
         extra,
     };
     let url = services.provider.authorization_url(&authorization).map_err(|error| unavailable(services, &error))?;
-    let lines = services.sessions.begin_login(&transaction, &cookies).map_err(internal)?;
+    let lines = services.sessions.begin_login(&transaction, &cookies, visible_cookies(request)).map_err(internal)?;
     services.metrics.count_login(Outcome::Started);
     let mut response = own_response(HttpResponse::SeeOther()).insert_header((LOCATION, url.as_str())).finish();
     append_cookies(&mut response, lines);
     Ok(response)
+}
+
+/// Where another site has led here, browsers keep strict cookies back (RFC 6265bis §5.8.3).
+fn visible_cookies(request: &HttpRequest) -> Visible {
+    match fetch_metadata::site(request) {
+        Some("same-origin" | "same-site" | "none") => Visible::All,
+        _ => Visible::PerhapsOnlyLax,
+    }
 }
 
 /// RFC 9700 §4.11.1.

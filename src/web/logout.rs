@@ -7,8 +7,10 @@ use serde_json::json;
 use crate::metrics::Outcome;
 use crate::oidc::fresh_state;
 use crate::session::Session;
+use crate::session::cookies::RequestCookies;
 use crate::session::store::{ActiveSession, SignedOut};
 use crate::web::fetch_metadata::{is_navigation, is_prefetch, is_same_origin};
+use crate::web::head::{MAX_HEAD, head_bytes};
 use crate::web::problem::{INVALID_REQUEST, LOGOUT_REFUSED, Problem};
 use crate::web::query::Parameters;
 use crate::web::{Services, append_cookies, own_response};
@@ -56,15 +58,30 @@ pub async fn handle(services: &Services, request: &HttpRequest) -> Result<HttpRe
         Problem::internal().with_cookies(services.sessions.delete_session())
     })?;
     tracing::info!(target: "sealgate::audit", event = "logout", sid = ?newest.sid, "a user logged out");
-    let mut response = finish(services, request, Some(&newest));
-    append_cookies(&mut response, lines);
+    let with_cookies = |session: &Session| {
+        let mut response = finish(services, request, Some(session));
+        append_cookies(&mut response, lines.iter().cloned());
+        response
+    };
+    let response = with_cookies(&newest);
+    if head_bytes(&response) > MAX_HEAD && newest.id_token().is_some() && is_one_cookie(services, &cookies) {
+        // A long ID token packs well into the cookie and stands in the address as it is. The provider gets our
+        // client_id all the same, and may ask the user whether to sign out.
+        tracing::info!(sid = ?newest.sid, "the ID token is too long for the address of the provider's logout");
+        return Ok(with_cookies(&newest.without_id_token()));
+    }
     Ok(response)
+}
+
+/// Whether the session is one that passes nginx by default; who has larger ones has set more room.
+fn is_one_cookie(services: &Services, cookies: &RequestCookies) -> bool {
+    !services.sessions.names().chunks()[1..].iter().any(|name| cookies.has(name))
 }
 
 /// RFC 7009: the refresh token dies with the session; when that cannot be done it is said in the log, because the
 /// token may live on.
 async fn revoke(services: &Services, session: &Session) {
-    let Some(refresh_token) = &session.refresh_token else { return };
+    let Some(refresh_token) = session.refresh_token() else { return };
     match services.provider.revoke(refresh_token).await {
         Ok(_) => services.metrics.count_logout(Outcome::Succeeded),
         Err(error) => {
@@ -87,7 +104,7 @@ fn leave(services: &Services, request: &HttpRequest, session: Option<&Session>) 
     let at_provider = session
         .and_then(|session| {
             let state = fresh_state();
-            services.provider.end_session_url(session.id_token.as_ref(), &home, Some(state.expose()))
+            services.provider.end_session_url(session.id_token(), &home, Some(state.expose()))
         })
         .map(String::from);
     let goal = at_provider.unwrap_or(home);

@@ -13,6 +13,7 @@ use tracing_actix_web::RequestId;
 
 use crate::proxy::ForwardError;
 use crate::session::cookies::SetCookie;
+use crate::session::store::SessionTooLarge;
 use crate::web::fetch_metadata::is_navigation;
 use crate::web::page::{self, Page};
 use crate::web::{append_cookies, own_response};
@@ -72,6 +73,8 @@ problem_types! {
     LOGIN_FAILED = "login-failed", 502, "The sign-in failed";
     /// The session does not fit the cookies.
     SESSION_TOO_LARGE = "session-too-large", 500, "Your sign-in is too large for cookies";
+    /// The request's `Cookie` line is too long.
+    COOKIES_TOO_LARGE = "cookies-too-large", 431, "Your cookies are too large";
     /// The provider cannot be reached now.
     PROVIDER_UNAVAILABLE = "provider-unavailable", 503, "The sign-in service is not reachable";
     /// The upstream cannot be reached.
@@ -129,6 +132,17 @@ impl Problem {
     pub fn method_not_allowed(allowed: &str) -> Self {
         let problem = Self::new(&METHOD_NOT_ALLOWED, format!("Allowed: {allowed}."));
         Self { allow: Some(allowed.to_owned()), ..problem }
+    }
+
+    /// The session does not fit: what is large, and what would help.
+    pub fn session_too_large(too_large: &SessionTooLarge) -> Self {
+        let SessionTooLarge { characters, possible, largest, largest_characters } = too_large;
+        let detail = format!(
+            "It needs {characters} characters of cookies, and {possible} are possible. The largest part is the \
+             {largest}, with {largest_characters} characters. The application's owner can have the sign-in service \
+             put fewer groups and claims into it, or ask it for fewer scopes. Signing in again changes nothing."
+        );
+        Self::new(&SESSION_TOO_LARGE, detail)
     }
 
     /// The provider cannot be asked now.

@@ -29,3 +29,18 @@ pub async fn handle(services: &Services, request: &HttpRequest) -> Result<HttpRe
     }
     Ok(response)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::store::tests::worst;
+    use crate::web::head::{MAX_HEAD, head_bytes};
+
+    /// Seven logins under way, a stale chunk, and the activity on the same response.
+    #[test]
+    fn the_largest_session_of_one_cookie_fits_the_head_of_a_refresh() {
+        let mut response = own_response(HttpResponse::Ok()).json(serde_json::json!({}));
+        append_cookies(&mut response, worst::refresh());
+        assert!(head_bytes(&response) <= MAX_HEAD, "{}", head_bytes(&response));
+    }
+}

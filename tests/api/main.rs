@@ -5,7 +5,9 @@
 mod attacks;
 mod callback;
 mod check_command;
+mod cookie_sizes;
 mod csrf;
+mod fronts;
 mod keys;
 mod login;
 mod logout;
@@ -13,6 +15,7 @@ mod management;
 mod provider_down;
 mod proxy;
 mod refresh;
+mod refusals;
 mod secrets;
 mod sessions;
 mod shutdown;

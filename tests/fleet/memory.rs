@@ -12,7 +12,7 @@ use sealgate::secret::{AccessToken, IdToken, RefreshToken};
 use sealgate::session::cookies::{CookieNames, RequestCookies};
 use sealgate::session::store::Sessions;
 use sealgate::session::{
-    NewSession, ProviderId, SameSite, Session, SessionId, SessionSettings, StoredAccessToken, UserFormat,
+    NewSession, ProviderId, SameSite, Session, SessionId, SessionSettings, StoredAccessToken, UserFormat, WriteFormat,
 };
 
 use crate::cluster::Cluster;
@@ -42,6 +42,7 @@ impl Mint {
             refresh_before: Duration::from_secs(60),
             persistent: true,
             user_format: UserFormat::Object,
+            write_format: WriteFormat::default(),
         };
         let provider =
             ProviderId { issuer: replica.options.issuer.clone(), client_id: replica.options.client_id.clone() };

@@ -7,6 +7,7 @@
 
 pub mod browser;
 pub mod cookie_jar;
+pub mod front;
 pub mod ports;
 pub mod provider;
 pub mod sealed;

@@ -3,16 +3,9 @@
 use super::{Report, Subject, Verdict};
 use crate::config::Config;
 use crate::proxy::CsrfMode;
-use crate::session::SameSite;
-use crate::session::cookies::CookieNames;
-use crate::session::store::SESSION_BUDGET;
-
-/// Characters of a `Cookie` field that all cookies beside the session's may take under the default name: activity,
-/// tombstone, conflict marker, affinity and one login.
-const OTHER_COOKIES: usize = 1_000;
-/// How many of those are named after the session's.
-const NAMED_AFTER_SESSION: usize = 4;
-const DEFAULT_NAME: &str = "__Host-sealgate";
+use crate::session::budget::{CookieBudget, OUR_COOKIES};
+use crate::session::cookies::{CookieNames, MAX_SINGLE_LINE};
+use crate::session::{ProviderId, SameSite};
 
 /// The longest `Cookie` field that common servers take by default, measured.
 const LIMITS: &[(&str, usize)] = &[("nginx", 8_182), ("HAProxy", 15_236), ("Node", 16_356)];
@@ -21,8 +14,15 @@ pub(super) fn check(subject: &Subject<'_>, report: &mut Report) {
     let config = &subject.loaded.config;
     transport(subject, report);
     same_site(subject, report);
-    let (verdict, message) = budget(&config.session.cookie_name);
+    let names = CookieNames::new(&config.session.cookie_name, config.server.public_url.is_https());
+    let (issuer, client_id) = (config.provider.issuer.clone(), config.provider.client_id.clone());
+    let (verdict, message) = budget(&names, &ProviderId { issuer, client_id });
     report.add(subject.loaded, verdict, "session.cookie_name", message);
+    report.note(
+        "session.cookie_name",
+        "cookies are sealed for this name, server.public_url, provider.issuer and provider.client_id: another of them, \
+         or another key ring, signs everybody out; other changes keep living sessions",
+    );
 }
 
 /// RFC 6265bis §4.1.3.2: what `__Host-` asks for can only be kept over TLS.
@@ -74,23 +74,22 @@ fn same_site(subject: &Subject<'_>, report: &mut Report) {
 }
 
 /// What our cookies may need of a `Cookie` field, against the limits of what stands in front or behind.
-fn budget(cookie_name: &str) -> (Verdict, String) {
-    let longer_names = cookie_name.len().saturating_sub(DEFAULT_NAME.len()) * NAMED_AFTER_SESSION;
-    let needed = SESSION_BUDGET + OTHER_COOKIES + longer_names;
+fn budget(names: &CookieNames, provider: &ProviderId) -> (Verdict, String) {
+    let session = CookieBudget::new(names, provider).session();
     let limits: Vec<_> = LIMITS.iter().map(|(name, limit)| format!("{name} takes {}", grouped(*limit))).collect();
     let smallest = LIMITS.iter().map(|(_, limit)| *limit).min().unwrap_or(usize::MAX);
-    let estimate = format!(
-        "our cookies need at most about {} characters of a request (the session {}, one login under way)",
-        grouped(needed),
-        grouped(SESSION_BUDGET)
+    let share = format!(
+        "our cookies need at most {} characters of a request, of which the session {}",
+        grouped(OUR_COOKIES),
+        grouped(session)
     );
-    let defaults = format!("by default {}", limits.join(", "));
-    match smallest.checked_sub(needed) {
-        Some(left) => {
-            (Verdict::Ok, format!("{estimate}; {defaults}: {} are left for other cookies of this host", grouped(left)))
-        }
-        None => (Verdict::Warning, format!("{estimate}, more than some proxies take ({defaults}); shorten the name")),
+    if session < MAX_SINGLE_LINE {
+        let message =
+            format!("{share}, too few for many providers' tokens; shorten the name, or the client identifier");
+        return (Verdict::Warning, message);
     }
+    let left = grouped(smallest.saturating_sub(OUR_COOKIES));
+    (Verdict::Ok, format!("{share}; by default {}: {left} are left for other cookies of this host", limits.join(", ")))
 }
 
 /// A number with a comma before every three digits.
@@ -108,24 +107,8 @@ fn grouped(number: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::time::Duration;
-
     use super::*;
-    use crate::aead::Algorithm;
-    use crate::cli::check::tests::{Checked, Folder, NOW};
-    use crate::clock::Clock;
-    use crate::keyring::{KeyRing, RingHandle};
-    use crate::metrics::Metrics;
-    use crate::seal::Sealer;
-    use crate::secret::{AccessToken, CodeVerifier, IdToken, Nonce, State};
-    use crate::session::cookies::{AFFINITY_COOKIE, RequestCookies};
-    use crate::session::login_transaction::{LoginTransaction, Replaced};
-    use crate::session::store::{ActiveSession, Sessions};
-    use crate::session::tombstone::{self, Ended};
-    use crate::session::{NewSession, ProviderId, Session, SessionId, StoredAccessToken};
-
-    const MINUTE: Duration = Duration::from_secs(60);
+    use crate::cli::check::tests::Checked;
 
     #[test]
     fn over_https_cookies_are_secure_and_keep_their_prefix() {
@@ -153,71 +136,17 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_name_still_fits_the_smallest_default() {
-        let (verdict, message) = budget(DEFAULT_NAME);
+    fn the_longest_name_still_leaves_enough_to_the_session() {
+        let budget = |name: &str| {
+            let provider = ProviderId { issuer: "https://login.example.com".into(), client_id: "spa-bff".into() };
+            budget(&CookieNames::new(name, true), &provider)
+        };
+        let (verdict, message) = budget("__Host-sealgate");
         assert_eq!(verdict, Verdict::Ok);
-        assert!(message.contains("about 7,000") && message.contains("1,182 are left"), "{message}");
+        assert!(message.contains("at most 7,000") && message.contains("1,182 are left"), "{message}");
         assert!(message.contains("nginx takes 8,182, HAProxy takes 15,236, Node takes 16,356"), "{message}");
         assert_eq!(budget(&"n".repeat(64)).0, Verdict::Ok);
         assert_eq!(budget(&"n".repeat(1_000)).0, Verdict::Warning);
-    }
-
-    /// Activity, a full tombstone, affinity, and one login from a page of an ordinary address.
-    #[test]
-    fn the_other_cookies_are_no_longer_than_estimated() {
-        let (sessions, clock) = sessions();
-        let mut field = String::new();
-        for _ in 0..tombstone::MAX_ENTRIES {
-            let ended = Ended::from(&session());
-            let cookies = RequestCookies::parse([field.as_bytes()], sessions.names());
-            field = pair(&sessions.bury(ended, &cookies).expect("a key"));
-        }
-        let active = ActiveSession { session: Arc::new(session()), last_seen: NOW, cookie_characters: 0 };
-        clock.advance(MINUTE * 30);
-        let random = || "x".repeat(43);
-        let login = LoginTransaction {
-            state: State::new(random()),
-            nonce: Nonce::new(random()),
-            verifier: CodeVerifier::new(random()),
-            return_url: "/inbox/archive?from=2026-11-01&page=2".into(),
-            started_at: NOW,
-            provider: session().provider,
-            replaces: Some(Replaced { ended: Ended::from(&session()), chunks: 2 }),
-        };
-        let mut lines = sessions.begin_login(&login, &RequestCookies::default()).expect("a key");
-        lines.extend(sessions.touch(&active));
-        let affinity = format!("{AFFINITY_COOKIE}={}", session().sid.affinity());
-        let characters = lines.iter().map(|line| pair(line)).chain([field, affinity]).map(|pair| pair.len() + 2);
-        let characters: usize = characters.sum();
-        assert!((OTHER_COOKIES / 2..=OTHER_COOKIES).contains(&characters), "{characters}");
-    }
-
-    /// Name and value of a `Set-Cookie` line.
-    fn pair(line: &str) -> String {
-        line.split(';').next().unwrap_or_default().to_owned()
-    }
-
-    fn session() -> Session {
-        let access_token = StoredAccessToken::new(AccessToken::new("a"), NOW, NOW.plus(MINUTE), None);
-        let new = NewSession {
-            provider: ProviderId { issuer: "https://login.example.com".into(), client_id: "spa-bff".into() },
-            absolute_end: NOW.plus(MINUTE * 480),
-            access_token,
-            refresh_token: None,
-            id_token: IdToken::new("a.b.c"),
-        };
-        Session::begin(SessionId::random().expect("randomness"), new, NOW)
-    }
-
-    fn sessions() -> (Sessions, Clock) {
-        let ring = KeyRing::generate(Algorithm::default(), MINUTE, MINUTE * 480, NOW).expect("valid settings");
-        let clock = Clock::manual(NOW);
-        let origin = "https://app.example.com".parse().expect("an origin");
-        let sealer = Sealer::new(RingHandle::fixed(ring), origin, clock.clone(), Metrics::default());
-        let settings = Folder::new("").loaded().config.session;
-        let names = CookieNames::new(DEFAULT_NAME, true);
-        let sessions = Sessions::new(sealer, names, settings, session().provider, clock.clone(), MINUTE);
-        (sessions, clock)
     }
 
     #[test]

@@ -19,7 +19,8 @@ pub(super) const SERVER: SectionDefinition = SectionDefinition {
             preset: Preset::Required(r#""https://app.example.com""#),
             doc: "\
 The origin that browsers see: scheme, host and, where it is not the default, port. https, or http on loopback.
-Cookies are bound to it, and the redirect URI to register at the provider is this followed by /bff/callback.",
+Cookies are bound to it, and the redirect URI to register at the provider is this followed by /bff/callback.
+Another one signs everybody out: cookies that were sealed for the old one do not open.",
         },
         KeyDefinition {
             name: "management_listen",

@@ -3,17 +3,31 @@
 use crate::clock::UnixTime;
 use crate::seal::{Purpose, SealError};
 use crate::session::SameSite;
-use crate::session::cookies::{RequestCookies, SetCookie, delete_cookie, set_cookie};
+use crate::session::cookies::{RequestCookies, SetCookie, characters_in_line, delete_cookie, set_cookie};
 use crate::session::login_transaction::{self, LoginTransaction, Replaced};
 use crate::session::store::{Inner, SealedSession, Sessions};
 
-/// The most characters of names and values that all logins under way may have together: another site can start them
-/// with return URLs of its choice, and must not be able to fill the `Cookie` line until servers refuse it.
-const LOGINS_BUDGET: usize = 4_000;
+/// Which of a browser's cookies a request shows (RFC 6265bis §5.8.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Visible {
+    /// All.
+    All,
+    /// Perhaps only those that are lax: another site has led here.
+    PerhapsOnlyLax,
+}
+
+/// The `Set-Cookie` values of a finished login, in the order of their urgency.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoginDelivery {
+    /// What brings the session, and deletes what it leaves no room for.
+    pub session: Vec<SetCookie>,
+    /// What [`Sessions::finish_login`] gives.
+    pub finish: Vec<SetCookie>,
+}
 
 impl Sessions {
     /// The `Set-Cookie` values that begin a login: its own cookie, and deletions so that at most
-    /// [`login_transaction::MAX_LIVE`] are left, and fewer where their return URLs are long.
+    /// [`login_transaction::MAX_LIVE`] are left, and fewer where they would leave no room for the session.
     ///
     /// # Errors
     /// See [`SealError`].
@@ -21,32 +35,73 @@ impl Sessions {
         &self,
         transaction: &LoginTransaction,
         cookies: &RequestCookies,
+        visible: Visible,
     ) -> Result<Vec<SetCookie>, SealError> {
-        let Inner { sealer, names, .. } = &*self.0;
+        let Inner { sealer, names, settings, budget, .. } = &*self.0;
         let sealed = sealer.seal(Purpose::Login, names.login(), &transaction.encode())?;
         let name = self.login_cookie(transaction.state.expose());
         let mut lines = vec![set_cookie(names, &name, &sealed, SameSite::Lax, Some(login_transaction::LIFETIME))];
+        let session = cookies.characters_of(names.chunks());
+        let may_be_hidden =
+            session == 0 && settings.same_site == SameSite::Strict && visible == Visible::PerhapsOnlyLax;
+        let room = if may_be_hidden { budget.logins_beside_any_session() } else { budget.logins_beside(session) };
+        let room = room.saturating_sub(characters_in_line(name.len(), sealed.len()));
+        lines.extend(self.evict_logins(cookies, None, login_transaction::MAX_LIVE - 1, room));
+        Ok(lines)
+    }
+
+    /// Deletions of logins under way that would leave `sealed` no room; the finished one goes anyway, though behind a
+    /// session of one cookie perhaps in a second step.
+    pub(super) fn make_room_for(
+        &self,
+        sealed: &SealedSession,
+        cookies: &RequestCookies,
+        finished: Option<&str>,
+    ) -> Vec<SetCookie> {
+        let room = self.0.budget.logins_beside(sealed.characters());
+        let lingers = finished.filter(|_| sealed.chunks() == 1);
+        let lingering = lingers.map_or(0, |name| cookies.characters_of(&[name.to_owned()]));
+        let room = room.saturating_sub(lingering);
+        self.evict_logins(cookies, finished, login_transaction::MAX_LIVE, room)
+    }
+
+    /// Deletions so that at most `most` logins of `room` characters together are left of those that the request
+    /// carries; the oldest go first. The cookie `finished` is not counted.
+    fn evict_logins(
+        &self,
+        cookies: &RequestCookies,
+        finished: Option<&str>,
+        most: usize,
+        room: usize,
+    ) -> Vec<SetCookie> {
+        let names = self.names();
+        let others = cookies.beginning_with(names.login()).filter(|(name, _)| Some(*name) != finished);
+        let mut others: Vec<(&str, &str)> = others.collect();
+        let size = |(name, value): &(&str, &str)| characters_in_line(name.len(), value.len());
+        let (mut live, mut characters) = (others.len(), others.iter().map(size).sum::<usize>());
+        if live <= most && characters <= room {
+            return Vec::new();
+        }
         // Unreadable ones go first: they have no start. Of the same second, browsers send the older one first
         // (RFC 6265bis §5.8.3), and the sort keeps that order.
-        let mut others: Vec<(Option<UnixTime>, &str, usize)> = cookies
-            .beginning_with(names.login())
-            .map(|(name, value)| {
-                let started_at = self.open_login(value).map(|transaction| transaction.started_at);
-                (started_at, name, characters_in_line(name, value))
-            })
-            .collect();
-        others.sort_by_key(|(started_at, ..)| *started_at);
-        let mut live = others.len() + 1;
-        let mut characters = characters_in_line(&name, &sealed) + others.iter().map(|(.., size)| size).sum::<usize>();
-        for (_, name, size) in others {
-            if live <= login_transaction::MAX_LIVE && characters <= LOGINS_BUDGET {
+        others.sort_by_cached_key(|(_, value)| self.open_login(value).map(|transaction| transaction.started_at));
+        let mut deletions = Vec::new();
+        for other in &others {
+            if live <= most && characters <= room {
                 break;
             }
             live -= 1;
-            characters -= size;
-            lines.push(delete_cookie(names, name, SameSite::Lax));
+            characters -= size(other);
+            deletions.push(delete_cookie(names, other.0, SameSite::Lax));
         }
-        Ok(lines)
+        deletions
+    }
+
+    /// When a session that begins now ends, whatever happens: never later than the keys that open it are kept for,
+    /// should the ring have been given a shorter `max_session` since the start.
+    pub fn absolute_end(&self) -> UnixTime {
+        let Inner { sealer, settings, clock, .. } = &*self.0;
+        clock.now().plus(settings.absolute_timeout.min(sealer.max_session()))
     }
 
     /// The live login transaction that `state` belongs to, if this browser has it.
@@ -74,27 +129,41 @@ impl Sessions {
         LoginTransaction::decode(&sealer.open(Purpose::Login, names.login(), value).ok()?).ok()
     }
 
-    /// The `Set-Cookie` values that bring the session of a login, and end the one that it replaces: that one's further
-    /// chunks go, and a tombstone names it.
+    /// The `Set-Cookie` values that bring the session of the login of `state`, and end the one that it replaces: that
+    /// one's further chunks go, and a tombstone names it.
     ///
     /// # Errors
     /// See [`SealError`].
     pub fn deliver_login(
         &self,
         sealed: &SealedSession,
+        state: &str,
+        replaced: Option<&Replaced>,
+        cookies: &RequestCookies,
+    ) -> Result<LoginDelivery, SealError> {
+        let names = self.names();
+        let mut session = self.deliver_beside(sealed, cookies, Some(&self.login_cookie(state)));
+        session.push(self.affinity(&sealed.session));
+        let chunks_before = replaced.map_or(0, |replaced| replaced.chunks);
+        let left_over = names.chunks().iter().take(chunks_before).skip(sealed.chunks());
+        let unseen = left_over.filter(|name| !cookies.has(name));
+        session.extend(unseen.map(|name| delete_cookie(names, name, self.0.settings.same_site)));
+        Ok(LoginDelivery { session, finish: self.finish_login(state, replaced, cookies)? })
+    }
+
+    /// The `Set-Cookie` values that a finished login leaves: its own cookie goes, and a tombstone names the session that
+    /// it replaces.
+    ///
+    /// # Errors
+    /// See [`SealError`].
+    pub fn finish_login(
+        &self,
+        state: &str,
         replaced: Option<&Replaced>,
         cookies: &RequestCookies,
     ) -> Result<Vec<SetCookie>, SealError> {
-        let names = self.names();
-        let mut lines = self.deliver(sealed, cookies);
-        lines.push(self.affinity(&sealed.session));
-        if let Some(Replaced { ended, chunks }) = replaced {
-            let left_over = names.chunks().iter().take(*chunks).skip(sealed.lines.len());
-            let unseen = left_over.filter(|name| !cookies.has(name));
-            lines.extend(unseen.map(|name| delete_cookie(names, name, self.0.settings.same_site)));
-            lines.push(self.bury(*ended, cookies)?);
-        }
-        Ok(lines)
+        let tombstone = replaced.map(|replaced| self.bury(replaced.ended, cookies)).transpose()?;
+        Ok(std::iter::once(self.end_login(state)).chain(tombstone).collect())
     }
 
     /// What a login must remember of the session that it replaces, if there is one.
@@ -105,16 +174,12 @@ impl Sessions {
     }
 }
 
-/// What a cookie adds to the `Cookie` line: `name=value; `.
-fn characters_in_line(name: &str, value: &str) -> usize {
-    name.len() + value.len() + 3
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::clock::UnixTime;
     use crate::secret::{CodeVerifier, Nonce, State};
     use crate::session::store::tests::{Site, site};
     use crate::session::tests::{NOW, a_session};
@@ -132,11 +197,30 @@ mod tests {
     }
 
     #[test]
+    fn no_session_begins_that_would_outlive_the_keys_of_the_ring_in_use() {
+        use crate::aead::Algorithm;
+        use crate::keyring::{KeyRing, RingHandle};
+        use crate::metrics::Metrics;
+        use crate::seal::Sealer;
+        let site = site();
+        let timeout = site.sessions.settings().absolute_timeout;
+        assert_eq!(site.sessions.absolute_end(), NOW.plus(timeout));
+        let minute = Duration::from_secs(60);
+        let ring = KeyRing::generate(Algorithm::default(), minute, minute * 10, NOW).expect("randomness");
+        let origin = "https://app.example.com".parse().expect("an origin");
+        let sealer = Sealer::new(RingHandle::fixed(ring), origin, site.clock.clone(), Metrics::default());
+        let Inner { names, settings, provider, clock, skew, .. } = &*site.sessions.0;
+        let (names, settings, provider) = (names.clone(), settings.clone(), provider.clone());
+        let shorter = Sessions::new(sealer, names, settings, provider, clock.clone(), *skew);
+        assert_eq!(shorter.absolute_end(), NOW.plus(minute * 10));
+    }
+
+    #[test]
     fn login_transactions_of_two_tabs_do_not_disturb_each_other() {
         let site = site();
         let mut lines = Vec::new();
         for state in ["one", "two"] {
-            lines.extend(site.sessions.begin_login(&transaction(state, NOW), &site.cookies(&lines)).expect("a key"));
+            lines.extend(site.begin(&transaction(state, NOW), &lines));
         }
         let cookies = site.cookies(&lines);
         assert!(site.sessions.login_transaction("one", &cookies).is_some());
@@ -146,6 +230,12 @@ mod tests {
         assert!(site.sessions.login_transaction("one", &cookies).is_none());
     }
 
+    impl Site {
+        fn begin(&self, transaction: &LoginTransaction, lines: &[SetCookie]) -> Vec<SetCookie> {
+            self.sessions.begin_login(transaction, &self.cookies(lines), Visible::All).expect("a key")
+        }
+    }
+
     /// The cookies of a browser that begins ten logins, one a second.
     fn ten_logins(site: &Site, return_url: &str) -> Vec<SetCookie> {
         let mut lines: Vec<SetCookie> = Vec::new();
@@ -153,7 +243,7 @@ mod tests {
             let started = NOW.plus(Duration::from_secs(u64::from(index)));
             let transaction =
                 LoginTransaction { return_url: return_url.into(), ..transaction(&index.to_string(), started) };
-            for line in site.sessions.begin_login(&transaction, &site.cookies(&lines)).expect("a key") {
+            for line in site.begin(&transaction, &lines) {
                 let name = line.split('=').next().expect("a name").to_owned();
                 lines.retain(|other| !other.starts_with(&format!("{name}=")));
                 if !line.contains("Max-Age=0") {
@@ -169,7 +259,7 @@ mod tests {
         let site = site();
         let lines = ten_logins(&site, &format!("/{}", "a".repeat(511)));
         let characters: usize = lines.iter().map(|line| line.split(';').next().map_or(0, |pair| pair.len() + 2)).sum();
-        assert!(characters <= LOGINS_BUDGET && lines.len() > 1, "{characters} in {}", lines.len());
+        assert!(characters <= 4_000 && lines.len() > 1, "{characters} in {}", lines.len());
         assert!(site.sessions.login_transaction("9", &site.cookies(&lines)).is_some(), "the newest stays");
     }
 

@@ -1,12 +1,14 @@
 //! What opens, what does not, and which cookies are written.
 
+pub(crate) mod worst;
+
 use super::*;
 use crate::aead::Algorithm;
 use crate::keyring::{KeyRing, RingHandle};
 use crate::metrics::Metrics;
 use crate::secret::AccessToken;
 use crate::session::tests::{NOW, a_session};
-use crate::session::{SessionId, StoredAccessToken, UserFormat};
+use crate::session::{SessionId, StoredAccessToken, UserFormat, WriteFormat};
 
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 
@@ -28,6 +30,7 @@ pub(crate) fn site() -> Site {
         refresh_before: MINUTE,
         persistent: true,
         user_format: UserFormat::Object,
+        write_format: WriteFormat::Plain,
     };
     let names = CookieNames::new(&settings.cookie_name, true);
     let provider = a_session().provider;
@@ -127,11 +130,12 @@ fn chunks_that_are_no_longer_used_are_deleted() {
 #[test]
 fn the_id_token_goes_first_when_a_session_is_too_large() {
     let site = site();
-    let mut session = with_access_token_of(3800);
+    let session = with_access_token_of(3800);
     let payload = "eyJzdWIiOiJhZGEifQ";
-    session.id_token = Some(crate::secret::IdToken::new(format!("e30.{payload}.{}", "s".repeat(1000))));
+    let id_token = crate::secret::IdToken::new(format!("e30.{payload}.{}", "s".repeat(1000)));
+    let session = session.refreshed(session.access_tokens[0].clone(), None, Some(id_token), NOW);
     let active = site.sessions.open(&site.carrying(session)).expect("signed in");
-    assert!(active.session.id_token.is_none());
+    assert!(active.session.id_token().is_none());
     assert_eq!(active.session.claims()["sub"], "ada");
     let error = site.sessions.seal(with_access_token_of(9000)).expect_err("far too large");
     assert!(error.to_string().contains("access token of 9000"), "{error}");
