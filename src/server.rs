@@ -178,6 +178,7 @@ impl Application {
         .disable_signals()
         .h1_allow_half_closed(false)
         .client_request_timeout(config.server.client_timeout)
+        .keep_alive(config.server.keep_alive)
         .shutdown_timeout(config.server.drain_deadline.as_secs())
         .workers(config.server.workers.unwrap_or_else(default_workers))
         .bind(config.server.listen)
