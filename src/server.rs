@@ -228,6 +228,7 @@ impl Application {
         }
         tracing::info!(delay = ?self.drain_delay, "stopping: no longer ready");
         self.status.start_draining();
+        self.refresher.start_draining();
         let in_order = async {
             tokio::time::sleep(self.drain_delay).await;
             stop(&handle, self.drain_deadline).await;

@@ -1,18 +1,23 @@
 //! The whole installation: provider, API, replicas, balancer, and the faults that can be done to it.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::balancer::{Balancer, Place, Spread};
+use crate::losses::lost_sessions;
 use crate::support::ports::free_port;
 use crate::support::sealgate::run_ok;
+use crate::support::wait::reach;
 use crate::support::{Provider, ProviderOptions, Sealgate, SealgateOptions, Upstream, eventually};
 
 /// Places that the balancer knows; replicas come and go there.
 const PLACES: usize = 5;
+
+/// The time between two replicas of a deployment: what Kubernetes calls `minReadySeconds`.
+const SETTLING_IN: Duration = Duration::from_secs(3);
 
 /// What a [`Cluster`] shall be like.
 pub struct Plan {
@@ -41,6 +46,8 @@ pub struct Cluster {
     pub balancer: Balancer,
     replicas: Vec<Option<Sealgate>>,
     options: Vec<SealgateOptions>,
+    /// What replicas that are gone have written.
+    logs: Vec<(usize, String)>,
     /// Rings and stores; removed last.
     _folder: TempDir,
 }
@@ -90,6 +97,7 @@ impl Cluster {
         let mut replica = self.replicas[index].take().expect("it runs");
         replica.signal("KILL");
         replica.exit_status().await;
+        self.logs.push((index, replica.log()));
     }
 
     /// Stops a replica as a deployment does (SIGTERM), and waits for its end.
@@ -98,14 +106,16 @@ impl Cluster {
         replica.terminate();
         let status = replica.exit_status().await;
         assert_eq!(status.code(), Some(0), "{}", replica.log());
+        self.logs.push((index, replica.log()));
     }
 
-    /// Replaces every replica, one after the other.
+    /// Replaces every replica, one after the other, each when the one before has settled in.
     pub async fn rolling_restart(&mut self) {
         for index in 0..self.replicas.len() {
             if self.replicas[index].is_some() {
                 self.stop(index).await;
                 self.start(index).await;
+                reach(Instant::now() + SETTLING_IN).await;
             }
         }
     }
@@ -138,6 +148,13 @@ impl Cluster {
     pub async fn arrived(&self) {
         let replicas: Vec<&str> = self.running().map(Sealgate::management_url).collect();
         self.keys(&[&["check", "--wait", "30s", "--replica"], replicas.as_slice()].concat()).await;
+    }
+
+    /// What the replicas wrote of those sessions whose refresh was refused: which replica did what, and when.
+    pub fn lost_sessions(&self) -> String {
+        let running =
+            self.replicas.iter().enumerate().filter_map(|(index, replica)| Some((index, replica.as_ref()?.log())));
+        lost_sessions(self.logs.iter().cloned().chain(running))
     }
 
     /// The resident memory of each replica, in MiB, for people.
@@ -223,9 +240,7 @@ impl Plan {
                 let mut options = first.clone();
                 (options.port, options.management_port) = (free_port(), free_port());
                 options.ring = Some((self.rings)(&ring, folder.path(), index));
-                if let Some(clock) = self.clocks.get(index).filter(|clock| !clock.is_empty()) {
-                    options.wrapper = ["faketime", "-f", clock].map(str::to_owned).to_vec();
-                }
+                options.clock = self.clocks.get(index).copied().unwrap_or_default().to_owned();
                 options
             })
             .collect();
@@ -237,7 +252,17 @@ impl Plan {
             replicas.push(Some(Sealgate::start(options.clone()).await));
         }
         replicas.resize_with(PLACES, || None);
-        let cluster = Cluster { origin, ring, provider, upstream, balancer, _folder: folder, replicas, options };
+        let cluster = Cluster {
+            origin,
+            ring,
+            provider,
+            upstream,
+            balancer,
+            _folder: folder,
+            replicas,
+            options,
+            logs: Vec::new(),
+        };
         cluster.settled().await;
         cluster
     }

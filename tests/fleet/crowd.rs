@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use futures_util::stream;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::cluster::Cluster;
@@ -17,6 +18,8 @@ use crate::visitor::Visitor;
 
 /// Logins at a time.
 const LOGINS: usize = 4;
+/// Connections of all visitors together: the machine belongs to others, too.
+const CONNECTIONS: usize = 200;
 
 /// How much the visitors do.
 #[derive(Clone, Copy, Debug)]
@@ -58,8 +61,10 @@ impl Crowd {
     /// Signs that many visitors in.
     pub async fn sign_in(cluster: &Cluster, visitors: usize) -> Self {
         let (http, tally) = (client(), Arc::new(Tally::default()));
+        let network = Arc::new(Semaphore::new(CONNECTIONS));
         let sign_in = |_| {
-            let visitor = Arc::new(Visitor::new(&cluster.origin, http.clone(), Arc::clone(&tally)));
+            let visitor =
+                Arc::new(Visitor::new(&cluster.origin, http.clone(), Arc::clone(&network), Arc::clone(&tally)));
             async move {
                 visitor.browser.sign_in().await;
                 visitor

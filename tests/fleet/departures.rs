@@ -2,7 +2,7 @@
 //! allows an overlap, nobody is lost. Under reuse detection a refresh whose result died with its replica, or which two
 //! replicas made because a session moved in the middle of it, ends a session: those are counted by `make soak`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use reqwest::Method;
@@ -17,7 +17,9 @@ use crate::tally::show;
 /// What goes wrong.
 #[derive(Clone, Copy, Debug)]
 pub enum Fault {
-    /// A replica is killed and comes back, each in turn.
+    /// Every replica is replaced, three times, at a provider that takes a while for a refresh.
+    Restarts,
+    /// A replica is killed and comes back, each in turn, three times, at such a provider.
     Kills,
     /// Two replicas become five, and two again.
     Scaling,
@@ -25,15 +27,27 @@ pub enum Fault {
     VanishingClients,
 }
 
-/// Three quarters of the visitors' time is trouble.
+/// How long a refresh takes at a slow provider.
+const SLOW: Duration = Duration::from_millis(200);
+
 async fn inflict(fault: Fault, cluster: &mut Cluster, crowd: &Crowd) {
     match fault {
-        Fault::Kills => {
-            for index in 0..3 {
-                cluster.kill(index).await;
-                cluster.settled().await;
-                cluster.start(index).await;
+        Fault::Restarts => {
+            cluster.provider.delay(SLOW, &["token"]).await;
+            for _ in 0..3 {
+                cluster.rolling_restart().await;
             }
+            cluster.provider.recover().await;
+        }
+        Fault::Kills => {
+            cluster.provider.delay(SLOW, &["token"]).await;
+            for round in 0..9 {
+                cluster.kill(round % 3).await;
+                cluster.settled().await;
+                cluster.start(round % 3).await;
+                reach(Instant::now() + Duration::from_secs(1)).await;
+            }
+            cluster.provider.recover().await;
         }
         Fault::Scaling => {
             for index in 2..5 {
@@ -46,7 +60,7 @@ async fn inflict(fault: Fault, cluster: &mut Cluster, crowd: &Crowd) {
         }
         Fault::VanishingClients => {
             // Each refresh takes longer than the patience of those who ask for it.
-            cluster.provider.delay(Duration::from_millis(200), &["token"]).await;
+            cluster.provider.delay(SLOW, &["token"]).await;
             for _ in 0..10 {
                 let leave = crowd.visitors.iter().map(|visitor| {
                     let refresh = visitor.browser.fetch(Method::POST, "/bff/refresh").try_send();
@@ -63,12 +77,12 @@ async fn inflict(fault: Fault, cluster: &mut Cluster, crowd: &Crowd) {
 pub async fn live_through(fault: Fault, plan: Plan, visitors: usize, pace: Pace, duration: Duration) -> Report {
     let mut cluster = plan.start().await;
     let mut crowd = Crowd::sign_in(&cluster, visitors).await;
-    let end = std::time::Instant::now() + duration;
+    let end = Instant::now() + duration;
     crowd.begin(pace);
     inflict(fault, &mut cluster, &crowd).await;
     reach(end).await;
     let report = crowd.end(&cluster).await;
-    show(&report.table(&format!("{fault:?}"), &cluster.memory()));
+    show(&(report.table(&format!("{fault:?}"), &cluster.memory()) + &cluster.lost_sessions()));
     report
 }
 

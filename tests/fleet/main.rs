@@ -9,6 +9,7 @@ mod cluster;
 mod crowd;
 mod departures;
 mod drain;
+mod losses;
 mod memory;
 mod outage;
 mod ring_folder;

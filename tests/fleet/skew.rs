@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -12,14 +14,24 @@ use crate::support::browser::{Context, client};
 use crate::support::ports::loopback;
 use crate::support::wait::reach;
 use crate::support::world::SESSION;
-use crate::support::{Browser, eventually};
+use crate::support::{Browser, Sealgate, eventually};
+
+/// The time that a replica has.
+async fn date(replica: &Sealgate) -> Timestamp {
+    let reply = replica.get_with_cookies("/bff/user", "").await;
+    let date = reply.header("date").concat();
+    rfc2822::parse(&date).unwrap_or_else(|error| panic!("{error} in {date:?}")).timestamp()
+}
 
 /// Complaint of peers' users: clock skew.
 #[tokio::test(flavor = "multi_thread")]
 async fn clocks_that_are_seconds_apart_sign_nobody_out() {
-    let plan = Cluster::plan().clocks(&["", "+2s", "-2s"]).provider(|provider| provider.rotate_refresh_token = false);
+    let plan = Cluster::plan().round_robin().clocks(&["", "+2s", "-2s"]);
+    let cluster = plan.provider(|provider| provider.rotate_refresh_token = false).start().await;
+    let (fast, slow) = (date(cluster.replica(1)).await, date(cluster.replica(2)).await);
+    assert!(fast.duration_since(slow).as_secs() >= 3, "their clocks are apart: {fast}, {slow}");
     let pace = Pace { burst: 6, tabs: 1, every: Duration::from_secs(2) };
-    let report = in_turn("Clocks two seconds fast and slow", plan, 12, pace, Duration::from_secs(10)).await;
+    let report = in_turn("Clocks two seconds fast and slow", &cluster, 12, pace, Duration::from_secs(10)).await;
     assert_eq!(report.lost, 0);
 }
 

@@ -27,16 +27,18 @@ pub struct Visitor {
     pub browser: Browser,
     tally: Arc<Tally>,
     connections: Semaphore,
+    network: Arc<Semaphore>,
     signed_out: AtomicBool,
 }
 
 impl Visitor {
     /// A browser that shares connections with the others of a crowd.
-    pub fn new(origin: &str, http: Client, tally: Arc<Tally>) -> Self {
+    pub fn new(origin: &str, http: Client, network: Arc<Semaphore>, tally: Arc<Tally>) -> Self {
         Self {
             browser: Browser::one_of_many(origin, http),
             tally,
             connections: Semaphore::new(CONNECTIONS),
+            network,
             signed_out: AtomicBool::new(false),
         }
     }
@@ -61,6 +63,7 @@ impl Visitor {
     /// One call of the app; gives whether it succeeded.
     pub async fn call(&self, method: Method, target: &str) -> bool {
         let connection = self.connections.acquire().await;
+        let network = self.network.acquire().await;
         let (begun, began_at) = (Instant::now(), seconds());
         self.tally.count(|counts| counts.requests += 1);
         let mut answer = self.follow(&method, target).await;
@@ -69,7 +72,7 @@ impl Visitor {
             tokio::time::sleep(BEFORE_RETRY).await;
             answer = self.follow(&method, target).await;
         }
-        drop(connection);
+        drop((connection, network));
         self.judge(answer, begun, began_at)
     }
 

@@ -99,6 +99,8 @@ async fn listen(port: u16, connection: Connection) -> AbortHandle {
         // Dropped with the task, and its connections with it.
         let mut connections = JoinSet::new();
         while let Ok((stream, _)) = listener.accept().await {
+            // An answer is written in pieces, which are not to wait for each other.
+            stream.set_nodelay(true).expect("a TCP connection");
             connections.spawn(connection.clone().serve(stream));
             while connections.try_join_next().is_some() {}
         }

@@ -113,6 +113,8 @@ impl Plan {
     pub async fn signed_in(self) -> World {
         let world = self.start().await;
         world.browser.sign_in().await;
+        // From its first session on a replica reckons for some seconds with sessions that move to it; tests are later.
+        world.browser.user().await;
         world
     }
 }
