@@ -73,8 +73,8 @@ idle_timeout.)",
             unit: "duration",
             preset: Preset::Default(r#""75s""#),
             doc: "\
-How long a connection stays open for a next request. Longer than the load balancer in front keeps its idle connections:
-a request that it sends down one that is just being closed fails with 502.",
+How long a connection stays open for a next request. Longer than the load balancer in front keeps its idle connections
+open: a request that it sends down one that is just being closed fails with 502.",
         },
         KeyDefinition {
             name: "drain_delay",
