@@ -1,4 +1,5 @@
-//! Holds the documents to the code: the table of errors is complete, the example works, links lead somewhere.
+//! Holds the documents to the code: the table of errors is complete, commands print what the pages say, links lead
+//! somewhere.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
@@ -8,6 +9,9 @@ use std::process::Command;
 
 use sealgate::metrics::{Handler, Metrics, OpenedWith, Outcome};
 use sealgate::web::problem::PROBLEM_TYPES;
+
+#[path = "docs/commands.rs"]
+mod commands;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -100,6 +104,22 @@ fn the_readme_s_configuration_passes_the_check() {
         assert!(output.status.success(), "sealgate {arguments}: {printed}");
         assert!(!printed.contains("warning:"), "sealgate {arguments}: {printed}");
     }
+}
+
+#[test]
+fn every_command_of_a_page_prints_what_the_page_says() {
+    let faults = |page: &PathBuf| {
+        let faults = commands::walk(&read(page));
+        faults.into_iter().map(|fault| format!("{}: {fault}", page.display())).collect::<Vec<_>>()
+    };
+    // Most of a walk is waiting for servers, so the pages are followed side by side.
+    let pages: Vec<PathBuf> = pages().into_iter().filter(|page| read(page).contains("\n```console\n")).collect();
+    let walks = std::thread::scope(|scope| {
+        let walks: Vec<_> = pages.iter().map(|page| scope.spawn(move || faults(page))).collect();
+        walks.into_iter().flat_map(|walk| walk.join().expect("a walk ends")).collect::<Vec<_>>()
+    });
+    assert!(pages.len() > 3, "the pages with commands are found");
+    assert!(walks.is_empty(), "\n{}", walks.join("\n\n"));
 }
 
 #[test]
@@ -207,6 +227,26 @@ fn anchors(text: &str) -> Vec<String> {
             if *count == 1 { slug } else { format!("{slug}-{}", *count - 1) }
         })
         .collect()
+}
+
+#[test]
+fn every_test_that_a_page_names_is_there() {
+    let pages = pages();
+    let named: Vec<(String, PathBuf)> = pages.iter().flat_map(|page| named_tests(page, &read(page))).collect();
+    let missing: Vec<_> = named.iter().filter(|(name, file)| !read(file).contains(&format!("fn {name}()"))).collect();
+    assert!(named.len() > 20, "the names are found");
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+/// Links from the name of a test to its file: ``[`name`](file.rs)``.
+fn named_tests(page: &Path, text: &str) -> Vec<(String, PathBuf)> {
+    let folder = page.parent().expect("a page lies in a folder");
+    let link = |part: &str| {
+        let (name, rest) = part.split_once("`](")?;
+        let file = rest.split(')').next().filter(|file| file.ends_with(".rs") && file.contains("tests/"))?;
+        (!name.contains(['.', '/'])).then(|| (name.to_owned(), folder.join(file)))
+    };
+    prose(text).flat_map(|line| line.split("[`").skip(1).filter_map(link).collect::<Vec<_>>()).collect()
 }
 
 #[test]
