@@ -83,6 +83,39 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
+fn the_reference_has_every_endpoint_and_command() {
+    let reference = read(&root().join("docs/reference.md"));
+    let endpoints = names_behind(&read(&root().join("src/server.rs")), "(\"/").into_iter().map(str::to_owned).collect();
+    let commands = |of: &str| -> BTreeSet<String> {
+        let help = sealgate(root(), &format!("{of} --help"));
+        let listed = help.split("Commands:\n").nth(1).unwrap_or_default().lines().take_while(|line| !line.is_empty());
+        // Behind two blanks; more of them continue a description.
+        let names = listed.filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+        let names = names.filter(|name| !["", "help"].contains(name));
+        names.map(str::to_owned).collect()
+    };
+    let groups = ["keys", "cookie", "config"];
+    let top = commands("").into_iter().filter(|name| !groups.contains(&&**name)).collect();
+    let all: [BTreeSet<String>; 5] = [endpoints, top, commands("keys"), commands("cookie"), commands("config")];
+    let missing = |names: &BTreeSet<String>| -> Vec<String> {
+        let named = |name: &&String| reference.split(|c: char| !c.is_ascii_lowercase()).any(|word| word == **name);
+        names.iter().filter(|name| !named(name)).cloned().collect()
+    };
+    assert!(all.iter().all(|names| !names.is_empty()), "{all:?}");
+    assert_eq!(all.iter().flat_map(missing).collect::<Vec<_>>(), [] as [String; 0]);
+}
+
+/// What the binary prints, on both outputs, when it is successful.
+fn sealgate(folder: &Path, arguments: &str) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sealgate"));
+    let output = command.args(arguments.split_whitespace()).current_dir(folder).output();
+    let output = output.expect("the binary under test runs");
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "sealgate {arguments}: {printed}");
+    printed
+}
+
+#[test]
 fn the_readme_s_configuration_passes_the_check() {
     let readme = read(&root().join("README.md"));
     let toml = readme.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a TOML example");
@@ -95,13 +128,7 @@ fn the_readme_s_configuration_passes_the_check() {
     let private = fs::Permissions::from_mode(0o600);
     fs::set_permissions(folder.path().join("client_secret"), private).expect("the file is ours");
     for arguments in ["keys generate", "check --config sealgate.toml --offline"] {
-        let output = Command::new(env!("CARGO_BIN_EXE_sealgate"))
-            .args(arguments.split(' '))
-            .current_dir(folder.path())
-            .output()
-            .expect("the binary under test runs");
-        let printed = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "sealgate {arguments}: {printed}");
+        let printed = sealgate(folder.path(), arguments);
         assert!(!printed.contains("warning:"), "sealgate {arguments}: {printed}");
     }
 }
@@ -123,6 +150,16 @@ fn every_command_of_a_page_prints_what_the_page_says() {
 }
 
 #[test]
+fn no_page_has_a_place_that_was_to_be_filled() {
+    let is_left = |line: &str| line.len() > 3 && line.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+    for page in pages() {
+        let text = read(&page);
+        let left: Vec<&str> = prose(&text).filter(|line| is_left(line)).collect();
+        assert!(left.is_empty(), "{}: {left:?}", page.display());
+    }
+}
+
+#[test]
 fn every_internal_link_leads_to_a_file_and_a_heading() {
     let pages = pages();
     let broken: Vec<String> = pages.iter().flat_map(|page| broken_links(page, &read(page))).collect();
@@ -133,8 +170,16 @@ fn every_internal_link_leads_to_a_file_and_a_heading() {
 #[test]
 fn every_file_that_the_architecture_names_is_there() {
     let page = read(&root().join("ARCHITECTURE.md"));
-    let missing: Vec<&str> = prose(&page).flat_map(missing_files).collect();
+    let missing: Vec<&str> = prose(&page).flat_map(missing_files).chain(missing_from_pictures(&page)).collect();
     assert!(missing.is_empty(), "{missing:?}");
+}
+
+/// The files below src that fenced text names and that are nowhere.
+fn missing_from_pictures(page: &str) -> Vec<&str> {
+    let words = page.split("```").skip(1).step_by(2).flat_map(|fenced| fenced.split([' ', '\n', ',', '│']));
+    words
+        .filter(|word| word.ends_with(".rs") && !root().join("src").join(word.trim_start_matches("src/")).exists())
+        .collect()
 }
 
 /// The files and folders among a line's code spans that are nowhere: from the root, from src, or beside the last one.
@@ -267,6 +312,10 @@ fn a_link_that_leads_nowhere_is_found() {
 fn a_file_that_is_gone_is_found_and_one_beside_another_is_not() {
     assert_eq!(missing_files("`src/oidc/jwks.rs`, `token.rs`, `refresh.rs`, `/bff/`"), [] as [&str; 0]);
     assert_eq!(missing_files("`src/oidc/gone.rs`, `src/gone/`"), ["src/oidc/gone.rs", "src/gone/"]);
+    assert_eq!(
+        missing_from_pictures("gone.rs\n```\n a ▶ web/gone.rs│ web/api.rs, src/main.rs\n```\n"),
+        ["web/gone.rs"]
+    );
 }
 
 #[test]
