@@ -36,13 +36,13 @@ pub fn walk(page: &str) -> Vec<String> {
     let mut faults = Vec::new();
     for step in steps(page) {
         match step {
-            Step::File { name, text } => write_private(&folder.path().join(name), &names.to_ours(&text)),
+            Step::File { name, text } => write_private(&folder.path().join(name), &names.ours(&text)),
             Step::Command { line, command, expected } => {
-                let Some(printed) = shell.run(&names.to_ours(&command)) else {
+                let Some(printed) = shell.run(&names.ours(&command)) else {
                     faults.push(format!("line {line}: {command}: did not end"));
                     break;
                 };
-                let printed = names.to_theirs(&printed);
+                let printed = names.theirs(&printed);
                 if !names.fits(&expected, &printed.lines().collect::<Vec<_>>()) {
                     faults.push(format!(
                         "line {line}: $ {command}\nthe page says:\n{}\nit prints:\n{printed}",
@@ -189,7 +189,7 @@ struct Names {
 const LOOPBACK: [&str; 2] = ["127.0.0.1:", "localhost:"];
 
 impl Names {
-    fn to_ours(&mut self, text: &str) -> String {
+    fn ours(&mut self, text: &str) -> String {
         let mut text = text.to_owned();
         for host in LOOPBACK {
             let digits = |rest: &str| rest.chars().take_while(char::is_ascii_digit).collect::<String>();
@@ -202,7 +202,7 @@ impl Names {
         self.kids.iter().fold(text, |text, (theirs, ours)| text.replace(theirs, ours))
     }
 
-    fn to_theirs(&self, text: &str) -> String {
+    fn theirs(&self, text: &str) -> String {
         self.ports.iter().fold(text.to_owned(), |text, (theirs, ours)| {
             LOOPBACK.iter().fold(text, |text, host| text.replace(&format!("{host}{ours}"), &format!("{host}{theirs}")))
         })
@@ -319,7 +319,7 @@ fn what_differs_from_run_to_run_is_compared_by_its_form() {
     assert!(names.fits(&["..."], &["a", "b"]) && names.fits(&["a", "...", "c"], &["a", "b", "c"]));
     assert!(!names.fits(&["key 0cbe13fa"], &["key 22222222"]), "one name for two keys");
     assert!(!names.fits(&["(in 8h)"], &["(at 8h)"]) && !names.fits(&["a"], &["a", "b"]));
-    assert_eq!(names.to_ours("revoke 0cbe13fa"), "revoke 11111111");
+    assert_eq!(names.ours("revoke 0cbe13fa"), "revoke 11111111");
     assert!(names.fits(&["digest fbaddb79…"], &[&*format!("digest {}", "ab".repeat(32))]));
 }
 
