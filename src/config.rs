@@ -37,6 +37,7 @@ use self::position::Positions;
 use self::reader::Reader;
 pub use self::reader::SecretFile;
 pub use self::reference::reference;
+use crate::certificates::CertificateFiles;
 use crate::oidc::ProviderSettings;
 use crate::origin::PublicOrigin;
 use crate::proxy::RouteSettings;
@@ -159,6 +160,8 @@ pub struct ServerConfig {
     pub prefix: String,
     /// Worker threads; none: one a processor.
     pub workers: Option<usize>,
+    /// The listener's certificate, if it speaks TLS itself.
+    pub tls: Option<CertificateFiles>,
     /// How long a client may take over a request's head.
     pub client_timeout: Duration,
     /// On SIGTERM: how long readiness fails while the listener stays open.

@@ -7,7 +7,8 @@ use std::fmt::{self, Write as _};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text::encode};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::registry::Registry;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
 
 /// How one request ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -78,6 +79,22 @@ pub enum OpenedWith {
     Rejected,
 }
 
+/// What a certificate of ours is for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct CertificateLabels {
+    /// See [`CertificateUse`].
+    pub certificate: CertificateUse,
+}
+
+/// To whom we show a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CertificateUse {
+    /// To clients of the public listener.
+    Listener,
+    /// To upstreams that ask for one; of several, the one that ends first.
+    Upstream,
+}
+
 macro_rules! lower_case_labels {
     ($($label:ty),+) => {$(
         /// The variant's name in lower case, as the other tools of the field write labels.
@@ -89,7 +106,7 @@ macro_rules! lower_case_labels {
     )+};
 }
 
-lower_case_labels!(Handler, Outcome, OpenedWith);
+lower_case_labels!(Handler, Outcome, OpenedWith, CertificateUse);
 
 /// All counters of one process. Clones share them.
 #[derive(Clone, Debug, Default)]
@@ -106,6 +123,10 @@ pub struct Metrics {
     pub opens: Family<OpenLabels, Counter>,
     /// Reads of the key ring that failed since the start.
     pub ring_reload_failures: Counter,
+    /// When our certificates end, in seconds since the epoch.
+    pub certificate_ends: Family<CertificateLabels, Gauge>,
+    /// Changed certificates that could not be used.
+    pub certificate_reload_failures: Family<CertificateLabels, Counter>,
 }
 
 impl Metrics {
@@ -134,6 +155,16 @@ impl Metrics {
         self.opens.get_or_create(&OpenLabels { key_state }).inc();
     }
 
+    /// Tells when a certificate ends, in seconds since the epoch.
+    pub fn certificate_ends(&self, certificate: CertificateUse, seconds: i64) {
+        self.certificate_ends.get_or_create(&CertificateLabels { certificate }).set(seconds);
+    }
+
+    /// Counts one changed certificate that could not be used.
+    pub fn count_certificate_reload_failure(&self, certificate: CertificateUse) {
+        self.certificate_reload_failures.get_or_create(&CertificateLabels { certificate }).inc();
+    }
+
     /// The counters in the OpenMetrics text format.
     pub fn render(&self) -> String {
         let mut registry = Registry::with_prefix("sealgate");
@@ -150,6 +181,17 @@ impl Metrics {
             "ring_reload_failures",
             "Reads of the key ring that failed",
             self.ring_reload_failures.clone(),
+        );
+        registry.register_with_unit(
+            "certificate_not_after",
+            "When a certificate of ours ends, since 1970",
+            Unit::Seconds,
+            self.certificate_ends.clone(),
+        );
+        registry.register(
+            "certificate_reload_failures",
+            "Changed certificates that could not be used",
+            self.certificate_reload_failures.clone(),
         );
         let mut text = String::new();
         // Writing into a String cannot fail; an empty page would only mean that it did.

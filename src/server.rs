@@ -17,6 +17,7 @@ use tokio::runtime::Handle;
 use tracing_actix_web::TracingLogger;
 
 use self::runtime::ProviderRuntime;
+use crate::certificates::CertificateError;
 use crate::clock::Clock;
 use crate::config::{Config, Finding, ServerConfig};
 use crate::keyring::{RingFileError, RingHandle, WatchGuard};
@@ -30,10 +31,14 @@ use crate::session::ProviderId;
 use crate::session::cookies::CookieNames;
 use crate::session::store::Sessions;
 use crate::telemetry::{self, RequestSpan};
+use crate::tls::{CertificateWatch, ListenerCertificate};
 use crate::web::problem::{NOT_FOUND, PATH_REFUSED, Problem};
 use crate::web::redemptions::Redemptions;
 use crate::web::static_site::StaticSite;
 use crate::web::{Services, Site, api, callback, cookie_line, landing, login, logout, refresh, user};
+
+/// Handshakes are few round trips; many that stall would keep others from theirs.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why the server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +80,12 @@ pub enum StartError {
         /// Why.
         error: std::io::Error,
     },
+    /// The listener's certificate cannot be used.
+    #[error("server.tls_certificate_file, server.tls_key_file: {0}")]
+    Certificate(#[from] CertificateError),
+    /// There is no TLS for the listener.
+    #[error("the listener cannot speak TLS: {0}")]
+    Tls(rustls::Error),
     /// No certificates to trust upstreams by.
     #[error("the certificates to trust upstreams by cannot be read: {0}")]
     UpstreamTls(String),
@@ -108,6 +119,7 @@ pub struct Application {
     refresher: Refresher,
     runtime: ProviderRuntime,
     ring_watch: WatchGuard,
+    certificate_watch: Option<CertificateWatch>,
     drain_delay: Duration,
     drain_deadline: Duration,
 }
@@ -160,6 +172,10 @@ impl Application {
         let ring_watch = ring.watch(&runtime.handle());
         let provider = Provider::new(config.provider.clone(), clock.clone(), runtime.handle())?;
         provider.start();
+        let certificate =
+            config.server.tls.clone().map(|files| ListenerCertificate::load(files, clock.clone(), metrics.clone()));
+        let certificate = certificate.transpose()?;
+        let certificate_watch = certificate.as_ref().map(|certificate| certificate.watch(&runtime.handle()));
         let status = Status::new(ring.clone(), provider.clone(), metrics.clone(), clock.clone());
         let services = Arc::new(services(&config, ring, provider, clock, metrics, &runtime.handle())?);
         let refresher = services.refresher.clone();
@@ -176,9 +192,15 @@ impl Application {
         .disable_signals()
         .h1_allow_half_closed(false)
         .client_request_timeout(config.server.client_timeout)
+        .tls_handshake_timeout(config.server.client_timeout.min(HANDSHAKE_TIMEOUT))
         .shutdown_timeout(config.server.drain_deadline.as_secs())
-        .workers(config.server.workers.unwrap_or_else(default_workers))
-        .bind(config.server.listen)
+        .workers(config.server.workers.unwrap_or_else(default_workers));
+        let server = match &certificate {
+            Some(certificate) => {
+                server.bind_rustls_0_23(config.server.listen, certificate.server_config().map_err(StartError::Tls)?)
+            }
+            None => server.bind(config.server.listen),
+        }
         .map_err(listen_error("server.listen", config.server.listen))?;
         // One address was bound, and it is told with the port that the system chose.
         let address = server.addrs().first().copied().unwrap_or(config.server.listen);
@@ -195,6 +217,7 @@ impl Application {
             refresher,
             runtime,
             ring_watch,
+            certificate_watch,
             drain_delay,
             drain_deadline,
         })
@@ -242,6 +265,7 @@ impl Application {
         management_handle.stop(false).await;
         let _ = management.await;
         drop(self.ring_watch);
+        drop(self.certificate_watch);
         drop(self.runtime);
         tracing::info!("stopped");
         Ok(())

@@ -149,6 +149,7 @@ fn config(
             public_health_path: None,
             prefix: "/bff".to_owned(),
             workers: Some(1),
+            tls: None,
             client_timeout: Duration::from_secs(30),
             drain_delay: Duration::ZERO,
             drain_deadline: Duration::from_secs(2),

@@ -30,6 +30,8 @@ pub(super) struct RawServer {
     pub(super) trusted_proxies: Option<Leaf>,
     pub(super) workers: Option<Leaf>,
     pub(super) public_health_path: Option<Leaf>,
+    pub(super) tls_certificate_file: Option<Leaf>,
+    pub(super) tls_key_file: Option<Leaf>,
     pub(super) client_timeout: Option<Leaf>,
     pub(super) drain_delay: Option<Leaf>,
     pub(super) drain_deadline: Option<Leaf>,

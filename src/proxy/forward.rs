@@ -75,8 +75,8 @@ pub async fn forward(
     if upgrade::is_handshake(request)? {
         return forward_handshake(client, route, request, payload, context).await;
     }
-    let mut length = body_length(request)?;
-    let body = RequestBody::new(payload, &mut length);
+    let length = body_length(request)?;
+    let body = RequestBody::new(payload, length);
     let outgoing = Outgoing { client, route, context, request, length, handshake: false };
     let (response, exchange) = outgoing.send(body).await?;
     respond(request, response, exchange, route, context.own_cookies)
@@ -107,12 +107,8 @@ async fn forward_handshake(
 fn check_target(request: &HttpRequest, origin: &PublicOrigin) -> Result<(), BadRequest> {
     let uri = request.uri();
     let Some(authority) = uri.authority().map(inbound::uri::Authority::as_str) else { return Ok(()) };
-    let named = if request.version() == Version::HTTP_2 {
-        // HTTP/2 has the host here (RFC 9113 §8.3.1); a `Host` beside it must say the same.
-        request.headers().get_all("host").all(|host| host.as_bytes().eq_ignore_ascii_case(authority.as_bytes()))
-    } else {
-        uri.scheme().is_some() && without_default_port(authority, origin).eq_ignore_ascii_case(origin.authority())
-    };
+    let named =
+        uri.scheme().is_some() && without_default_port(authority, origin).eq_ignore_ascii_case(origin.authority());
     if named { Ok(()) } else { Err(BadRequest::ForeignTarget) }
 }
 

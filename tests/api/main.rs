@@ -20,4 +20,5 @@ mod sessions;
 mod shutdown;
 mod support;
 mod tampering;
+mod tls;
 mod websocket;

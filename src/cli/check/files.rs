@@ -21,6 +21,9 @@ pub(super) fn check(subject: &Subject<'_>, report: &mut Report) {
         private_file(subject, &file.key, &file.path, report);
     }
     replaceable(subject, "keys.ring", &config.ring, report);
+    if let Some(files) = &config.server.tls {
+        replaceable(subject, "server.tls_key_file", &files.key, report);
+    }
     if let Some(site) = &config.static_site {
         static_root(subject, &site.root, report);
     }
@@ -60,8 +63,15 @@ fn static_root(subject: &Subject<'_>, root: &Path, report: &mut Report) {
     replaceable(subject, KEY, &index, report);
     let config = &subject.loaded.config;
     let secrets = subject.loaded.secret_files.iter().map(|file| &file.path);
-    let served: Vec<_> =
-        subject.files.iter().chain([&config.ring]).chain(secrets).filter(|path| lies_in(path, root)).collect();
+    let tls_key = config.server.tls.iter().map(|files| &files.key);
+    let served: Vec<_> = subject
+        .files
+        .iter()
+        .chain([&config.ring])
+        .chain(secrets)
+        .chain(tls_key)
+        .filter(|path| lies_in(path, root))
+        .collect();
     for path in &served {
         let message = format!("{} lies in {}, whose files everybody gets; move it out", path.display(), root.display());
         report.add(subject.loaded, Verdict::Error, KEY, message);
