@@ -96,7 +96,7 @@ pub enum CertificateError {
         /// The key's file.
         key: PathBuf,
         /// What rustls says.
-        reason: rustls::Error,
+        reason: Box<rustls::Error>,
     },
 }
 
@@ -123,7 +123,7 @@ impl CertificateFiles {
         let certified = CertifiedKey::from_der(chain, key, &provider).map_err(|reason| CertificateError::Mismatch {
             certificate: self.certificate.clone(),
             key: self.key.clone(),
-            reason,
+            reason: Box::new(reason),
         })?;
         Ok(Identity { certified: Arc::new(certified), validity })
     }

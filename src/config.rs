@@ -21,6 +21,7 @@ mod session;
 mod site;
 mod sources;
 mod unknown;
+mod upstreams;
 mod values;
 
 use std::ffi::OsString;

@@ -1,6 +1,7 @@
 //! Counters that every layer may raise and the management listener prints.
 //!
-//! Must never carry a label that comes from a request: label values are enums of ours, so that their number is fixed.
+//! Must never carry a label that comes from a request: label values are enums of ours, or stand in the configuration, so
+//! that their number is fixed.
 
 use std::fmt::{self, Write as _};
 
@@ -86,6 +87,24 @@ pub struct CertificateLabels {
     pub certificate: CertificateUse,
 }
 
+/// One upstream, as the configuration names it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct UpstreamLabels {
+    /// The route's path.
+    pub route: String,
+    /// Scheme, host and port.
+    pub upstream: String,
+}
+
+/// What one upstream counts. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct UpstreamMetrics {
+    /// How often it was left out.
+    pub ejections: Counter,
+    /// 1, or 0 from when it was left out until it answers again.
+    pub available: Gauge,
+}
+
 /// To whom we show a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CertificateUse {
@@ -127,6 +146,10 @@ pub struct Metrics {
     pub certificate_ends: Family<CertificateLabels, Gauge>,
     /// Changed certificates that could not be used.
     pub certificate_reload_failures: Family<CertificateLabels, Counter>,
+    /// Upstreams that were left out.
+    pub upstream_ejections: Family<UpstreamLabels, Counter>,
+    /// Whether upstreams are not left out.
+    pub upstream_available: Family<UpstreamLabels, Gauge>,
 }
 
 impl Metrics {
@@ -165,6 +188,15 @@ impl Metrics {
         self.certificate_reload_failures.get_or_create(&CertificateLabels { certificate }).inc();
     }
 
+    /// The counters of one upstream.
+    pub fn upstream(&self, route: &str, upstream: &str) -> UpstreamMetrics {
+        let labels = UpstreamLabels { route: route.to_owned(), upstream: upstream.to_owned() };
+        UpstreamMetrics {
+            ejections: self.upstream_ejections.get_or_create_owned(&labels),
+            available: self.upstream_available.get_or_create_owned(&labels),
+        }
+    }
+
     /// The counters in the OpenMetrics text format.
     pub fn render(&self) -> String {
         let mut registry = Registry::with_prefix("sealgate");
@@ -192,6 +224,16 @@ impl Metrics {
             "certificate_reload_failures",
             "Changed certificates that could not be used",
             self.certificate_reload_failures.clone(),
+        );
+        registry.register(
+            "upstream_ejections",
+            "How often an upstream was left out for its failures",
+            self.upstream_ejections.clone(),
+        );
+        registry.register(
+            "upstream_available",
+            "1, or 0 from when an upstream was left out until it answers again",
+            self.upstream_available.clone(),
         );
         let mut text = String::new();
         // Writing into a String cannot fail; an empty page would only mean that it did.

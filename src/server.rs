@@ -24,7 +24,7 @@ use crate::keyring::{RingFileError, RingHandle, WatchGuard};
 use crate::management::{self, Status};
 use crate::metrics::{Handler, Metrics};
 use crate::oidc::{Provider, ProviderBuildError};
-use crate::proxy::{self, OwnCookieNames, RouteTable, UpstreamClient};
+use crate::proxy::{OwnCookieNames, RouteTable, UpstreamClient, UpstreamTlsError, UpstreamWatch};
 use crate::refresh::Refresher;
 use crate::seal::Sealer;
 use crate::session::ProviderId;
@@ -86,9 +86,9 @@ pub enum StartError {
     /// There is no TLS for the listener.
     #[error("the listener cannot speak TLS: {0}")]
     Tls(rustls::Error),
-    /// No certificates to trust upstreams by.
-    #[error("the certificates to trust upstreams by cannot be read: {0}")]
-    UpstreamTls(String),
+    /// There is no TLS towards upstreams.
+    #[error("TLS towards an upstream is not possible: {0}")]
+    UpstreamTls(#[from] UpstreamTlsError),
     /// Threads cannot be started.
     #[error("the runtime cannot be started: {0}")]
     Runtime(std::io::Error),
@@ -120,6 +120,7 @@ pub struct Application {
     runtime: ProviderRuntime,
     ring_watch: WatchGuard,
     certificate_watch: Option<CertificateWatch>,
+    upstream_watch: UpstreamWatch,
     drain_delay: Duration,
     drain_deadline: Duration,
 }
@@ -179,14 +180,14 @@ impl Application {
         let status = Status::new(ring.clone(), provider.clone(), metrics.clone(), clock.clone());
         let services = Arc::new(services(&config, ring, provider, clock, metrics, &runtime.handle())?);
         let refresher = services.refresher.clone();
-        let upstream_tls = proxy::upstream_tls(&[]).map_err(|error| StartError::UpstreamTls(error.to_string()))?;
+        let upstream_watch = services.routes.watch(&runtime.handle(), &services.metrics);
         let health_path = config.server.public_health_path.clone();
         let server = HttpServer::new(move || {
             App::new()
                 .wrap(TracingLogger::<RequestSpan>::new())
                 .app_data(web::Data::from(services.clone()))
                 .app_data(web::Data::new(HealthPath(health_path.clone())))
-                .app_data(web::Data::new(UpstreamClient::new(upstream_tls.clone())))
+                .app_data(web::Data::new(UpstreamClient::new()))
                 .default_service(web::to(dispatch))
         })
         .disable_signals()
@@ -218,6 +219,7 @@ impl Application {
             runtime,
             ring_watch,
             certificate_watch,
+            upstream_watch,
             drain_delay,
             drain_deadline,
         })
@@ -266,6 +268,7 @@ impl Application {
         let _ = management.await;
         drop(self.ring_watch);
         drop(self.certificate_watch);
+        drop(self.upstream_watch);
         drop(self.runtime);
         tracing::info!("stopped");
         Ok(())
@@ -324,7 +327,7 @@ fn services(
         csrf: config.csrf.clone(),
         trusted_proxies: config.server.trusted_proxies.clone(),
     };
-    let routes = RouteTable::new(config.routes.clone());
+    let routes = RouteTable::new(config.routes.clone(), &metrics)?;
     let static_site = static_site.transpose()?;
     Ok(Services {
         site,

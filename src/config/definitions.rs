@@ -5,6 +5,7 @@
 //! leave one out; a test compares the two.
 
 mod provider;
+mod routes;
 mod server;
 mod session;
 
@@ -94,7 +95,7 @@ pub const SECTIONS: &[SectionDefinition] = &[
     session::SESSION,
     session::CSRF,
     session::KEYS,
-    session::ROUTES,
+    routes::ROUTES,
     session::STATIC,
     session::LOG,
 ];

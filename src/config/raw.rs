@@ -95,6 +95,21 @@ pub(super) struct RawRoute {
     pub(super) connect_timeout: Option<Leaf>,
     pub(super) first_byte_timeout: Option<Leaf>,
     pub(super) idle_timeout: Option<Leaf>,
+    pub(super) balance: Option<Leaf>,
+    pub(super) eject_after: Option<Leaf>,
+    pub(super) eject_for: Option<Leaf>,
+    pub(super) max_connections: Option<Leaf>,
+    pub(super) max_waiting: Option<Leaf>,
+    pub(super) keep_alive: Option<Leaf>,
+    pub(super) upstream_ca_file: Option<Leaf>,
+    pub(super) upstream_client_certificate_file: Option<Leaf>,
+    pub(super) upstream_client_key_file: Option<Leaf>,
+    pub(super) upstream_server_name: Option<Leaf>,
+    pub(super) health_path: Option<Leaf>,
+    pub(super) health_interval: Option<Leaf>,
+    pub(super) health_timeout: Option<Leaf>,
+    pub(super) health_failures: Option<Leaf>,
+    pub(super) health_successes: Option<Leaf>,
 }
 
 #[derive(Default, Deserialize)]

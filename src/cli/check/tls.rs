@@ -1,16 +1,54 @@
-//! The listener's certificate: whether it can be used, for whom, and how long.
+//! Certificates: the listener's, whether it can be used, for whom, and how long; and those for upstreams.
 
-use super::{Report, Subject, Verdict};
+use super::{Report, Subject, Verdict, counted};
+use crate::certificates::{self, CertificateFiles, Identity};
 
 const KEY: &str = "server.tls_certificate_file";
 
 pub(super) fn check(subject: &Subject<'_>, report: &mut Report) {
-    let server = &subject.loaded.config.server;
-    let Some(files) = &server.tls else { return };
+    if let Some(files) = &subject.loaded.config.server.tls {
+        listener(subject, files, report);
+    }
+    for (index, route) in subject.loaded.config.routes.iter().enumerate() {
+        let tls = &route.upstream_settings.tls;
+        if let Some(path) = &tls.ca_file {
+            let key = format!("routes[{index}].upstream_ca_file");
+            match certificates::certificates(path) {
+                Ok(found) => {
+                    report.ok(&key, format!("{} holds {}", path.display(), counted(found.len(), "certificate")))
+                }
+                Err(error) => report.add(subject.loaded, Verdict::Error, &key, error.to_string()),
+            }
+        }
+        if let Some(files) = &tls.identity {
+            let key = format!("routes[{index}].upstream_client_certificate_file");
+            identity(subject, &key, files, report);
+        }
+    }
+}
+
+fn listener(subject: &Subject<'_>, files: &CertificateFiles, report: &mut Report) {
+    let Some(identity) = identity(subject, KEY, files, report) else { return };
+    let public_url = &subject.loaded.config.server.public_url;
+    match identity.is_for(public_url.host()) {
+        Ok(()) => report.ok(KEY, format!("it is for {public_url}")),
+        Err(names) => {
+            let message =
+                format!("it is not for server.public_url ({public_url}): {names}; have it issued for that name");
+            report.add(subject.loaded, Verdict::Error, KEY, message);
+        }
+    }
+}
+
+/// The pair and its dates; none if it cannot be used.
+fn identity(subject: &Subject<'_>, key: &str, files: &CertificateFiles, report: &mut Report) -> Option<Identity> {
     let shown = files.certificate.display();
     let identity = match files.load() {
         Ok(identity) => identity,
-        Err(error) => return report.add(subject.loaded, Verdict::Error, KEY, error.to_string()),
+        Err(error) => {
+            report.add(subject.loaded, Verdict::Error, key, error.to_string());
+            return None;
+        }
     };
     let (now, validity) = (subject.clock.now(), identity.validity());
     let (from, to) = (validity.not_before, validity.not_after);
@@ -23,17 +61,8 @@ pub(super) fn check(subject: &Subject<'_>, report: &mut Report) {
     } else {
         (Verdict::Ok, format!("{shown} and its key belong together, and are valid until {to}"))
     };
-    report.add(subject.loaded, verdict, KEY, message);
-    match identity.is_for(server.public_url.host()) {
-        Ok(()) => report.ok(KEY, format!("it is for {}", server.public_url)),
-        Err(names) => {
-            let message = format!(
-                "it is not for server.public_url ({}): {names}; have it issued for that name",
-                server.public_url
-            );
-            report.add(subject.loaded, Verdict::Error, KEY, message);
-        }
-    }
+    report.add(subject.loaded, verdict, key, message);
+    Some(identity)
 }
 
 #[cfg(test)]
@@ -87,5 +116,21 @@ mod tests {
         let other = KeyPair::generate().expect("a key");
         let checked = checked("app.example.com", Some(&other), "2027-01-01T00:00:00Z");
         checked.has(Verdict::Error, KEY, "do not belong together");
+    }
+
+    #[test]
+    fn what_is_for_upstreams_is_looked_at_too() {
+        let folder = Folder::new("");
+        let own = KeyPair::generate().expect("a key");
+        let certificate = CertificateParams::new(["sealgate.test".to_owned()]).expect("a name").self_signed(&own);
+        fs::write(folder.path("ca.pem"), certificate.expect("signed").pem()).expect("the folder is ours");
+        let (ca, none) = (folder.path("ca.pem"), folder.path("none.pem"));
+        folder.configure(&format!(
+            "[[routes]]\npath = \"/api\"\nupstream = \"https://api.internal\"\nupstream_ca_file = {ca:?}\n\
+             upstream_client_certificate_file = {none:?}\nupstream_client_key_file = {none:?}\n"
+        ));
+        let checked = folder.check(check);
+        checked.has(Verdict::Ok, "routes[0].upstream_ca_file", "ca.pem holds 1 certificate");
+        checked.has(Verdict::Error, "routes[0].upstream_client_certificate_file", "none.pem: cannot be read");
     }
 }
