@@ -62,6 +62,23 @@ impl Authority {
         replace(&certificate_file, &certificate.pem());
         certificate.der().clone()
     }
+
+    /// A connection of these versions, which offers HTTP/2 as browsers do.
+    async fn connect(
+        &self,
+        port: u16,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> std::io::Result<TlsStream<TcpStream>> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.root.clone()).expect("a root");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions).expect("versions");
+        let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let tcp = TcpStream::connect(loopback(port)).await?;
+        let name = ServerName::try_from("127.0.0.1").expect("an address");
+        TlsConnector::from(Arc::new(config)).connect(name, tcp).await
+    }
 }
 
 fn replace(file: &Path, text: &str) {
@@ -69,6 +86,13 @@ fn replace(file: &Path, text: &str) {
     fs::write(&new, text).expect("writable");
     fs::set_permissions(&new, fs::Permissions::from_mode(0o600)).expect("ours");
     fs::rename(new, file).expect("replaced");
+}
+
+/// The same on https, with that authority's certificate.
+fn secured(mut options: SealgateOptions, authority: &Authority) -> SealgateOptions {
+    options.public_url = options.public_url.replace("http://", "https://");
+    let [certificate, key] = authority.files();
+    options.set("server.tls_certificate_file", json!(certificate)).set("server.tls_key_file", json!(key))
 }
 
 /// Sealgate with a certificate of its own, and who stands around it.
@@ -84,28 +108,15 @@ impl World {
     async fn start() -> Self {
         let (authority, provider, upstream) =
             (Authority::new(), Provider::start(ProviderOptions::default()).await, Upstream::start().await);
-        let mut options = SealgateOptions::new(&provider.issuer, upstream.port);
-        options.public_url = options.public_url.replace("http://", "https://");
-        let [certificate, key] = authority.files();
-        let options =
-            options.set("server.tls_certificate_file", json!(certificate)).set("server.tls_key_file", json!(key));
+        let options = secured(SealgateOptions::new(&provider.issuer, upstream.port), &authority);
         provider.register(options.registration()).await;
         let gate = Sealgate::start(options).await;
         let browser = Browser::trusting(gate.url(), &[&authority.root_pem]);
         Self { authority, provider, upstream, gate, browser }
     }
 
-    /// A connection of these versions, which offers HTTP/2 as browsers do.
     async fn connect(&self, versions: &[&'static SupportedProtocolVersion]) -> std::io::Result<TlsStream<TcpStream>> {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.authority.root.clone()).expect("a root");
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions).expect("versions");
-        let mut config = builder.with_root_certificates(roots).with_no_client_auth();
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        let tcp = TcpStream::connect(loopback(self.gate.options.port)).await?;
-        let name = ServerName::try_from("127.0.0.1").expect("an address");
-        TlsConnector::from(Arc::new(config)).connect(name, tcp).await
+        self.authority.connect(self.gate.options.port, versions).await
     }
 
     async fn presented(&self) -> CertificateDer<'static> {
@@ -218,12 +229,44 @@ async fn the_end_of_the_certificate_is_in_the_metrics() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_others_can_read_keeps_the_server_from_starting() {
     let authority = Authority::new();
-    let [certificate, key] = authority.files();
+    let [_, key] = authority.files();
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).expect("ours");
-    let mut options = SealgateOptions::new("http://127.0.0.1:9", 9);
-    options.public_url = options.public_url.replace("http://", "https://");
-    let options = options.set("server.tls_certificate_file", json!(certificate)).set("server.tls_key_file", json!(key));
-    let mut gate = Sealgate::launch(options).await;
+    let mut gate = Sealgate::launch(secured(SealgateOptions::new("http://127.0.0.1:9", 9), &authority)).await;
     assert_eq!(gate.exit_status().await.code(), Some(1));
     assert!(gate.log().contains("mode 0644 is not private; run `chmod 600"), "{}", gate.log());
+}
+
+/// Who leaves over TLS takes the upstream's request along, as over plain http.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_leaves_over_tls_ends_the_request_at_the_upstream() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let authority = Authority::new();
+    let options = secured(SealgateOptions::new("http://127.0.0.1:9", port_of(&listener)), &authority);
+    let gate = Sealgate::start(options).await;
+    let mut client = authority.connect(gate.options.port, rustls::ALL_VERSIONS).await.expect("a handshake");
+    client.write_all(GET).await.expect("the connection stands");
+    let (mut upstream, _) = listener.accept().await.expect("the request arrives");
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        assert_ne!(upstream.read_buf(&mut request).await.expect("readable"), 0);
+    }
+    drop(client);
+    let end = tokio::time::timeout(DEADLINE, upstream.read_buf(&mut request)).await.expect("the request ends");
+    assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
+}
+
+/// A handshake that stalls costs its own connection, and nobody else's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handshake_that_stalls_is_given_up() {
+    let authority = Authority::new();
+    let options = secured(SealgateOptions::new("http://127.0.0.1:9", 9), &authority);
+    let gate = Sealgate::start(options.set("server.client_timeout", "500ms")).await;
+    let mut stalled = TcpStream::connect(loopback(gate.options.port)).await.expect("it listens");
+    stalled.write_all(&[22, 3, 1]).await.expect("the connection stands");
+    let end = tokio::time::timeout(DEADLINE, stalled.read(&mut [0; 16])).await.expect("it is given up");
+    assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
+}
+
+fn port_of(listener: &tokio::net::TcpListener) -> u16 {
+    listener.local_addr().expect("bound").port()
 }

@@ -73,7 +73,7 @@ Set it, with tls_key_file, where no load balancer or reverse proxy in front does
             preset: Preset::Optional(r#""/etc/sealgate/tls/tls.key""#),
             doc: "\
 The certificate's private key, without a passphrase. Only its owner or a group may read it: mode 0600, 0640, 0400 or
-0440.",
+0440 (Kubernetes: defaultMode: 0440 on the secret's volume).",
         },
         KeyDefinition {
             name: "client_timeout",
