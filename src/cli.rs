@@ -7,8 +7,10 @@
 mod check;
 mod completions;
 mod config;
+mod cookie;
 mod demo;
 mod keys;
+mod moment;
 mod serve;
 
 use std::error::Error;
@@ -39,6 +41,9 @@ enum Command {
     Check(check::CheckArgs),
     /// Make, show and rotate the keys that seal cookies.
     Keys(keys::KeysArgs),
+    /// Look into cookies, for support: what they are, and why they do not open.
+    #[command(subcommand)]
+    Cookie(cookie::CookieCommand),
     /// Print what can be configured.
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -60,6 +65,7 @@ pub fn run(cli: Cli, out: &mut dyn Write) -> Result<(), CliError> {
             let (input, messages) = (&mut io::stdin().lock(), &mut anstream::stderr());
             Ok(keys::run(args, &clock, keys::Streams { input, out, messages })?)
         }
+        Command::Cookie(command) => cookie::run(&command, &clock, &mut io::stdin().lock(), out),
         Command::Config(command) => Ok(config::run(&command, out)?),
         Command::Completions(args) => Ok(completions::run(&args, out)?),
     }
@@ -81,6 +87,9 @@ pub enum CliError {
     /// The key ring cannot be made, read or changed.
     #[error(transparent)]
     Keys(#[from] keys::KeysError),
+    /// No cookie could be looked at.
+    #[error(transparent)]
+    Cookie(#[from] cookie::CookieError),
     /// `check` printed errors.
     #[error(
         "the check found {} and {}, listed on standard output",

@@ -31,8 +31,8 @@ pub use format::{FORMAT, RingDigest, RingError};
 pub use handle::{KeySummary, RingHandle, RingSummary};
 pub use key::{KEY_TEXT_PREFIX, KeyId, KeyIdError, KeyTextError, Purpose};
 pub use lifecycle::{
-    CLOCK_SKEW, GenerateError, KeyRecord, KeyState, MAX_ACTIVATE_AFTER, PostponeError, Prunable, Replacement,
-    RetireError, Revocation, RevokeError, RotateError,
+    CLOCK_SKEW, GenerateError, KeyRecord, KeyState, MAX_ACTIVATE_AFTER, NewSettings, PostponeError, Prunable,
+    Replacement, RetireError, Revocation, RevokeError, RotateError,
 };
 pub use watch::WatchGuard;
 

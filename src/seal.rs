@@ -12,18 +12,24 @@
 //!
 //! A nonce must never be chosen by a caller, and a reason for a refusal must never reach a client.
 
+mod envelope;
+
+use std::time::Duration;
+
 use base64::Engine as _;
 use rand::TryRng as _;
 use rand::rngs::SysRng;
-use zeroize::Zeroizing;
 
 use crate::aead::{NONCE_BYTES, TAG_BYTES};
+pub use envelope::{Envelope, EnvelopeError};
+
 use crate::base64url::BASE64URL;
 use crate::clock::Clock;
 pub use crate::keyring::Purpose;
 use crate::keyring::{KeyId, KeyState, Lookup, RingHandle};
 use crate::metrics::{Metrics, OpenedWith};
 use crate::origin::PublicOrigin;
+use crate::secret::SecretBytes;
 
 /// The first byte of every sealed value.
 pub const FORMAT_VERSION: u8 = 1;
@@ -71,7 +77,10 @@ pub enum OpenError {
     #[error("the key {0} is revoked")]
     RevokedKey(KeyId),
     /// The tag does not match: changed, or sealed for another purpose, name or origin.
-    #[error("the value was changed, or was sealed for another purpose, cookie or site")]
+    #[error(
+        "the value was changed, or was sealed for another purpose, cookie or site: session.cookie_name or \
+         server.public_url may have changed"
+    )]
     Rejected,
 }
 
@@ -88,6 +97,11 @@ impl Sealer {
     /// A sealer for the site at `origin`.
     pub fn new(ring: RingHandle, origin: PublicOrigin, clock: Clock, metrics: Metrics) -> Self {
         Self { ring, origin, clock, metrics }
+    }
+
+    /// The longest that keys are kept for sessions, by the ring in use.
+    pub fn max_session(&self) -> Duration {
+        self.ring.current().max_session()
     }
 
     /// Seals `plaintext` with the primary key; returns base64url text of [`sealed_characters`].
@@ -115,7 +129,7 @@ impl Sealer {
     ///
     /// # Errors
     /// See [`OpenError`].
-    pub fn open(&self, purpose: Purpose, cookie: &str, value: &str) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+    pub fn open(&self, purpose: Purpose, cookie: &str, value: &str) -> Result<SecretBytes, OpenError> {
         let opened = self.try_open(purpose, cookie, value);
         self.metrics.count_open(match &opened {
             Ok((_, KeyState::Staged)) => OpenedWith::Staged,
@@ -128,12 +142,7 @@ impl Sealer {
         opened.map(|(plaintext, _)| plaintext)
     }
 
-    fn try_open(
-        &self,
-        purpose: Purpose,
-        cookie: &str,
-        value: &str,
-    ) -> Result<(Zeroizing<Vec<u8>>, KeyState), OpenError> {
+    fn try_open(&self, purpose: Purpose, cookie: &str, value: &str) -> Result<(SecretBytes, KeyState), OpenError> {
         let sealed = BASE64URL.decode(value).map_err(|_| OpenError::Malformed)?;
         let (header, ciphertext) = sealed.split_at_checked(HEADER_BYTES).ok_or(OpenError::Malformed)?;
         let (authenticated, nonce) = header.split_at(AUTHENTICATED_BYTES);
@@ -155,7 +164,7 @@ impl Sealer {
         nonce: &[u8; NONCE_BYTES],
         aad: &[u8],
         ciphertext: &[u8],
-    ) -> Result<(Zeroizing<Vec<u8>>, KeyState), OpenError> {
+    ) -> Result<(SecretBytes, KeyState), OpenError> {
         let ring = self.ring.current();
         match ring.find(kid, self.clock.now()) {
             Lookup::Usable(key, state) => key
@@ -183,8 +192,6 @@ impl Sealer {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::aead::Algorithm;
     use crate::clock::UnixTime;
@@ -192,10 +199,10 @@ mod tests {
 
     const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
     const COOKIE: &str = "__Host-sealgate";
+    const HOUR: Duration = Duration::from_secs(3600);
 
     fn ring() -> RingHandle {
-        let hour = Duration::from_secs(3600);
-        let ring = KeyRing::generate(Algorithm::default(), hour, hour * 8, NOW).expect("the system's randomness");
+        let ring = KeyRing::generate(Algorithm::default(), HOUR, HOUR * 8, NOW).expect("the system's randomness");
         RingHandle::fixed(ring)
     }
 
@@ -235,6 +242,36 @@ mod tests {
         assert_eq!(elsewhere.open(Purpose::Session, COOKIE, &value), Err(OpenError::Rejected));
         let stranger = sealer(&ring(), "https://app.example.com");
         assert!(matches!(stranger.open(Purpose::Session, COOKIE, &value), Err(OpenError::UnknownKey(_))));
+    }
+
+    /// What the log says must tell these apart, for the remedies differ.
+    #[test]
+    fn each_reason_not_to_open_reads_differently_and_names_the_key() {
+        let kid = KeyId::from_bytes([0x9f, 0x3a, 0x01, 0xc2]);
+        let reasons = [
+            OpenError::Malformed,
+            OpenError::UnknownKey(kid),
+            OpenError::ExpiredKey(kid),
+            OpenError::RevokedKey(kid),
+            OpenError::Rejected,
+        ]
+        .map(|reason| reason.to_string());
+        let different: std::collections::HashSet<_> = reasons.iter().collect();
+        assert_eq!(different.len(), reasons.len());
+        assert_eq!(reasons[3], "the key 9f3a01c2 is revoked");
+        assert!(reasons[4].contains("session.cookie_name or server.public_url may have changed"), "{}", reasons[4]);
+    }
+
+    #[test]
+    fn a_revoked_key_s_values_are_refused_as_such() {
+        let mut ring = KeyRing::generate(Algorithm::default(), HOUR, HOUR * 8, NOW).expect("randomness");
+        let value = sealer(&RingHandle::fixed(ring.clone()), "https://app.example.com")
+            .seal(Purpose::Session, COOKIE, b"text")
+            .expect("an active key");
+        let kid = ring.primary(NOW).expect("a primary").kid();
+        ring.revoke(kid, NOW).expect("a key of the ring");
+        let after = sealer(&RingHandle::fixed(ring), "https://app.example.com");
+        assert_eq!(after.open(Purpose::Session, COOKIE, &value), Err(OpenError::RevokedKey(kid)));
     }
 
     #[test]

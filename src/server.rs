@@ -17,10 +17,11 @@ use tokio::runtime::Handle;
 use tracing_actix_web::TracingLogger;
 
 use self::runtime::ProviderRuntime;
+use crate::aead::{AesImplementation, Algorithm};
 use crate::certificates::CertificateError;
 use crate::clock::Clock;
 use crate::config::{Config, Finding, ServerConfig};
-use crate::keyring::{RingFileError, RingHandle, WatchGuard};
+use crate::keyring::{KeyRing, RingFileError, RingHandle, WatchGuard};
 use crate::management::{self, Status};
 use crate::metrics::{Handler, Metrics};
 use crate::oidc::{Provider, ProviderBuildError};
@@ -49,7 +50,7 @@ pub enum StartError {
     Ring(#[from] RingFileError),
     /// Sessions would outlive the keys that open them.
     #[error(
-        "session.absolute_timeout is {timeout}, but the key ring {ring} keeps keys for sessions of at most {max_session}; shorten the one, or generate the ring with a longer --max-session"
+        "session.absolute_timeout is {timeout}, but the key ring {ring} keeps keys for sessions of at most {max_session}; shorten the one, or bring a longer --max-session with `sealgate keys rotate`"
     )]
     SessionOutlivesKeys {
         /// The configured timeout.
@@ -170,6 +171,7 @@ impl Application {
         let metrics = Metrics::default();
         let ring = RingHandle::load(config.ring.clone(), clock.clone(), metrics.clone())?;
         check_session_length(&config, ring.current().max_session())?;
+        log_cipher(&ring.current(), &clock);
         let ring_watch = ring.watch(&runtime.handle());
         let provider = Provider::new(config.provider.clone(), clock.clone(), runtime.handle())?;
         provider.start();
@@ -194,6 +196,7 @@ impl Application {
         .h1_allow_half_closed(false)
         .client_request_timeout(config.server.client_timeout)
         .tls_handshake_timeout(config.server.client_timeout.min(HANDSHAKE_TIMEOUT))
+        .keep_alive(config.server.keep_alive)
         .shutdown_timeout(config.server.drain_deadline.as_secs())
         .workers(config.server.workers.unwrap_or_else(default_workers));
         let server = match &certificate {
@@ -250,6 +253,7 @@ impl Application {
         }
         tracing::info!(delay = ?self.drain_delay, "stopping: no longer ready");
         self.status.start_draining();
+        self.refresher.start_draining();
         let in_order = async {
             tokio::time::sleep(self.drain_delay).await;
             stop(&handle, self.drain_deadline).await;
@@ -279,6 +283,17 @@ async fn stop(server: &ServerHandle, deadline: Duration) {
     if tokio::time::timeout(deadline + Duration::from_secs(1), server.stop(true)).await.is_err() {
         tracing::warn!("requests were still in flight at the deadline");
         server.stop(false).await;
+    }
+}
+
+/// Says how cookies are sealed here, and whether another cipher would suit this machine better.
+fn log_cipher(ring: &KeyRing, clock: &Clock) {
+    let aes = AesImplementation::detect();
+    let algorithm = ring.primary(clock.now()).map(|key| key.algorithm());
+    let shown = algorithm.map_or("none", Algorithm::name);
+    tracing::info!(algorithm = shown, %aes, "cookies are sealed");
+    if let Some(advice) = algorithm.and_then(|algorithm| aes.advice(algorithm)) {
+        tracing::warn!(algorithm = shown, %aes, "{advice}");
     }
 }
 

@@ -130,6 +130,15 @@ impl Services {
                 self.refresher.revoke_in_background(&session);
                 Problem::session_expired().with_cookies(self.sessions.delete_session())
             }
+            SignedOut::OtherProvider => {
+                tracing::info!(
+                    target: "sealgate::audit",
+                    event = "other_provider",
+                    "the session of another provider or client was refused: provider.issuer or provider.client_id may \
+                     have changed"
+                );
+                Problem::session_expired()
+            }
             reason => {
                 tracing::info!(%reason, "signed out");
                 Problem::session_expired()

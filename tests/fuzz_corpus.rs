@@ -44,6 +44,11 @@ fn the_corpus_of_ring_finds_nothing() {
 }
 
 #[test]
+fn the_corpus_of_tokens_finds_nothing() {
+    replay("tokens", fuzz::tokens::run);
+}
+
+#[test]
 fn the_corpus_of_wire_finds_nothing() {
     replay("wire", fuzz::wire::run);
 }
@@ -54,5 +59,5 @@ fn every_fuzz_target_has_a_test_here() {
     let manifest = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/Cargo.toml")).expect("it is there");
     let targets = manifest.lines().filter_map(|line| line.strip_prefix("path = \"fuzz_targets/"));
     let targets: Vec<_> = targets.filter_map(|rest| rest.strip_suffix(".rs\"")).collect();
-    assert_eq!(targets, ["cookie_header", "open", "paths", "ring", "wire"]);
+    assert_eq!(targets, ["cookie_header", "open", "paths", "ring", "tokens", "wire"]);
 }

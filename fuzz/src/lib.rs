@@ -10,6 +10,7 @@ pub mod cookie_header;
 pub mod open;
 pub mod paths;
 pub mod ring;
+pub mod tokens;
 pub mod wire;
 
 /// Takes an input apart, a byte or a number at a time.

@@ -152,6 +152,7 @@ fn config(
             workers: Some(1),
             tls: None,
             client_timeout: Duration::from_secs(30),
+            keep_alive: Duration::from_secs(75),
             drain_delay: Duration::ZERO,
             drain_deadline: Duration::from_secs(2),
         },

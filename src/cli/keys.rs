@@ -3,26 +3,28 @@
 //! Must never print key material; a changed ring goes to its file alone, or to standard output where that was asked for.
 
 mod check;
+mod list;
 mod place;
 mod postpone;
 mod prune;
 mod replicas;
 mod retire;
 mod revoke;
+mod rotate;
 
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
-use serde::Serialize;
 
 use self::place::Place;
+use super::moment::moment;
 use crate::aead::Algorithm;
 use crate::clock::{Clock, UnixTime};
 use crate::keyring::{
-    GenerateError, KeyId, KeyRecord, KeyRing, KeyState, PostponeError, RetireError, RevokeError, RingDigest, RingFile,
-    RingFileError, RingUpdateError, RotateError,
+    GenerateError, KeyId, KeyRing, KeyState, PostponeError, RetireError, RevokeError, RingFile, RingFileError,
+    RingUpdateError, RotateError,
 };
 
 /// Make, show and rotate the keys that seal cookies
@@ -45,9 +47,9 @@ pub enum KeysCommand {
     /// Make a new ring with one key; an existing ring is never overwritten
     Generate(GenerateArgs),
     /// Show the keys, their states, and what happens next
-    List(ListArgs),
+    List(list::ListArgs),
     /// Stage a new key, which takes over once every replica can open its cookies
-    Rotate(RotateArgs),
+    Rotate(rotate::RotateArgs),
     /// Let a staged key take over later, because a replica does not have it yet
     Postpone(postpone::PostponeArgs),
     /// Let the staged key take over from the primary now, if every replica can open its cookies
@@ -72,28 +74,6 @@ pub struct GenerateArgs {
     /// The longest that any session may live; session.absolute_timeout may be shorter
     #[arg(long, value_name = "DURATION", default_value = "8h", value_parser = humantime::parse_duration)]
     pub max_session: Duration,
-}
-
-/// The arguments of `keys list`.
-#[derive(Debug, Args)]
-pub struct ListArgs {
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// The arguments of `keys rotate`.
-#[derive(Debug, Args)]
-pub struct RotateArgs {
-    /// When the new key takes over, counted from now; the ring's propagation by default and at least
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
-    pub activate_after: Option<Duration>,
-    /// The new key's cipher; the present key's by default
-    #[arg(long, value_enum)]
-    pub algorithm: Option<AlgorithmName>,
-    /// A remark that is kept with the key
-    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
-    pub note: String,
 }
 
 /// An [`Algorithm`], as it is written on the command line.
@@ -228,7 +208,7 @@ pub fn run(args: KeysArgs, clock: &Clock, streams: Streams<'_>) -> Result<(), Ke
             return Err(KeysError::NoPipe);
         }
         KeysCommand::Generate(args) => return generate(&file, args, now, out),
-        KeysCommand::List(args) => return list(&file, args, now, out),
+        KeysCommand::List(args) => return list::run(&file, args, now, out),
         KeysCommand::Check(args) => return check::run(&file, args, now, out),
         _ => {}
     }
@@ -242,7 +222,7 @@ pub fn run(args: KeysArgs, clock: &Clock, streams: Streams<'_>) -> Result<(), Ke
 
 fn change(command: &KeysCommand, place: &Place, now: UnixTime, out: &mut dyn Write) -> Result<(), KeysError> {
     match command {
-        KeysCommand::Rotate(args) => rotate(place, args, now, out),
+        KeysCommand::Rotate(args) => rotate::run(place, args, now, out),
         KeysCommand::Postpone(args) => postpone::run(place, args, now, out),
         KeysCommand::Retire(args) => retire::run(place, args, now, out),
         KeysCommand::Revoke(args) => revoke::run(place, args, now, out),
@@ -263,141 +243,6 @@ fn generate(file: &RingFile, args: &GenerateArgs, now: UnixTime, out: &mut dyn W
     writeln!(out, "Next: set `keys.ring = {:?}` in the configuration and start `sealgate serve`.", file.path())?;
     writeln!(out, "Later: `sealgate keys rotate --ring {path}` brings a new key; no session ends by it.")?;
     Ok(())
-}
-
-fn rotate(file: &Place, args: &RotateArgs, now: UnixTime, out: &mut dyn Write) -> Result<(), KeysError> {
-    let (ring, (before, kid)) = file.update(|ring| {
-        let before = ring.primary(now).map(|key| key.kid());
-        let kid = ring
-            .rotate(now, args.activate_after, args.algorithm.map(Algorithm::from), &args.note)
-            .map_err(|reason| KeysError::Rotate { path: file.path().to_owned(), reason })?;
-        Ok::<_, KeysError>((before, kid))
-    })?;
-    let record = |kid: KeyId| ring.states(now).map(|(record, _)| record).find(|record| record.kid() == kid);
-    if let Some(new) = record(kid) {
-        let (algorithm, active) = (new.algorithm(), moment(new.not_before(), now));
-        writeln!(out, "Staged key {kid} ({algorithm}): it opens from now on, and seals from {active}.")?;
-    }
-    if let Some((before, end)) = before.and_then(record).and_then(|old| Some((old.kid(), ring.opens_until(old)?))) {
-        writeln!(out, "Key {before} seals until then, and opens until {}.", moment(end, now))?;
-    }
-    let propagation = moment(now.plus(ring.propagation()), now);
-    writeln!(out, "Next: see that every replica has generation {} by {propagation}.", ring.generation())?;
-    Ok(())
-}
-
-fn list(file: &RingFile, args: &ListArgs, now: UnixTime, out: &mut dyn Write) -> Result<(), KeysError> {
-    let ring = file.read()?;
-    if args.json {
-        serde_json::to_writer_pretty(&mut *out, &listing(file.path(), &ring, now)).map_err(io::Error::from)?;
-        writeln!(out)?;
-    } else {
-        table(&ring, now, out)?;
-        writeln!(out, "\n{}", what_happens_next(&ring, now))?;
-    }
-    Ok(())
-}
-
-/// `keys list --json`.
-#[derive(Serialize)]
-struct Listing<'a> {
-    ring: &'a Path,
-    generation: u64,
-    digest: RingDigest,
-    propagation: String,
-    max_session: String,
-    keys: Vec<ListedKey<'a>>,
-    next: String,
-}
-
-#[derive(Serialize)]
-struct ListedKey<'a> {
-    kid: KeyId,
-    state: KeyState,
-    alg: Algorithm,
-    created: UnixTime,
-    not_before: UnixTime,
-    open_until: Option<UnixTime>,
-    revoked: Option<UnixTime>,
-    note: &'a str,
-}
-
-fn listing<'a>(path: &'a Path, ring: &'a KeyRing, now: UnixTime) -> Listing<'a> {
-    let keys = ring.states(now).map(|(record, state)| ListedKey {
-        kid: record.kid(),
-        state,
-        alg: record.algorithm(),
-        created: record.created(),
-        not_before: record.not_before(),
-        open_until: ring.opens_until(record),
-        revoked: record.revoked(),
-        note: record.note(),
-    });
-    Listing {
-        ring: path,
-        generation: ring.generation(),
-        digest: ring.digest(),
-        propagation: humantime::format_duration(ring.propagation()).to_string(),
-        max_session: humantime::format_duration(ring.max_session()).to_string(),
-        keys: keys.collect(),
-        next: what_happens_next(ring, now),
-    }
-}
-
-const HEADINGS: [&str; 7] = ["KID", "STATE", "ALG", "CREATED", "ACTIVE FROM", "OPENS UNTIL", "NOTE"];
-
-fn table(ring: &KeyRing, now: UnixTime, out: &mut dyn Write) -> io::Result<()> {
-    let mut rows = vec![HEADINGS.map(str::to_owned)];
-    rows.extend(ring.states(now).map(|(record, state)| row(ring, record, state)));
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: [usize; HEADINGS.len()] = std::array::from_fn(width);
-    for row in &rows {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
-        writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
-    }
-    Ok(())
-}
-
-fn row(ring: &KeyRing, record: &KeyRecord, state: KeyState) -> [String; HEADINGS.len()] {
-    [
-        record.kid().to_string(),
-        state.to_string(),
-        record.algorithm().to_string(),
-        record.created().to_string(),
-        record.not_before().to_string(),
-        ring.opens_until(record).map_or("-".to_owned(), |end| end.to_string()),
-        // A note is anybody's text: it must not move the cursor.
-        record.note().chars().map(|character| if character.is_control() { ' ' } else { character }).collect(),
-    ]
-}
-
-fn what_happens_next(ring: &KeyRing, now: UnixTime) -> String {
-    let retiring = ring
-        .states(now)
-        .filter(|(_, state)| *state == KeyState::Retired)
-        .filter_map(|(record, _)| Some((ring.opens_until(record)?, record.kid())))
-        .min();
-    match (ring.staged(now), ring.primary(now), retiring) {
-        (Some(staged), Some(primary), _) => {
-            let (kid, active) = (staged.kid(), moment(staged.record().not_before(), now));
-            format!("Next: key {kid} becomes primary at {active}, and key {} retires.", primary.kid())
-        }
-        (Some(staged), None, _) => {
-            let (kid, active) = (staged.kid(), moment(staged.record().not_before(), now));
-            format!("No key seals, so nobody can log in until key {kid} becomes primary at {active}.")
-        }
-        (None, None, _) => "No key seals, so nobody can log in: run `sealgate keys rotate`.".to_owned(),
-        (None, Some(_), Some((end, kid))) => format!("Next: key {kid} stops opening at {}.", moment(end, now)),
-        (None, Some(primary), None) => {
-            format!("Next: nothing by itself; `sealgate keys rotate` brings key {} a successor.", primary.kid())
-        }
-    }
-}
-
-/// A date, and how far away it is.
-fn moment(at: UnixTime, now: UnixTime) -> String {
-    let away = now.until(at);
-    if away.is_zero() { format!("{at} (now)") } else { format!("{at} (in {})", humantime::format_duration(away)) }
 }
 
 #[cfg(test)]

@@ -33,6 +33,7 @@ pub(super) struct RawServer {
     pub(super) tls_certificate_file: Option<Leaf>,
     pub(super) tls_key_file: Option<Leaf>,
     pub(super) client_timeout: Option<Leaf>,
+    pub(super) keep_alive: Option<Leaf>,
     pub(super) drain_delay: Option<Leaf>,
     pub(super) drain_deadline: Option<Leaf>,
 }

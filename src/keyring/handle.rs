@@ -3,12 +3,14 @@
 //! Must never replace a ring in use by one that does not validate or is older: what is wrong is logged and counted,
 //! the old ring stays, and after the ring's propagation in that state the replica is no longer ready.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use humantime::format_duration;
 use serde::Serialize;
 use tracing::{info, warn};
 
@@ -127,6 +129,9 @@ impl RingHandle {
                 let changed = ring.digest() != running.digest();
                 if changed {
                     log_taken(&source.file, &ring, &self.0.clock);
+                    for (setting, meaning) in changed_settings(&running, &ring) {
+                        info!(target: "sealgate::audit", event = "key_ring_settings", setting, "{meaning}");
+                    }
                     self.0.ring.store(Arc::new(ring));
                 }
                 Ok(changed)
@@ -253,6 +258,44 @@ fn log_taken(file: &RingFile, ring: &KeyRing, clock: &Clock) {
             warn!(target: "sealgate::audit", event = "key_ring", %path, generation, %digest, "key ring in use, but no key of it seals");
         }
     }
+}
+
+/// The settings in which two rings differ, and what that means for living sessions and from when on.
+fn changed_settings(before: &KeyRing, now: &KeyRing) -> Vec<(&'static str, String)> {
+    let mut changes = Vec::new();
+    let (old, new) = (before.max_session(), now.max_session());
+    let shown = format!("max_session is {} instead of {}", format_duration(new), format_duration(old));
+    match new.cmp(&old) {
+        Ordering::Equal => {}
+        Ordering::Greater => changes.push((
+            "max_session",
+            format!(
+                "{shown}: living sessions keep their end; retired keys open for longer; session.absolute_timeout may be \
+                 raised once every replica has this ring"
+            ),
+        )),
+        Ordering::Less => changes.push((
+            "max_session",
+            format!(
+                "{shown}: living sessions keep their end; sessions that begin from now on end after {} at the latest, \
+                 whatever session.absolute_timeout says, and the next start refuses a longer one",
+                format_duration(new)
+            ),
+        )),
+    }
+    let (old, new) = (before.propagation(), now.propagation());
+    if new != old {
+        changes.push((
+            "propagation",
+            format!(
+                "propagation is {} instead of {}: no session ends by it; it counts from the next rotation on, and for \
+                 how long this replica is ready without a valid ring",
+                format_duration(new),
+                format_duration(old)
+            ),
+        ));
+    }
+    changes
 }
 
 /// The data behind these locks is whole at every moment, so that a panic elsewhere does not spoil it.

@@ -342,6 +342,13 @@ mod tests {
         assert_eq!(sealed.len(), 2 * Purpose::ALL.len());
     }
 
+    /// The states of HKDF's hashes stand for the key. This does not compile without the crate's feature.
+    #[test]
+    fn what_derivation_leaves_behind_is_wiped() {
+        fn is_wiped<T: zeroize::ZeroizeOnDrop>() {}
+        is_wiped::<Sha256>();
+    }
+
     #[test]
     fn debug_shows_no_key_material() {
         let key = pinned();

@@ -7,6 +7,7 @@ mod postponement;
 mod pruning;
 mod retirement;
 mod revocation;
+mod settings;
 
 use std::fmt;
 use std::time::Duration;
@@ -22,6 +23,7 @@ pub use postponement::PostponeError;
 pub use pruning::Prunable;
 pub use retirement::RetireError;
 pub use revocation::{Replacement, Revocation, RevokeError};
+pub use settings::NewSettings;
 
 /// How far the replicas' clocks may be apart beyond the propagation, in the end of a retired key.
 pub const CLOCK_SKEW: Duration = Duration::from_secs(60);
@@ -131,15 +133,22 @@ impl KeyRing {
         self.records().map(move |record| (record, self.state(record, now)))
     }
 
-    /// When `record`'s key stops opening: its `open_until` or, where none is written, what a successor's activation
-    /// makes of it. `None` for a key without a successor, and for a revoked one, which opens nothing at all.
+    /// When `record`'s key stops opening: the latest of its `open_until`, of what its successor's activation makes of
+    /// it under the present settings, and of the `open_until` of the keys before it. `None` for a key without a
+    /// successor, and for a revoked one, which opens nothing at all.
+    ///
+    /// So a `max_session` that grows moves ends that are written already, and after one that shrinks no key ends before
+    /// the longer sessions of earlier times, which refreshes seal with newer keys.
     ///
     /// The primary opens beyond this moment, should its successor have been revoked meanwhile.
     pub fn opens_until(&self, record: &KeyRecord) -> Option<UnixTime> {
         if record.revoked.is_some() {
             return None;
         }
-        record.open_until.or_else(|| self.successor(record).map(|next| self.retirement_end(next.not_before)))
+        let by_successor = self.successor(record).map(|next| self.retirement_end(next.not_before));
+        let own = record.open_until.max(by_successor)?;
+        let before = self.records().filter(|other| other.rank() < record.rank()).filter_map(|other| other.open_until);
+        before.max().max(Some(own))
     }
 
     pub(super) fn state(&self, record: &KeyRecord, now: UnixTime) -> KeyState {
@@ -215,6 +224,9 @@ pub enum RotateError {
         /// When it becomes primary.
         not_before: UnixTime,
     },
+    /// A new propagation or longest session is outside its bounds.
+    #[error(transparent)]
+    Settings(RingError),
     /// No randomness.
     #[error("the operating system gave no random bytes for a key ({0}); try again")]
     Random(rand::rngs::SysError),
@@ -270,7 +282,8 @@ impl KeyRing {
         let kid = self.add(algorithm, now, active_from, note).map_err(RotateError::Random)?;
         if let Some((predecessor, _)) = primary {
             let end = self.retirement_end(active_from);
-            self.change(predecessor, |record| record.open_until = Some(end));
+            // An end that is there already is that of longer sessions, from before the settings changed.
+            self.change(predecessor, |record| record.open_until = record.open_until.max(Some(end)));
         }
         self.generation = self.generation.saturating_add(1);
         Ok(kid)
@@ -296,11 +309,14 @@ impl KeyRing {
         Ok(kid)
     }
 
-    /// Writes the end that the primary's successor sets, or that there is none.
-    fn end_primary_by_its_successor(&mut self, now: UnixTime) {
+    /// Moves the primary's end along when its successor, which was to be active at `planned`, will be so at `active`, or
+    /// not at all. An end beyond what the settings make of `planned` is that of longer sessions, from before they
+    /// changed: it is not made earlier.
+    fn move_end_of_primary(&mut self, planned: UnixTime, active: Option<UnixTime>, now: UnixTime) {
         let Some(primary) = self.primary(now) else { return };
         let kid = primary.kid();
-        let end = self.successor(&primary.record).map(|next| self.retirement_end(next.not_before));
+        let longer = primary.record.open_until.filter(|end| *end > self.retirement_end(planned));
+        let end = active.map(|active| self.retirement_end(active)).max(longer);
         self.change(kid, |record| record.open_until = end);
     }
 
@@ -315,5 +331,7 @@ impl KeyRing {
     }
 }
 
+#[cfg(test)]
+mod fixture;
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,7 @@
 //! Tombstones: sessions that this browser has ended, so that a late response cannot bring one back.
 
-use zeroize::Zeroizing;
-
 use crate::clock::UnixTime;
+use crate::secret::SecretBytes;
 use crate::session::wire::{MapWriter, WireError, read_list, read_map, read_members, strip_codec};
 use crate::session::{Generation, Session, SessionId};
 
@@ -56,13 +55,18 @@ impl Tombstone {
         self
     }
 
+    /// The ended sessions, the first to end first.
+    pub fn entries(&self) -> &[Ended] {
+        &self.0
+    }
+
     /// When the last of the sessions would have ended; none when there are none.
     pub fn until(&self) -> Option<UnixTime> {
         self.0.iter().map(|ended| ended.until).max()
     }
 
     /// The plaintext to seal.
-    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
+    pub fn encode(&self) -> SecretBytes {
         let mut map = MapWriter::default();
         map.maps(tag::ENTRIES, &self.0, |entry, ended| {
             entry.bytes(tag::SID, ended.sid.as_bytes());

@@ -180,7 +180,7 @@ fn new_session(services: &Services, tokens: TokenSet) -> Result<Session, Problem
     let now = services.clock.now();
     let new = NewSession {
         provider: services.sessions.provider().clone(),
-        absolute_end: now.plus(services.sessions.settings().absolute_timeout),
+        absolute_end: services.sessions.absolute_end(),
         access_token: StoredAccessToken::new(tokens.access_token, now, tokens.access_token_expires_at, tokens.scope),
         refresh_token: tokens.refresh_token,
         id_token,

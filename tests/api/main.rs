@@ -5,6 +5,7 @@
 mod attacks;
 mod callback;
 mod check_command;
+mod connections;
 mod cookie_sizes;
 mod csrf;
 mod fronts;
@@ -15,9 +16,11 @@ mod management;
 mod provider_down;
 mod proxy;
 mod refresh;
+mod refusals;
 mod secrets;
 mod sessions;
 mod shutdown;
+#[path = "../support/support.rs"]
 mod support;
 mod tampering;
 mod tls;

@@ -18,6 +18,11 @@ pub(super) fn check(subject: &Subject<'_>, report: &mut Report) {
     let (issuer, client_id) = (config.provider.issuer.clone(), config.provider.client_id.clone());
     let (verdict, message) = budget(&names, &ProviderId { issuer, client_id });
     report.add(subject.loaded, verdict, "session.cookie_name", message);
+    report.note(
+        "session.cookie_name",
+        "cookies are sealed for this name, server.public_url, provider.issuer and provider.client_id: another of them, \
+         or another key ring, signs everybody out; other changes keep living sessions",
+    );
 }
 
 /// RFC 6265bis §4.1.3.2: what `__Host-` asks for can only be kept over TLS.

@@ -6,6 +6,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use humantime::format_duration;
 
 use super::{Report, Subject, Verdict};
+use crate::aead::AesImplementation;
+use crate::cli::moment::moment;
 use crate::clock::UnixTime;
 use crate::keyring::{KeyRecord, KeyRing, KeyState, RingFile};
 
@@ -43,6 +45,17 @@ pub(super) fn check(subject: &Subject<'_>, report: &mut Report) {
         report.add(loaded, Verdict::Error, KEY, no_primary(&ring, now));
     }
     session_length(subject, &ring, report);
+    cipher(AesImplementation::detect(), subject, &ring, report);
+}
+
+/// Whether this machine is quick at the cipher that seals. It may not be the one that `serve` runs on.
+fn cipher(aes: AesImplementation, subject: &Subject<'_>, ring: &KeyRing, report: &mut Report) {
+    let Some(primary) = ring.primary(subject.clock.now()) else { return };
+    let algorithm = primary.algorithm();
+    match aes.advice(algorithm) {
+        Some(advice) => report.add(subject.loaded, Verdict::Warning, KEY, advice),
+        None => report.ok(KEY, format!("{algorithm} suits this machine (AES: {aes})")),
+    }
 }
 
 /// What a key does, since when and until when.
@@ -88,18 +101,18 @@ fn session_length(subject: &Subject<'_>, ring: &KeyRing, report: &mut Report) {
     let possible = ring.max_session();
     let (shown, longest) = (format_duration(wanted), format_duration(possible));
     if wanted <= possible {
-        return report.ok(KEY, format!("{shown} is within the key ring's max_session ({longest})"));
+        return report.ok(
+            KEY,
+            format!(
+                "{shown} is within the key ring's max_session ({longest}); a change is for sessions that begin after it"
+            ),
+        );
     }
     let message = format!(
         "{shown} is more than the key ring's max_session ({longest}), after which retired keys open nothing; \
-         lower it, or make a ring with a longer one"
+         lower it, or run `sealgate keys rotate --max-session {shown}` first"
     );
     report.add(subject.loaded, Verdict::Error, KEY, message);
-}
-
-/// A date, and how far away it is.
-fn moment(at: UnixTime, now: UnixTime) -> String {
-    format!("{at} (in {})", format_duration(now.until(at)))
 }
 
 #[cfg(test)]
@@ -109,6 +122,7 @@ mod tests {
     use super::*;
     use crate::aead::Algorithm;
     use crate::cli::check::tests::{Checked, Folder, NOW};
+    use crate::clock::Clock;
 
     const MINUTE: Duration = Duration::from_secs(60);
 
@@ -163,6 +177,24 @@ mod tests {
         let checked = folder.check(check);
         checked.has(Verdict::Error, KEY, "keys/ring.json: ");
         assert!(!checked.text().contains("marker"));
+    }
+
+    #[test]
+    fn a_cipher_that_is_slow_on_this_machine_is_a_warning_that_names_the_command() {
+        let folder = Folder::new("");
+        let (loaded, clock) = (folder.loaded(), Clock::manual(NOW));
+        let ring = RingFile::new(&loaded.config.ring).read().expect("a valid ring");
+        let on = |aes| {
+            let subject = Subject { loaded: &loaded, files: &[], clock: &clock, offline: true };
+            let mut report = Report::default();
+            cipher(aes, &subject, &ring, &mut report);
+            let [line] = report.lines() else { panic!("one line: {:?}", report.lines()) };
+            (line.verdict, line.message.clone())
+        };
+        let (verdict, message) = on(AesImplementation::Software);
+        assert!(verdict == Verdict::Warning && message.contains("rotate --algorithm xchacha20-poly1305"), "{message}");
+        let (verdict, message) = on(AesImplementation::AesNi);
+        assert_eq!((verdict, message.as_str()), (Verdict::Ok, "xaes-256-gcm suits this machine (AES: AES-NI)"));
     }
 
     #[test]

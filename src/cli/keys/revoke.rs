@@ -39,7 +39,7 @@ pub(super) fn run(file: &Place, args: &RevokeArgs, now: UnixTime, out: &mut dyn 
         Some(Replacement::New(next)) => writeln!(out, "The new key {next} seals from now on.")?,
         None => {}
     }
-    next_step(&ring, done.was, now, out)
+    next_step(&ring, &done, now, out)
 }
 
 /// What the revocation would end, for a person who has to decide.
@@ -59,11 +59,16 @@ fn loss(revocation: &Revocation, now: UnixTime) -> String {
     }
 }
 
-fn next_step(ring: &KeyRing, was: KeyState, now: UnixTime, out: &mut dyn Write) -> Result<(), KeysError> {
+fn next_step(ring: &KeyRing, done: &Revocation, now: UnixTime, out: &mut dyn Write) -> Result<(), KeysError> {
     let (generation, propagation) = (ring.generation(), moment(now.plus(ring.propagation()), now));
     writeln!(out, "Next: see that every replica has generation {generation} by {propagation}.")?;
-    if was != KeyState::Staged {
-        writeln!(out, "A replica that does not have it yet goes on taking the revoked key's cookies.")?;
+    if done.was == KeyState::Staged {
+        return Ok(());
     }
+    let beside = match done.replacement {
+        Some(Replacement::New(_)) => ", and cannot open those of the new key",
+        Some(Replacement::Staged(_)) | None => "",
+    };
+    writeln!(out, "A replica that does not have it yet goes on taking the revoked key's cookies{beside}.")?;
     Ok(())
 }

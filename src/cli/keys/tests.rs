@@ -92,6 +92,28 @@ fn rotate_says_which_key_takes_over_when_and_until_when_the_old_one_opens() {
 }
 
 #[test]
+fn rotate_changes_settings_and_says_what_that_does_to_living_sessions() {
+    let bench = Bench::new();
+    bench.run(&["generate"]).expect("a new ring");
+    let shown = bench.run(&["rotate", "--max-session", "12h", "--propagation", "20m"]).expect("nothing is staged");
+    assert!(shown.contains("seals from 2026-11-23T10:20:00Z (in 20m)"), "{shown}");
+    assert!(shown.contains("opens until 2026-11-23T22:41:00Z (in 12h 41m)"), "{shown}");
+    assert!(shown.contains("max_session is 12h instead of 8h: living sessions keep their end; for longer ones raise"));
+    assert!(shown.contains("propagation is 20m instead of 10m from the next rotation on;"), "{shown}");
+    let ring = RingFile::new(bench.ring()).read().expect("a valid ring");
+    assert_eq!((ring.propagation(), ring.max_session()), (Duration::from_secs(1200), Duration::from_secs(43_200)));
+    bench.clock.advance(Duration::from_secs(1200));
+    let shown = bench.run(&["rotate", "--max-session", "1h"]).expect("nothing is staged");
+    assert!(
+        shown.contains("max_session is 1h instead of 12h: living sessions keep their end; new ones end"),
+        "{shown}"
+    );
+    assert!(shown.contains("opens until 2026-11-23T23:01:00Z"), "the longer of both counts for the old key: {shown}");
+    let error = bench.run(&["rotate", "--max-session", "0s"]).expect_err("no time at all").to_string();
+    assert!(error.contains("no key was staged: max_session: \"0s\" is not"), "{error}");
+}
+
+#[test]
 fn rotate_takes_a_later_time_and_another_algorithm() {
     let bench = Bench::new();
     bench.run(&["generate"]).expect("a new ring");
@@ -129,9 +151,11 @@ fn list_shows_an_aligned_table_and_what_happens_next() {
     let [_, second] = bench.kids().try_into().expect("two keys");
     let staged = bench.run(&["list"]).expect("a valid ring");
     let expected = format!(
-        "KID       STATE    ALG           CREATED               ACTIVE FROM           OPENS UNTIL           NOTE\n\
-         {first}  primary  xaes-256-gcm  2026-11-23T10:00:00Z  2026-11-23T10:00:00Z  2026-11-23T18:21:00Z\n\
-         {second}  staged   xaes-256-gcm  2026-11-23T10:00:00Z  2026-11-23T10:10:00Z  -                     two lines\n\
+        "KID       STATE    ALG           CREATED               ACTIVE FROM           OPENS UNTIL           STILL OPENS \
+         SESSIONS OF      NOTE\n\
+         {first}  primary  xaes-256-gcm  2026-11-23T10:00:00Z  2026-11-23T10:00:00Z  2026-11-23T18:21:00Z  2026-11-23T10\
+         :00:00Z to now\n\
+         {second}  staged   xaes-256-gcm  2026-11-23T10:00:00Z  2026-11-23T10:10:00Z  -                     none yet                     two lines\n\
          \n\
          Next: key {second} becomes primary at 2026-11-23T10:10:00Z (in 10m), and key {first} retires.\n"
     );
@@ -140,6 +164,29 @@ fn list_shows_an_aligned_table_and_what_happens_next() {
     let retired = bench.run(&["list"]).expect("a valid ring");
     assert!(retired.contains(&format!("{first}  retired")) && retired.contains(&format!("{second}  primary")));
     assert!(retired.ends_with(&format!("Next: key {first} stops opening at 2026-11-23T18:21:00Z (in 8h 11m).\n")));
+}
+
+#[test]
+fn list_shows_which_sessions_each_key_still_opens() {
+    let bench = Bench::new();
+    bench.run(&["generate"]).expect("a new ring");
+    bench.run(&["rotate"]).expect("nothing is staged");
+    let [first, second] = bench.kids().try_into().expect("two keys");
+    let row = |shown: &str, kid: &str| {
+        let row = shown.lines().find(|line| line.starts_with(kid)).expect("a row of that key");
+        row.to_owned()
+    };
+    bench.clock.advance(Duration::from_secs(8 * 3600));
+    let shown = bench.run(&["list"]).expect("a valid ring");
+    assert!(row(&shown, &first).ends_with("2026-11-23T10:00:00Z to 2026-11-23T10:20:00Z"), "{shown}");
+    assert!(row(&shown, &second).ends_with("2026-11-23T10:10:00Z to now"), "{shown}");
+    bench.run(&["revoke", &first, "--yes"]).expect("confirmed");
+    let shown = bench.run(&["list"]).expect("a valid ring");
+    assert!(row(&shown, &first).ends_with("none, revoked 2026-11-23T18:00:00Z"), "{shown}");
+    let listing: serde_json::Value =
+        serde_json::from_str(&bench.run(&["list", "--json"]).expect("a valid ring")).expect("JSON");
+    assert_eq!(listing["keys"][1]["still_opens"]["from"], "2026-11-23T10:10:00Z");
+    assert!(listing["keys"][0]["still_opens"].is_null());
 }
 
 #[test]
@@ -193,7 +240,9 @@ fn revoke_erases_the_key_and_names_the_one_that_seals_instead() {
             format!("Revoked key {first}, which was primary: the key is erased and its cookies are refused."),
             format!("The new key {second} seals from now on."),
             "Next: see that every replica has generation 2 by 2026-11-23T10:10:00Z (in 10m).".to_owned(),
-            "A replica that does not have it yet goes on taking the revoked key's cookies.".to_owned(),
+            "A replica that does not have it yet goes on taking the revoked key's cookies, and cannot open those of the \
+             new key."
+                .to_owned(),
         ]
     );
     let listed = bench.run(&["list"]).expect("a valid ring");

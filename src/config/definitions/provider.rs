@@ -13,13 +13,13 @@ pub(super) const PROVIDER: SectionDefinition = SectionDefinition {
             preset: Preset::Required(r#""https://login.example.com""#),
             doc: "\
 The issuer exactly as the provider announces it, with or without its trailing slash; https, or http on loopback.
-Everything else is read from <issuer>/.well-known/openid-configuration.",
+Everything else is read from <issuer>/.well-known/openid-configuration. Another one signs everybody out.",
         },
         KeyDefinition {
             name: "client_id",
             unit: "text",
             preset: Preset::Required(r#""spa-bff""#),
-            doc: "The client identifier that the provider gave.",
+            doc: "The client identifier that the provider gave. Another one signs everybody out; a new secret does not.",
         },
         KeyDefinition {
             name: "client_secret",

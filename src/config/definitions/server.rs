@@ -19,7 +19,8 @@ pub(super) const SERVER: SectionDefinition = SectionDefinition {
             preset: Preset::Required(r#""https://app.example.com""#),
             doc: "\
 The origin that browsers see: scheme, host and, where it is not the default, port. https, or http on loopback.
-Cookies are bound to it, and the redirect URI to register at the provider is this followed by /bff/callback.",
+Cookies are bound to it, and the redirect URI to register at the provider is this followed by /bff/callback.
+Another one signs everybody out: cookies that were sealed for the old one do not open.",
         },
         KeyDefinition {
             name: "management_listen",
@@ -82,6 +83,14 @@ The certificate's private key, without a passphrase. Only its owner or a group m
             doc: "\
 How long a client may take over the head of a request. Shorten it against slow clients. (For bodies see the routes'
 idle_timeout.)",
+        },
+        KeyDefinition {
+            name: "keep_alive",
+            unit: "duration",
+            preset: Preset::Default(r#""75s""#),
+            doc: "\
+How long a connection stays open for a next request. Longer than the load balancer in front keeps its idle connections
+open: a request that it sends down one that is just being closed fails with 502.",
         },
         KeyDefinition {
             name: "drain_delay",

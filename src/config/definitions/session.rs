@@ -29,7 +29,7 @@ user signed in; a single-page app works with \"strict\". Login cookies are alway
             preset: Preset::Default(r#""1h""#),
             doc: "\
 A session ends when nothing happens for this long; so does a WebSocket of its own through which nothing passes. At
-most absolute_timeout.",
+most absolute_timeout. A change holds for living sessions too.",
         },
         KeyDefinition {
             name: "absolute_timeout",
@@ -37,7 +37,8 @@ most absolute_timeout.",
             preset: Preset::Default(r#""8h""#),
             doc: "\
 A session ends this long after login, whatever happens. At most the key ring's max_session, which says how long
-retired keys still open cookies; raise that one first.",
+retired keys still open cookies; raise that one first (`sealgate keys rotate --max-session`). A change is for
+sessions that begin after it; those that live keep their end.",
         },
         KeyDefinition {
             name: "refresh_before",
@@ -103,7 +104,8 @@ pub(super) const KEYS: SectionDefinition = SectionDefinition {
         preset: Preset::Default(r#""keys/ring.json""#),
         doc: "\
 The key ring, made by `sealgate keys generate`, the same on every replica. Its folder is watched: a changed ring is
-taken up without a restart.",
+taken up without a restart. Rotations sign nobody out, nor do changes of its propagation and max_session, which
+`sealgate keys rotate` makes; another ring signs everybody out.",
     }],
 };
 

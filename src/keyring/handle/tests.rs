@@ -2,7 +2,7 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
-use crate::keyring::{Lookup, RingUpdateError};
+use crate::keyring::{Lookup, NewSettings, RingUpdateError};
 
 const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
 const PROPAGATION: Duration = Duration::from_secs(600);
@@ -70,6 +70,28 @@ fn a_torn_file_is_survived_and_counted_and_the_old_ring_stays() {
     overwrite(bench.file.path(), &whole);
     assert!(!bench.handle.reload().expect("whole again"));
     assert_eq!(bench.handle.failing_since(), None);
+}
+
+#[test]
+fn changed_settings_are_told_with_what_they_mean_for_living_sessions() {
+    let before = ring();
+    let with = |propagation, max_session| {
+        let mut ring = before.clone();
+        let settings = NewSettings { propagation, max_session };
+        ring.rotate_with(settings, NOW, None, None, "").expect("nothing is staged");
+        changed_settings(&before, &ring)
+    };
+    assert_eq!(with(None, None), []);
+    let hours = |hours: u64| Some(Duration::from_secs(3600 * hours));
+    let [(setting, longer)] = with(None, hours(12)).try_into().expect("one change");
+    assert_eq!(setting, "max_session");
+    assert!(longer.starts_with("max_session is 12h instead of 8h: living sessions keep their end;"), "{longer}");
+    let [(_, shorter), (setting, arrival)] = with(hours(1), hours(4)).try_into().expect("two changes");
+    assert!(shorter.contains("begin from now on end after 4h at the latest"), "{shorter}");
+    assert!(
+        setting == "propagation" && arrival.starts_with("propagation is 1h instead of 10m: no session"),
+        "{arrival}"
+    );
 }
 
 #[test]

@@ -48,7 +48,8 @@ impl KeyRing {
         if state != KeyState::Staged {
             return Err(PostponeError::NotStaged { kid, state });
         }
-        let active_from = record.not_before.plus(by);
+        let planned = record.not_before;
+        let active_from = planned.plus(by);
         if by < Duration::from_secs(1) {
             return Err(PostponeError::TooShort(by));
         }
@@ -60,7 +61,7 @@ impl KeyRing {
             // Only a ring that was edited by hand has an end for a key that is staged.
             record.open_until = record.open_until.map(|end| end.plus(by));
         });
-        self.end_primary_by_its_successor(now);
+        self.move_end_of_primary(planned, Some(active_from), now);
         self.generation = self.generation.saturating_add(1);
         Ok(active_from)
     }
@@ -69,23 +70,8 @@ impl KeyRing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aead::Algorithm;
     use crate::keyring::CLOCK_SKEW;
-
-    const START: UnixTime = UnixTime::from_secs(1_800_000_000);
-    const PROPAGATION: Duration = Duration::from_secs(600);
-    const MAX_SESSION: Duration = Duration::from_secs(28_800);
-
-    fn after(seconds: u64) -> UnixTime {
-        START.plus(Duration::from_secs(seconds))
-    }
-
-    fn ring_with_staged() -> (KeyRing, KeyId, KeyId) {
-        let mut ring = KeyRing::generate(Algorithm::default(), PROPAGATION, MAX_SESSION, START).expect("valid");
-        let first = ring.primary(START).expect("a primary").kid();
-        let second = ring.rotate(START, None, None, "").expect("nothing is staged");
-        (ring, first, second)
-    }
+    use crate::keyring::lifecycle::fixture::{MAX_SESSION, PROPAGATION, START, after, ring_with_staged};
 
     #[test]
     fn the_activation_moves_by_the_propagation_unless_told_otherwise_and_the_primary_s_end_with_it() {

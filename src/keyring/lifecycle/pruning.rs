@@ -43,33 +43,16 @@ impl KeyRing {
             KeyState::Retired | KeyState::Expired => self.opens_until(record),
             // Replicas that heard of the revocation late sealed with the key until then: the reason for the refusal
             // stays known for as long as such a cookie would have lived.
-            KeyState::Revoked => record.revoked.map(|revoked| self.retirement_end(revoked)),
+            // Its own end counts for the keys behind it.
+            KeyState::Revoked => record.revoked.map(|revoked| self.retirement_end(revoked)).max(record.open_until),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::aead::Algorithm;
-
-    const START: UnixTime = UnixTime::from_secs(1_800_000_000);
-    /// From a successor's activation to the end of its predecessor: max_session, propagation and skew.
-    const REST: u64 = 28_800 + 600 + 60;
-
-    fn after(seconds: u64) -> UnixTime {
-        START.plus(Duration::from_secs(seconds))
-    }
-
-    fn ring_with_staged() -> (KeyRing, KeyId, KeyId) {
-        let (propagation, max_session) = (Duration::from_secs(600), Duration::from_secs(28_800));
-        let mut ring = KeyRing::generate(Algorithm::default(), propagation, max_session, START).expect("valid");
-        let first = ring.primary(START).expect("a primary").kid();
-        let second = ring.rotate(START, None, None, "").expect("nothing is staged");
-        (ring, first, second)
-    }
+    use crate::keyring::lifecycle::fixture::{REST, START, after, ring_with_staged};
 
     #[test]
     fn a_retired_key_is_kept_to_the_last_second_and_then_removed() {

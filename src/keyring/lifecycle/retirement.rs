@@ -66,9 +66,9 @@ impl KeyRing {
         if from > now {
             return Err(RetireError::TooSoon { successor, from });
         }
-        let end = self.retirement_end(now);
+        let planned = staged.record.not_before;
+        self.move_end_of_primary(planned, Some(now), now);
         self.change(successor, |record| record.not_before = now);
-        self.change(kid, |record| record.open_until = Some(end));
         self.generation = self.generation.saturating_add(1);
         Ok(successor)
     }
@@ -79,21 +79,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::aead::Algorithm;
-
-    const START: UnixTime = UnixTime::from_secs(1_800_000_000);
-    const REST: u64 = 28_800 + 600 + 60;
-
-    fn after(seconds: u64) -> UnixTime {
-        START.plus(Duration::from_secs(seconds))
-    }
-
-    fn ring() -> (KeyRing, KeyId) {
-        let (propagation, max_session) = (Duration::from_secs(600), Duration::from_secs(28_800));
-        let ring = KeyRing::generate(Algorithm::default(), propagation, max_session, START).expect("valid");
-        let first = ring.primary(START).expect("a primary").kid();
-        (ring, first)
-    }
+    use crate::keyring::lifecycle::fixture::{REST, START, after, ring};
 
     fn staged_for_an_hour() -> (KeyRing, KeyId, KeyId) {
         let (mut ring, first) = ring();

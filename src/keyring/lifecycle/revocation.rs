@@ -65,7 +65,9 @@ impl KeyRing {
         let replacement = if unsealed { Some(changed.replace(&record, now)?) } else { None };
         // The primary's end was that of a rotation which no longer takes place.
         if was == KeyState::Staged {
-            changed.end_primary_by_its_successor(now);
+            let next = changed.primary(now).and_then(|primary| changed.successor(&primary.record));
+            let active = next.map(|next| next.not_before);
+            changed.move_end_of_primary(record.not_before, active, now);
         }
         changed.generation = changed.generation.saturating_add(1);
         *self = changed;
@@ -88,8 +90,10 @@ impl KeyRing {
         self.add(revoked.algorithm, now, now, &note).map(Replacement::New).map_err(RevokeError::Random)
     }
 
+    /// From when to when `record`'s key sealed the sessions that may be alive at `now`; `None` if there can be none.
+    ///
     /// A session that is alive was sealed no longer ago than the longest session.
-    fn sealed_and_alive(&self, record: &KeyRecord, now: UnixTime) -> Option<(UnixTime, UnixTime)> {
+    pub fn sealed_and_alive(&self, record: &KeyRecord, now: UnixTime) -> Option<(UnixTime, UnixTime)> {
         if !matches!(self.state(record, now), KeyState::Primary | KeyState::Retired) {
             return None;
         }
@@ -102,31 +106,10 @@ impl KeyRing {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::aead::Algorithm;
+    use crate::keyring::lifecycle::fixture::{START, after, ring, ring_of, ring_with_staged};
     use crate::keyring::{Lookup, RingKey};
-
-    const START: UnixTime = UnixTime::from_secs(1_800_000_000);
-    const PROPAGATION: Duration = Duration::from_secs(600);
-    const MAX_SESSION: Duration = Duration::from_secs(28_800);
-
-    fn after(seconds: u64) -> UnixTime {
-        START.plus(Duration::from_secs(seconds))
-    }
-
-    fn ring() -> (KeyRing, KeyId) {
-        let ring = KeyRing::generate(Algorithm::XChaCha20Poly1305, PROPAGATION, MAX_SESSION, START).expect("valid");
-        let first = ring.primary(START).expect("a primary").kid();
-        (ring, first)
-    }
-
-    fn ring_with_staged() -> (KeyRing, KeyId, KeyId) {
-        let (mut ring, first) = ring();
-        let second = ring.rotate(START, None, None, "").expect("nothing is staged");
-        (ring, first, second)
-    }
 
     #[test]
     fn a_revoked_key_leaves_a_tombstone_without_its_text() {
@@ -142,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_revoked_primary_is_replaced_at_once_by_a_new_key_of_its_algorithm() {
-        let (mut ring, first) = ring();
+        let (mut ring, first) = ring_of(Algorithm::XChaCha20Poly1305);
         let done = ring.revoke(first, after(100)).expect("a key of the ring");
         let primary = ring.primary(after(100)).expect("a replacement");
         assert_ne!(primary.kid(), first);

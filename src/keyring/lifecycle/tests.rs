@@ -1,18 +1,11 @@
 use proptest::prelude::*;
 
+use super::fixture::{MAX_SESSION, PROPAGATION, START, after};
 use super::*;
 use crate::keyring::Lookup;
 
-const START: UnixTime = UnixTime::from_secs(1_800_000_000);
-const PROPAGATION: Duration = Duration::from_secs(600);
-const MAX_SESSION: Duration = Duration::from_secs(28_800);
-
 fn ring() -> KeyRing {
-    KeyRing::generate(Algorithm::default(), PROPAGATION, MAX_SESSION, START).expect("valid settings")
-}
-
-fn after(seconds: u64) -> UnixTime {
-    START.plus(Duration::from_secs(seconds))
+    fixture::ring().0
 }
 
 fn state(ring: &KeyRing, kid: KeyId, now: UnixTime) -> KeyState {

@@ -1,5 +1,6 @@
 //! The part of [`Sessions`] that logins use: their transactions, and the session that one begins.
 
+use crate::clock::UnixTime;
 use crate::seal::{Purpose, SealError};
 use crate::session::SameSite;
 use crate::session::cookies::{RequestCookies, SetCookie, characters_in_line, delete_cookie, set_cookie};
@@ -96,6 +97,13 @@ impl Sessions {
         deletions
     }
 
+    /// When a session that begins now ends, whatever happens: never later than the keys that open it are kept for,
+    /// should the ring have been given a shorter `max_session` since the start.
+    pub fn absolute_end(&self) -> UnixTime {
+        let Inner { sealer, settings, clock, .. } = &*self.0;
+        clock.now().plus(settings.absolute_timeout.min(sealer.max_session()))
+    }
+
     /// The live login transaction that `state` belongs to, if this browser has it.
     pub fn login_transaction(&self, state: &str, cookies: &RequestCookies) -> Option<LoginTransaction> {
         let Inner { provider, clock, skew, .. } = &*self.0;
@@ -186,6 +194,25 @@ mod tests {
             provider: a_session().provider,
             replaces: None,
         }
+    }
+
+    #[test]
+    fn no_session_begins_that_would_outlive_the_keys_of_the_ring_in_use() {
+        use crate::aead::Algorithm;
+        use crate::keyring::{KeyRing, RingHandle};
+        use crate::metrics::Metrics;
+        use crate::seal::Sealer;
+        let site = site();
+        let timeout = site.sessions.settings().absolute_timeout;
+        assert_eq!(site.sessions.absolute_end(), NOW.plus(timeout));
+        let minute = Duration::from_secs(60);
+        let ring = KeyRing::generate(Algorithm::default(), minute, minute * 10, NOW).expect("randomness");
+        let origin = "https://app.example.com".parse().expect("an origin");
+        let sealer = Sealer::new(RingHandle::fixed(ring), origin, site.clock.clone(), Metrics::default());
+        let Inner { names, settings, provider, clock, skew, .. } = &*site.sessions.0;
+        let (names, settings, provider) = (names.clone(), settings.clone(), provider.clone());
+        let shorter = Sessions::new(sealer, names, settings, provider, clock.clone(), *skew);
+        assert_eq!(shorter.absolute_end(), NOW.plus(minute * 10));
     }
 
     #[test]

@@ -16,11 +16,11 @@ use std::cell::RefCell;
 use std::io;
 use std::sync::LazyLock;
 
-use zeroize::Zeroizing;
 use zstd::dict::DecoderDictionary;
 use zstd::stream::raw::{CParameter, DParameter, Decoder, Encoder, InBuffer, Operation as _, OutBuffer};
 use zstd::zstd_safe::FrameFormat;
 
+use crate::secret::SecretBytes;
 use crate::session::wire::WireError;
 
 /// The first byte of the plaintext: zstd with the first dictionary.
@@ -54,13 +54,13 @@ pub struct Compressed<'b> {
 
 /// The two maps and the opaque bytes as one plaintext; none where the maps do not get smaller, or are larger than a
 /// reader takes.
-pub fn compress(first: &[u8], second: &[u8], opaque: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+pub fn compress(first: &[u8], second: &[u8], opaque: &[u8]) -> Option<SecretBytes> {
     let inflated = first.len() + second.len();
     if inflated > MAX_INFLATED {
         return None;
     }
     let room = zstd::zstd_safe::compress_bound(first.len()) + zstd::zstd_safe::compress_bound(second.len());
-    let mut plaintext = Zeroizing::new(vec![0; HEADER_BYTES + room]);
+    let mut plaintext = SecretBytes::from(vec![0; HEADER_BYTES + room]);
     let body = &mut plaintext[HEADER_BYTES..];
     let (first_part, second_part) = with_encoder(|encoder| write_frame(encoder, first, second, body)).ok()?;
     if HEADER_BYTES + first_part + second_part >= inflated {
@@ -91,7 +91,7 @@ impl<'b> Compressed<'b> {
     ///
     /// # Errors
     /// [`WireError::NotInflatable`].
-    pub fn first(&self) -> Result<Zeroizing<Vec<u8>>, WireError> {
+    pub fn first(&self) -> Result<SecretBytes, WireError> {
         inflate(&self.frame[..self.first_part])
     }
 
@@ -99,7 +99,7 @@ impl<'b> Compressed<'b> {
     ///
     /// # Errors
     /// [`WireError::NotInflatable`].
-    pub fn both(&self) -> Result<Zeroizing<Vec<u8>>, WireError> {
+    pub fn both(&self) -> Result<SecretBytes, WireError> {
         inflate(self.frame)
     }
 }
@@ -134,32 +134,31 @@ fn enough_room(left: usize) -> io::Result<()> {
     if left == 0 { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
 }
 
-fn inflate(frame: &[u8]) -> Result<Zeroizing<Vec<u8>>, WireError> {
+fn inflate(frame: &[u8]) -> Result<SecretBytes, WireError> {
+    // A byte more than may come, so that a full buffer is always too much.
+    const ROOM: usize = MAX_INFLATED + 1;
     with_decoder(|decoder| {
-        // A first guess that is right for all but the most repetitive, grown to the cap and not beyond.
-        let mut inflated = Zeroizing::new(vec![0; (frame.len() * 5).clamp(256, MAX_INFLATED)]);
+        // A first guess that is right for all but the most repetitive.
+        let mut inflated = SecretBytes::from(vec![0; (frame.len() * 5).clamp(256, ROOM)]);
         let mut input = InBuffer::around(frame);
         let mut length = 0;
         loop {
-            let mut output = OutBuffer::around_pos(inflated.as_mut_slice(), length);
             let before = (input.pos(), length);
+            let mut output = OutBuffer::around_pos(inflated.as_mut_slice(), length);
             decoder.run(&mut input, &mut output)?;
             length = output.pos();
-            let full = length == inflated.len();
-            if !full && (input.pos() == frame.len() || (input.pos(), length) == before) {
-                break;
-            }
-            if full && length == MAX_INFLATED {
+            if length == ROOM {
                 return Err(io::ErrorKind::FileTooLarge.into());
             }
-            if full {
-                let mut larger = Zeroizing::new(vec![0; MAX_INFLATED]);
+            if length == inflated.len() {
+                let mut larger = SecretBytes::from(vec![0; ROOM]);
                 larger[..length].copy_from_slice(&inflated);
                 inflated = larger;
+            } else if input.pos() == frame.len() || (input.pos(), length) == before {
+                inflated.truncate(length);
+                return Ok(inflated);
             }
         }
-        inflated.truncate(length);
-        Ok(inflated)
     })
     .map_err(|_| WireError::NotInflatable)
 }
@@ -209,4 +208,58 @@ fn new_decoder() -> io::Result<Decoder<'static>> {
     decoder.set_parameter(DParameter::Format(FrameFormat::Magicless))?;
     decoder.set_parameter(DParameter::WindowLogMax(WINDOW_LOG))?;
     Ok(decoder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plaintext_of(first: &[u8], second: &[u8]) -> Vec<u8> {
+        let mut frame = vec![0; 1 << 20];
+        let (first_part, second_part) =
+            with_encoder(|encoder| write_frame(encoder, first, second, &mut frame)).expect("there is room");
+        let lengths = [first_part, second_part].map(|length| u16::try_from(length).expect("short").to_be_bytes());
+        [lengths.concat().as_slice(), &frame[..first_part + second_part]].concat()
+    }
+
+    #[test]
+    fn both_parts_come_back_and_the_first_without_the_second() {
+        let plaintext = compress(&b"first ".repeat(20), &b"second ".repeat(20), b"opaque").expect("it gets smaller");
+        assert_eq!(plaintext[0], CODEC_ZSTD_1);
+        let compressed = Compressed::read(&plaintext[1..]).expect("ours");
+        assert_eq!(compressed.first().expect("ours").as_slice(), b"first ".repeat(20));
+        assert_eq!(compressed.both().expect("ours").as_slice(), [b"first ".repeat(20), b"second ".repeat(20)].concat());
+        assert_eq!(compressed.opaque, b"opaque");
+    }
+
+    #[test]
+    fn what_inflates_beyond_the_cap_is_refused_and_what_just_fits_is_not() {
+        let (half, one_more) = (vec![b'a'; MAX_INFLATED / 2], vec![b'a'; MAX_INFLATED / 2 + 1]);
+        let fits = plaintext_of(&half, &half);
+        assert_eq!(Compressed::read(&fits).expect("read").both().expect("it fits").len(), MAX_INFLATED);
+        let bomb = plaintext_of(&half, &one_more);
+        assert!(bomb.len() < 200, "a few bytes that stand for many");
+        assert!(matches!(Compressed::read(&bomb).expect("read").both(), Err(WireError::NotInflatable)));
+        let bomb = plaintext_of(&vec![0; 1 << 24], b"");
+        assert!(matches!(Compressed::read(&bomb).expect("read").first(), Err(WireError::NotInflatable)));
+        assert!(compress(&half, &one_more, b"").is_none(), "nor is it written");
+    }
+
+    #[test]
+    fn what_does_not_get_smaller_is_not_compressed() {
+        let random: Vec<u8> = (0..=255_u8).map(|byte| byte.wrapping_mul(167)).collect();
+        assert!(compress(&random, &random[..16], b"").is_none());
+    }
+
+    #[test]
+    fn a_broken_frame_leaves_nothing_behind_for_the_next() {
+        let whole = compress(&b"first ".repeat(20), b"", b"").expect("it gets smaller");
+        for cut in 5..whole.len() {
+            let length = u16::try_from(cut - 5).expect("short").to_be_bytes();
+            let broken = [length.as_slice(), &[0, 0], &whole[5..cut]].concat();
+            let inflated = Compressed::read(&broken).expect("read").first();
+            assert!(inflated.is_err() || inflated.is_ok_and(|inflated| inflated.len() <= 120));
+            assert_eq!(Compressed::read(&whole[1..]).expect("ours").first().expect("ours").len(), 120);
+        }
+    }
 }

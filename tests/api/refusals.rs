@@ -1,0 +1,98 @@
+//! What the log says of a session cookie that is refused, for whoever has to find out why a user is signed out. The
+//! cookies are sealed here, with the server's own ring; no provider is needed.
+
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use sealgate::clock::Clock;
+use sealgate::keyring::{KeyRing, RingFile, RingHandle, RingUpdateError};
+use sealgate::metrics::Metrics;
+use sealgate::seal::{Purpose, Sealer};
+use sealgate::secret::{AccessToken, IdToken};
+use sealgate::session::{NewSession, ProviderId, Session, SessionId, StoredAccessToken, WriteFormat};
+use serde_json::Value;
+
+use crate::support::eventually;
+use crate::support::sealgate::{Sealgate, SealgateOptions};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// A server whose provider does not answer.
+async fn alone() -> Sealgate {
+    let gate = Sealgate::launch(SealgateOptions::new("http://127.0.0.1:1", 1)).await;
+    eventually("the management listener", Duration::from_secs(30), async || gate.management("/healthz").await).await;
+    gate
+}
+
+/// The `Cookie` field of a session that would be good there but for the site and the client that it was sealed for.
+fn session_cookie(gate: &Sealgate, origin: &str, client_id: &str) -> String {
+    let (clock, metrics) = (Clock::system(), Metrics::default());
+    let ring = RingHandle::load(gate.ring.clone(), clock.clone(), metrics.clone()).expect("a valid ring");
+    let now = clock.now();
+    let new = NewSession {
+        provider: ProviderId { issuer: gate.options.issuer.clone(), client_id: client_id.to_owned() },
+        absolute_end: now.plus(HOUR),
+        access_token: StoredAccessToken::new(AccessToken::new("hunter2"), now, now.plus(HOUR), None),
+        refresh_token: None,
+        id_token: IdToken::new("e30.e30.hunter2"),
+    };
+    let session = Session::begin(SessionId::random().expect("randomness"), new, now);
+    let sealer = Sealer::new(ring, origin.parse().expect("an origin"), clock, metrics);
+    let sealed =
+        sealer.seal(Purpose::Session, "sealgate", &session.encode(WriteFormat::default())).expect("a primary key");
+    format!("sealgate=1{sealed}")
+}
+
+/// The log lines about refused sessions, after a request with these cookies was answered with 401.
+async fn lines_after(gate: &Sealgate, cookies: &str) -> Vec<Value> {
+    let reply = gate.get_with_cookies("/bff/user", cookies).await;
+    assert_eq!(reply.status, StatusCode::UNAUTHORIZED);
+    assert!(reply.set_cookies().is_empty(), "a cookie that does not open is never deleted");
+    eventually("a line in the log", Duration::from_secs(20), async || {
+        let log = gate.log();
+        assert!(!log.contains("hunter2"));
+        let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let refused: Vec<_> =
+            lines.filter(|line| line["message"] == "signed out" || line["event"] == "other_provider").collect();
+        (!refused.is_empty()).then_some(refused)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_of_another_client_is_refused_with_a_line_of_its_own() {
+    let gate = alone().await;
+    let good = session_cookie(&gate, gate.url(), &gate.options.client_id);
+    assert_eq!(gate.get_with_cookies("/bff/user", &good).await.status, StatusCode::OK, "the control");
+    let lines = lines_after(&gate, &session_cookie(&gate, gate.url(), "another-client")).await;
+    assert_eq!((lines.len(), &lines[0]["event"]), (1, &"other_provider".into()), "{lines:?}");
+    assert!(lines[0]["message"].as_str().is_some_and(|text| text.contains("client_id may have changed")), "{lines:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_of_another_site_is_refused_with_a_hint_at_the_keys_that_may_have_changed() {
+    let gate = alone().await;
+    let lines = lines_after(&gate, &session_cookie(&gate, "https://old.example.com", &gate.options.client_id)).await;
+    let reason = lines[0]["reason"].as_str().expect("a reason");
+    assert!(reason.contains("session.cookie_name or server.public_url may have changed"), "{lines:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_key_s_session_is_refused_with_the_key_id() {
+    let gate = alone().await;
+    let cookie = session_cookie(&gate, gate.url(), &gate.options.client_id);
+    let now = Clock::system().now();
+    let revoke = |ring: &mut KeyRing| {
+        let kid = ring.primary(now).expect("a primary key").kid();
+        ring.revoke(kid, now).expect("a key of the ring");
+        Ok::<_, RingUpdateError>(kid)
+    };
+    let (_, kid) = RingFile::new(gate.ring.clone()).update(revoke).expect("a writable ring");
+    eventually("the new ring", Duration::from_secs(30), async || {
+        gate.management_text("/ring").await.contains(r#""generation":2"#).then_some(())
+    })
+    .await;
+    let lines = lines_after(&gate, &cookie).await;
+    let reason = lines[0]["reason"].as_str().expect("a reason");
+    assert!(reason.ends_with(&format!("the key {kid} is revoked")), "{lines:?}");
+}
