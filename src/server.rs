@@ -2,6 +2,7 @@
 //!
 //! Provider traffic and refresh flights run on a runtime of their own, because work on a worker dies with the worker.
 
+mod error;
 mod runtime;
 mod target;
 
@@ -16,16 +17,16 @@ use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use tokio::runtime::Handle;
 use tracing_actix_web::TracingLogger;
 
+pub use self::error::{ServeError, StartError};
 use self::runtime::ProviderRuntime;
 use crate::aead::{AesImplementation, Algorithm};
-use crate::certificates::CertificateError;
 use crate::clock::Clock;
 use crate::config::{Config, Finding, ServerConfig};
-use crate::keyring::{KeyRing, RingFileError, RingHandle, WatchGuard};
+use crate::keyring::{KeyRing, RingHandle, WatchGuard};
 use crate::management::{self, Status};
 use crate::metrics::{Handler, Metrics};
-use crate::oidc::{Provider, ProviderBuildError};
-use crate::proxy::{OwnCookieNames, RouteTable, UpstreamClient, UpstreamTlsError, UpstreamWatch};
+use crate::oidc::Provider;
+use crate::proxy::{OwnCookieNames, RouteTable, UpstreamClient, UpstreamWatch};
 use crate::refresh::Refresher;
 use crate::seal::Sealer;
 use crate::session::ProviderId;
@@ -40,75 +41,6 @@ use crate::web::{Services, Site, api, callback, cookie_line, landing, login, log
 
 /// Handshakes are few round trips; many that stall would keep others from theirs.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Why the server does not start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// The key ring cannot be used.
-    #[error(transparent)]
-    Ring(#[from] RingFileError),
-    /// Sessions would outlive the keys that open them.
-    #[error(
-        "session.absolute_timeout is {timeout}, but the key ring {ring} keeps keys for sessions of at most {max_session}; shorten the one, or bring a longer --max-session with `sealgate keys rotate`"
-    )]
-    SessionOutlivesKeys {
-        /// The configured timeout.
-        timeout: humantime::FormattedDuration,
-        /// The ring's file.
-        ring: String,
-        /// Its longest session.
-        max_session: humantime::FormattedDuration,
-    },
-    /// The provider's settings cannot be used.
-    #[error(transparent)]
-    Provider(#[from] ProviderBuildError),
-    /// The folder of the single-page app cannot be read.
-    #[error("static.root {root} cannot be read: {error}")]
-    Static {
-        /// The folder.
-        root: String,
-        /// Why.
-        error: std::io::Error,
-    },
-    /// An address cannot be listened on.
-    #[error("{key} {address} cannot be listened on: {error}; is another process using it?")]
-    Listen {
-        /// The configuration's key.
-        key: &'static str,
-        /// The address.
-        address: SocketAddr,
-        /// Why.
-        error: std::io::Error,
-    },
-    /// The listener's certificate cannot be used.
-    #[error("server.tls_certificate_file, server.tls_key_file: {0}")]
-    Certificate(#[from] CertificateError),
-    /// There is no TLS for the listener.
-    #[error("the listener cannot speak TLS: {0}")]
-    Tls(rustls::Error),
-    /// There is no TLS towards upstreams.
-    #[error("TLS towards an upstream is not possible: {0}")]
-    UpstreamTls(#[from] UpstreamTlsError),
-    /// Threads cannot be started.
-    #[error("the runtime cannot be started: {0}")]
-    Runtime(std::io::Error),
-}
-
-/// Why a running server ended badly.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ServeError {
-    /// It never started.
-    #[error(transparent)]
-    Start(#[from] StartError),
-    /// No log.
-    #[error(transparent)]
-    Telemetry(#[from] telemetry::TelemetryError),
-    /// A listener failed.
-    #[error("a listener failed: {0}")]
-    Listener(std::io::Error),
-}
 
 /// A built server: it listens, and answers once [`Application::run_until_stopped`] runs.
 pub struct Application {
