@@ -77,6 +77,8 @@ impl ListenerCertificate {
     pub fn watch(&self, runtime: &Handle) -> CertificateWatch {
         let (following, reminding) = (self.clone(), self.clone());
         let files = file_watch::watch(self.0.files.paths().to_vec(), runtime, move || following.reload());
+        // What changed between the first reading and the watch is seen now.
+        self.reload();
         let reminder = runtime.spawn(async move {
             let mut reminders = interval(REMINDER);
             loop {
