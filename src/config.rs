@@ -21,6 +21,7 @@ mod session;
 mod site;
 mod sources;
 mod unknown;
+mod upstreams;
 mod values;
 
 use std::ffi::OsString;
@@ -37,6 +38,7 @@ use self::position::Positions;
 use self::reader::Reader;
 pub use self::reader::SecretFile;
 pub use self::reference::reference;
+use crate::certificates::CertificateFiles;
 use crate::oidc::ProviderSettings;
 use crate::origin::PublicOrigin;
 use crate::proxy::RouteSettings;
@@ -159,6 +161,8 @@ pub struct ServerConfig {
     pub prefix: String,
     /// Worker threads; none: one a processor.
     pub workers: Option<usize>,
+    /// The listener's certificate, if it speaks TLS itself.
+    pub tls: Option<CertificateFiles>,
     /// How long a client may take over a request's head.
     pub client_timeout: Duration,
     /// How long an idle connection stays open for a next request.

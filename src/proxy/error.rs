@@ -26,6 +26,9 @@ pub enum ForwardError {
     /// No upstream of the route could be reached. Nothing was sent.
     #[error("no upstream could be reached")]
     Connect(#[source] ConnectError),
+    /// As many requests are under way as the route allows, and as many wait. Nothing was sent.
+    #[error("too many requests are under way on the route")]
+    Busy,
     /// An upstream kept us waiting.
     #[error("the upstream timed out: {phase}")]
     Timeout {
@@ -110,6 +113,7 @@ impl ForwardError {
             Self::RequestBodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::LoopDetected => StatusCode::LOOP_DETECTED,
             Self::Connect(_) | Self::BadGateway(_) => StatusCode::BAD_GATEWAY,
+            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -122,6 +126,7 @@ impl ForwardError {
             Self::RequestBodyTooSlow => "request-body-too-slow",
             Self::LoopDetected => "loop-detected",
             Self::Connect(_) => "upstream-unreachable",
+            Self::Busy => "upstream-busy",
             Self::Timeout { .. } => "upstream-timeout",
             Self::BadGateway(_) => "upstream-failed",
         }

@@ -24,6 +24,8 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use http::Response;
 use hyper::body::Incoming;
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -233,9 +235,9 @@ impl SharedIo {
     fn poll_with<T>(
         &self,
         closed: io::Result<T>,
-        poll: impl FnOnce(Pin<&mut UpstreamIo>) -> Poll<io::Result<T>>,
+        poll: impl FnOnce(Pin<&mut TokioIo<Upgraded>>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        self.0.borrow_mut().as_mut().map_or(Poll::Ready(closed), |io| poll(Pin::new(io)))
+        self.0.borrow_mut().as_mut().map_or(Poll::Ready(closed), |upstream| poll(Pin::new(&mut upstream.io)))
     }
 }
 

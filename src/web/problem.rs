@@ -81,6 +81,8 @@ problem_types! {
     UPSTREAM_UNREACHABLE = "upstream-unreachable", 502, "The application is not reachable";
     /// The upstream took too long.
     UPSTREAM_TIMEOUT = "upstream-timeout", 504, "The application took too long";
+    /// As many requests are under way as the route allows.
+    UPSTREAM_BUSY = "upstream-busy", 503, "The application is busy";
     /// The request has been here before.
     LOOP_DETECTED = "loop-detected", 508, "The request goes in a circle";
     /// The client took too long over its body.
@@ -200,6 +202,10 @@ impl From<ForwardError> for Problem {
             400 => Self::new(&INVALID_REQUEST, "The request cannot be forwarded as it is."),
             405 => Self::new(&METHOD_NOT_ALLOWED, "The method is never forwarded."),
             408 => Self::new(&REQUEST_TIMEOUT, "The request's body came too slowly."),
+            503 => Self {
+                retry_after: Some(Duration::from_secs(1)),
+                ..Self::new(&UPSTREAM_BUSY, "Try again in a moment.")
+            },
             504 => Self::new(&UPSTREAM_TIMEOUT, "Try again in a moment."),
             508 => Self::new(&LOOP_DETECTED, "The request has already passed through here."),
             _ => Self::new(&UPSTREAM_UNREACHABLE, "Try again in a moment."),

@@ -23,4 +23,5 @@ mod shutdown;
 #[path = "../support/support.rs"]
 mod support;
 mod tampering;
+mod tls;
 mod websocket;

@@ -99,6 +99,20 @@ fn a_put_with_a_body_is_not_sent_again() {
     });
 }
 
+/// RFC 9110 §9.2.1: a repeated DELETE would answer 404 to a deletion that worked.
+#[test]
+fn what_is_idempotent_but_not_safe_is_not_sent_again() {
+    run(async {
+        for method in ["DELETE", "PUT"] {
+            let upstream = forgetful().await;
+            let front = Front::to(&upstream);
+            assert_eq!(status(&front.exchange(GET).await), 200);
+            assert_eq!(status(&front.exchange(GET.replace("GET", method)).await), 502, "{method}");
+            assert_eq!(upstream.connections(), 1);
+        }
+    });
+}
+
 #[test]
 fn a_new_connection_that_fails_is_not_tried_again() {
     run(async {
