@@ -1,6 +1,7 @@
 //! What every test here stands on: a real provider, a real upstream, a real Sealgate and a browser that can be looked
-//! into. Nothing in here may know how Sealgate works inside.
+//! into. Nothing in here may know how Sealgate works inside, but `alone`, which seals a session itself.
 
+pub mod alone;
 pub mod browser;
 pub mod cookie_jar;
 pub mod front;
