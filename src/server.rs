@@ -34,6 +34,7 @@ use crate::telemetry::{self, RequestSpan};
 use crate::web::problem::{NOT_FOUND, PATH_REFUSED, Problem};
 use crate::web::redemptions::Redemptions;
 use crate::web::static_site::StaticSite;
+use crate::web::tunnels::Tunnels;
 use crate::web::{Services, Site, api, callback, cookie_line, landing, login, logout, refresh, user};
 
 /// Why the server does not start.
@@ -323,6 +324,7 @@ fn services(
         routes,
         own_cookies,
         redemptions: Redemptions::default(),
+        tunnels: Tunnels::default(),
         static_site,
         clock,
         metrics,

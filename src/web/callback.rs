@@ -205,6 +205,7 @@ fn signed_in(
     })?;
     if let Some(replaced) = replaced {
         services.refresher.forget(replaced.ended.sid);
+        services.tunnels.end(replaced.ended.sid);
     }
     services.metrics.count_login(Outcome::Succeeded);
     tracing::info!(target: "sealgate::audit", event = "login", ?sid, "a user logged in");

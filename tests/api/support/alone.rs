@@ -16,42 +16,40 @@ use super::wait::eventually;
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// The access token of the sessions that are sealed here.
-pub const ACCESS_TOKEN: &str = "the-access-token";
+pub const ACCESS_TOKEN: &str = "hunter2-access-token";
 
 /// A server whose provider does not answer, and the `Cookie` pair of a session there.
+#[allow(dead_code, reason = "some tests seal sessions of their own")]
 pub struct Alone {
     /// The server.
     pub gate: Sealgate,
     /// `name=value` of a good session.
     pub session: String,
-    /// The session's identifier as text.
-    pub sid: String,
 }
 
 /// Starts one.
 pub async fn alone(change: impl FnOnce(SealgateOptions) -> SealgateOptions) -> Alone {
     let gate = Sealgate::launch(change(SealgateOptions::new("http://127.0.0.1:1", 1))).await;
     eventually("the management listener", Duration::from_secs(60), async || gate.management("/healthz").await).await;
-    let (session, sid) = sealed_session(&gate);
-    Alone { gate, session, sid }
+    let session = session_cookie(&gate, gate.url(), &gate.options.client_id);
+    Alone { gate, session }
 }
 
-/// A further session there: its `Cookie` pair, and its identifier.
-pub fn sealed_session(gate: &Sealgate) -> (String, String) {
+/// The `Cookie` pair of a session that would be good there, but for the site and the client that it was sealed for.
+pub fn session_cookie(gate: &Sealgate, origin: &str, client_id: &str) -> String {
     let (clock, metrics) = (Clock::system(), Metrics::default());
     let ring = RingHandle::load(gate.ring.clone(), clock.clone(), metrics.clone()).expect("a valid ring");
     let now = clock.now();
     let new = NewSession {
-        provider: ProviderId { issuer: gate.options.issuer.clone(), client_id: gate.options.client_id.clone() },
+        provider: ProviderId { issuer: gate.options.issuer.clone(), client_id: client_id.to_owned() },
         absolute_end: now.plus(HOUR),
         access_token: StoredAccessToken::new(AccessToken::new(ACCESS_TOKEN), now, now.plus(HOUR), None),
         refresh_token: None,
         id_token: IdToken::new("e30.e30.hunter2"),
     };
-    let sid = SessionId::random().expect("randomness");
-    let session = Session::begin(sid, new, now);
-    let sealer = Sealer::new(ring, gate.url().parse().expect("an origin"), clock, metrics);
+    let session = Session::begin(SessionId::random().expect("randomness"), new, now);
+    let sealer = Sealer::new(ring, origin.parse().expect("an origin"), clock, metrics);
     let payload = session.encode(WriteFormat::default());
     let sealed = sealer.seal(Purpose::Session, "sealgate", &payload).expect("a primary key");
-    (format!("sealgate=1{sealed}"), sid.to_string())
+    format!("sealgate=1{sealed}")
 }

@@ -9,7 +9,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::Role;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 /// A request as it arrived: names in the case that was sent, repeated fields repeated.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -43,7 +45,8 @@ impl Seen {
 /// `…/echo` the request as JSON · `…/hold` the same, once [`Upstream::release`] was called · `…/status/CODE` ·
 /// `…/repeated` fields that occur twice, cookies, and permission for shared caches · `…/large/BYTES` chunked ·
 /// `…/events` an event stream whose second event waits for the release · `…/redirect` a 302 to another host ·
-/// `…/cors` CORS permissions · `…/socket` a WebSocket that says everything back.
+/// `…/cors` CORS permissions · `…/socket` a WebSocket that says everything back,
+/// and closes when it is told `close CODE REASON`.
 pub struct Upstream {
     /// Its port on 127.0.0.1.
     pub port: u16,
@@ -160,10 +163,18 @@ async fn echo(handshake: &Seen, mut stream: impl AsyncRead + AsyncWrite + Unpin)
     let mut socket = WebSocketStream::from_raw_socket(stream, Role::Server, None).await;
     while let Some(Ok(message)) = socket.next().await {
         // A client that is gone shows in the next read.
-        if message.is_text() || message.is_binary() {
+        if let Some((code, reason)) = asked_to_close(&message) {
+            let _ = socket.close(Some(CloseFrame { code, reason })).await;
+        } else if message.is_text() || message.is_binary() {
             let _ = socket.send(message).await;
         }
     }
+}
+
+/// `close CODE REASON`.
+fn asked_to_close(message: &Message) -> Option<(CloseCode, Utf8Bytes)> {
+    let (code, reason) = message.to_text().ok()?.strip_prefix("close ")?.split_once(' ')?;
+    Some((code.parse::<u16>().ok()?.into(), reason.into()))
 }
 
 fn json(request: &Seen) -> String {
