@@ -42,7 +42,7 @@ impl Seen {
 
 /// The API. It answers by the last segments of the path:
 ///
-/// `…/echo` the request as JSON · `…/hold` the same, once [`Upstream::release`] was called · `…/status/CODE` ·
+/// `…/echo` the request as JSON · `…/hold` the same, once [`Upstream::release`] was called or `…/release` asked for · `…/status/CODE` ·
 /// `…/repeated` fields that occur twice, cookies, and permission for shared caches · `…/large/BYTES` chunked ·
 /// `…/events` an event stream whose second event waits for the release · `…/redirect` a 302 to another host ·
 /// `…/cors` CORS permissions · `…/socket` a WebSocket that says everything back,
@@ -51,7 +51,7 @@ pub struct Upstream {
     /// Its port on 127.0.0.1.
     pub port: u16,
     seen: Arc<Mutex<Vec<Seen>>>,
-    gate: watch::Sender<bool>,
+    gate: Arc<watch::Sender<bool>>,
 }
 
 impl Upstream {
@@ -60,8 +60,8 @@ impl Upstream {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let port = listener.local_addr().expect("a bound listener").port();
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let gate = watch::Sender::new(false);
-        let connection = Connection { seen: Arc::clone(&seen), gate: gate.subscribe() };
+        let gate = Arc::new(watch::Sender::new(false));
+        let connection = Connection { seen: Arc::clone(&seen), gate: Arc::clone(&gate) };
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 tokio::spawn(connection.clone().serve(stream));
@@ -89,7 +89,7 @@ impl Upstream {
 #[derive(Clone)]
 struct Connection {
     seen: Arc<Mutex<Vec<Seen>>>,
-    gate: watch::Receiver<bool>,
+    gate: Arc<watch::Sender<bool>>,
 }
 
 impl Connection {
@@ -114,6 +114,10 @@ impl Connection {
             [.., "hold"] => {
                 self.released().await;
                 whole(out, "200 OK", "", &json(&request)).await
+            }
+            [.., "release"] => {
+                self.gate.send_replace(true);
+                whole(out, "200 OK", "", "{}").await
             }
             // These two never have a body (RFC 9110 §6.4.1).
             [.., "status", code @ ("204" | "304")] => {
@@ -146,7 +150,7 @@ impl Connection {
 
     async fn released(&mut self) {
         // An error means that the upstream is gone, and the test with it.
-        let _ = self.gate.wait_for(|open| *open).await;
+        let _ = self.gate.subscribe().wait_for(|open| *open).await;
     }
 }
 
