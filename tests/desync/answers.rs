@@ -33,6 +33,12 @@ fn framing() -> Vec<Case> {
         .got(got(200, "hi")),
         bad("CL twice, different", &ok("Content-Length: 2\r\nContent-Length: 4\r\n\r\nhifi")),
         bad("CL as a list, different", &ok("Content-Length: 2, 4\r\n\r\nhifi")),
+        answered(
+            "trailers are dropped",
+            &ok("Transfer-Encoding: chunked\r\nTrailer: X-T\r\n\r\n2\r\nhi\r\n0\r\nX-T: 1\r\n\r\n"),
+        )
+        .got(got(200, "hi"))
+        .next(fine()),
         answered("CL twice, the same, becomes one", &ok("Content-Length: 2\r\nContent-Length: 2\r\n\r\nhi"))
             .got(got(200, "hi")),
         bad("CL with a sign", &ok("Content-Length: +2\r\n\r\nhi")),

@@ -32,6 +32,8 @@ pub struct Answer {
     pub early: bool,
     /// What follows.
     pub then: Then,
+    /// What comes on the idle connection when the test says so.
+    pub late: &'static str,
 }
 
 /// What an upstream does when it has answered.
@@ -79,13 +81,18 @@ pub fn case(name: &'static str) -> Case {
 
 /// An answer to a whole request, on a connection that stays open.
 pub fn answer(bytes: impl Into<String>) -> Answer {
-    Answer { bytes: bytes.into(), early: false, then: Then::Keep }
+    Answer { bytes: bytes.into(), early: false, then: Then::Keep, late: "" }
 }
 
 impl Answer {
     /// The connection ends behind it.
     pub fn then(self, then: Then) -> Self {
         Self { then, ..self }
+    }
+
+    /// This follows it when the connection is idle.
+    pub fn late(self, late: &'static str) -> Self {
+        Self { late, ..self }
     }
 
     /// It does not wait for the request's body.

@@ -55,6 +55,20 @@ fn there_are_sixty_cases_and_more_and_each_has_a_name_of_its_own() {
     }
 }
 
+/// Queue poisoning with patience: what comes between two requests belongs to neither.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_on_an_idle_connection_is_never_the_next_client_s_answer() {
+    let poison = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison";
+    let upstream = Upstream::start(vec![case::answer(case::FINE).late(poison)]).await;
+    let routes = vec![route("/idle", upstream.port)];
+    let gate = alone(|options| options.set("routes", routes).set("server.workers", 1)).await;
+    for round in 0..50 {
+        let got = client::next(&gate, "/idle").await.expect("an answer");
+        assert!(case::fine().matches(&got), "round {round}: {got:#?}");
+        upstream.send_late().await;
+    }
+}
+
 /// Plays all cases against one server, each on a route of its own, and tells of all that fail.
 async fn play(cases: Vec<Case>) {
     let upstreams: Vec<_> = stream::iter(&cases).then(|case| Upstream::start(case.upstream.clone())).collect().await;

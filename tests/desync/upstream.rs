@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 use crate::api::support::alone::ACCESS_TOKEN;
 use crate::case::{Answer, Then};
@@ -18,6 +19,14 @@ pub struct Upstream {
     /// Its port on 127.0.0.1.
     pub port: u16,
     seen: Arc<Mutex<Seen>>,
+    late: Arc<Late>,
+}
+
+/// When what is late is asked for, and when it has been sent.
+#[derive(Default)]
+struct Late {
+    now: Notify,
+    sent: Notify,
 }
 
 #[derive(Default)]
@@ -32,14 +41,22 @@ impl Upstream {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let port = listener.local_addr().expect("a bound listener").port();
         let seen = Arc::<Mutex<Seen>>::default();
-        let upstream = Self { port, seen: Arc::clone(&seen) };
+        let late = Arc::<Late>::default();
+        let upstream = Self { port, seen: Arc::clone(&seen), late: Arc::clone(&late) };
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let connection = Connection { stream, port, buffer: Vec::new(), seen: Arc::clone(&seen) };
+                let connection =
+                    Connection { stream, port, buffer: Vec::new(), seen: Arc::clone(&seen), late: Arc::clone(&late) };
                 tokio::spawn(connection.serve(answers.clone()));
             }
         });
         upstream
+    }
+
+    /// Has what is late sent, and waits until it is.
+    pub async fn send_late(&self) {
+        self.late.now.notify_one();
+        self.late.sent.notified().await;
     }
 
     /// Waits for the first request's head.
@@ -75,6 +92,7 @@ struct Connection {
     port: u16,
     buffer: Vec<u8>,
     seen: Arc<Mutex<Seen>>,
+    late: Arc<Late>,
 }
 
 impl Connection {
@@ -111,6 +129,11 @@ impl Connection {
             }
             if !answer.early {
                 self.send(answer).await;
+            }
+            if !answer.late.is_empty() {
+                self.late.now.notified().await;
+                let _ = self.stream.write_all(answer.late.as_bytes()).await;
+                self.late.sent.notify_one();
             }
             match answer.then {
                 Then::Keep => {}

@@ -287,6 +287,30 @@ fn an_early_answer_is_passed_on_and_the_connection_given_up() {
     });
 }
 
+/// RFC 9110 §15.2: there may be any number of them, but not for ever.
+#[test]
+fn an_upstream_that_only_ever_says_wait_times_out() {
+    run(async {
+        let (ended, gone) = oneshot::channel();
+        let ended = std::cell::RefCell::new(Some(ended));
+        let upstream = Upstream::scripted(move |_, mut peer| {
+            let ended = ended.take();
+            async move {
+                peer.request().await;
+                let hints = "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n".repeat(100);
+                while peer.stream.write_all(hints.as_bytes()).await.is_ok() {}
+                ended.expect("one connection").send(()).expect("the test waits");
+            }
+        })
+        .await;
+        let mut settings = route("/", &[&upstream.uri]);
+        settings.timeouts.first_byte = Duration::from_millis(300);
+        let answer = Front::start(vec![settings], false).exchange(GET).await;
+        assert_eq!((status(&answer), body(&answer)), (504, "upstream-timeout"));
+        gone.await.expect("the upstream connection ends");
+    });
+}
+
 /// A body that breaks off must not look whole to the upstream.
 #[test]
 fn a_broken_request_body_is_not_ended_cleanly() {
