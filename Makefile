@@ -15,7 +15,7 @@ BROWSER := tests/browser/node_modules/.installed
 .PHONY: help demo test lint audit bench bench-streams fuzz-smoke tools rust node system-packages
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: rust ## Run the BFF with a demo provider, API and page on http://127.0.0.1:8080
 	@echo "Building the demo. The first build takes some minutes."

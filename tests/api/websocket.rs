@@ -255,6 +255,8 @@ async fn a_socket_that_says_nothing_ends_when_its_session_is_idle() {
         socket.says_back(Message::text("talking keeps it open")).await;
         reach(Instant::now() + Duration::from_millis(500)).await;
     }
+    // No response has brought the time of it to the browser.
+    world.browser.get("/bff/user").await.problem(401);
     socket.ended().await;
     let lived = begun.elapsed();
     assert!((Duration::from_secs(7)..Duration::from_secs(12)).contains(&lived), "it ended after {lived:?}");
