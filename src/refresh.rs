@@ -5,6 +5,7 @@
 //! A failing refresh must never touch the session's cookie.
 
 pub mod delivery;
+mod handover;
 mod kept;
 mod timing;
 
@@ -16,6 +17,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use self::delivery::{Deliveries, Renewed};
+use self::handover::HandOver;
 use self::kept::KeptResults;
 use self::timing::{is_due, is_valid};
 use crate::clock::Clock;
@@ -42,6 +44,7 @@ struct Inner {
     clock: Clock,
     metrics: Metrics,
     runtime: Handle,
+    hand_over: HandOver,
     state: Mutex<State>,
 }
 
@@ -114,14 +117,15 @@ pub enum Unusable {
 impl Refresher {
     /// A refresher whose flights run on `runtime`.
     pub fn new(provider: Provider, sessions: Sessions, clock: Clock, metrics: Metrics, runtime: Handle) -> Self {
-        let state = Mutex::new(State::default());
-        Self(Arc::new(Inner { provider, sessions, clock, metrics, runtime, state }))
+        let (hand_over, state) = (HandOver::default(), Mutex::new(State::default()));
+        Self(Arc::new(Inner { provider, sessions, clock, metrics, runtime, hand_over, state }))
     }
 
     /// The session with a usable access token: refreshed if that is due.
     ///
     /// The request that starts a flight waits for it and so carries the new cookie; others go on with the old access
-    /// token while it is valid, and wait once it is not.
+    /// token while it is valid, and wait once it is not. While load balancers move sessions here or away, no flight
+    /// starts before the token has expired: another replica may have one in the air.
     ///
     /// # Errors
     /// See [`Unusable`].
@@ -203,6 +207,11 @@ impl Refresher {
         });
     }
 
+    /// From now on sessions move to other replicas: a refresh that can wait is theirs.
+    pub fn start_draining(&self) {
+        self.0.hand_over.start_draining();
+    }
+
     /// Waits until no flight is in the air, `deadline` at most; whether that came true.
     pub async fn drain(&self, deadline: Duration) -> bool {
         let until = Instant::now() + deadline;
@@ -226,7 +235,10 @@ impl Refresher {
         // A forced refresh that another one has just satisfied needs none of its own.
         let wanted = match forced {
             true => renewed.is_none(),
-            false => is_due(&session, now, inner.sessions.settings().refresh_before),
+            false => {
+                is_due(&session, now, inner.sessions.settings().refresh_before)
+                    && !inner.hand_over.is_under_way(Instant::now())
+            }
         };
         if valid && !wanted {
             return Ok(go_on(renewed));
@@ -278,9 +290,11 @@ impl Refresher {
 
     /// The session as the last flight left it, with its cookies, when the request's is older.
     fn newest(&self, requested: &Arc<Session>) -> (Arc<Session>, Option<Renewed>) {
+        let now = Instant::now();
+        self.0.hand_over.observe(now);
         let mut state = self.state();
         state.deliveries.observe(requested.sid, requested.generation);
-        match state.kept.newer_than(requested.sid, requested.generation, Instant::now()) {
+        match state.kept.newer_than(requested.sid, requested.generation, now) {
             Some(sealed) => (sealed.session.clone(), Some(state.deliveries.begin(sealed))),
             None => (requested.clone(), None),
         }

@@ -19,7 +19,6 @@ use std::time::Duration;
 use base64::Engine as _;
 use rand::TryRng as _;
 use rand::rngs::SysRng;
-use zeroize::Zeroizing;
 
 use crate::aead::{NONCE_BYTES, TAG_BYTES};
 pub use envelope::{Envelope, EnvelopeError};
@@ -30,6 +29,7 @@ pub use crate::keyring::Purpose;
 use crate::keyring::{KeyId, KeyState, Lookup, RingHandle};
 use crate::metrics::{Metrics, OpenedWith};
 use crate::origin::PublicOrigin;
+use crate::secret::SecretBytes;
 
 /// The first byte of every sealed value.
 pub const FORMAT_VERSION: u8 = 1;
@@ -129,7 +129,7 @@ impl Sealer {
     ///
     /// # Errors
     /// See [`OpenError`].
-    pub fn open(&self, purpose: Purpose, cookie: &str, value: &str) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+    pub fn open(&self, purpose: Purpose, cookie: &str, value: &str) -> Result<SecretBytes, OpenError> {
         let opened = self.try_open(purpose, cookie, value);
         self.metrics.count_open(match &opened {
             Ok((_, KeyState::Staged)) => OpenedWith::Staged,
@@ -142,12 +142,7 @@ impl Sealer {
         opened.map(|(plaintext, _)| plaintext)
     }
 
-    fn try_open(
-        &self,
-        purpose: Purpose,
-        cookie: &str,
-        value: &str,
-    ) -> Result<(Zeroizing<Vec<u8>>, KeyState), OpenError> {
+    fn try_open(&self, purpose: Purpose, cookie: &str, value: &str) -> Result<(SecretBytes, KeyState), OpenError> {
         let sealed = BASE64URL.decode(value).map_err(|_| OpenError::Malformed)?;
         let (header, ciphertext) = sealed.split_at_checked(HEADER_BYTES).ok_or(OpenError::Malformed)?;
         let (authenticated, nonce) = header.split_at(AUTHENTICATED_BYTES);
@@ -169,7 +164,7 @@ impl Sealer {
         nonce: &[u8; NONCE_BYTES],
         aad: &[u8],
         ciphertext: &[u8],
-    ) -> Result<(Zeroizing<Vec<u8>>, KeyState), OpenError> {
+    ) -> Result<(SecretBytes, KeyState), OpenError> {
         let ring = self.ring.current();
         match ring.find(kid, self.clock.now()) {
             Lookup::Usable(key, state) => key

@@ -4,18 +4,77 @@
 //! search for `expose` finds every place where a secret leaves its wrapper. Memory is wiped on drop.
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 
 use subtle::ConstantTimeEq;
-use zeroize::Zeroizing;
+use zeroize::Zeroize as _;
+
+/// Bytes that are wiped from memory on drop, compared in constant time, and never printed. What a growing vector leaves
+/// behind elsewhere is not wiped: give it its capacity first.
+#[derive(Clone, Default)]
+pub struct SecretBytes(Vec<u8>);
+
+impl From<Vec<u8>> for SecretBytes {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+}
+
+impl Deref for SecretBytes {
+    type Target = Vec<u8>;
+
+    fn deref(&self) -> &Vec<u8> {
+        &self.0
+    }
+}
+
+impl DerefMut for SecretBytes {
+    fn deref_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.0
+    }
+}
+
+impl Drop for SecretBytes {
+    fn drop(&mut self) {
+        wipe(&mut self.0);
+    }
+}
+
+impl fmt::Debug for SecretBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+impl PartialEq for SecretBytes {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for SecretBytes {}
+
+/// A cookie's plaintext is wiped on each request, so it matters how: the whole allocation of an empty vector is spare
+/// capacity, which is wiped in bulk, where elements are wiped one by one.
+fn wipe(bytes: &mut Vec<u8>) {
+    bytes.clear();
+    bytes.zeroize();
+}
 
 /// A text that is wiped from memory on drop, compared in constant time, and never printed.
 #[derive(Clone, Default)]
-pub struct SecretString(Zeroizing<String>);
+pub struct SecretString(String);
+
+impl Drop for SecretString {
+    fn drop(&mut self) {
+        wipe(&mut std::mem::take(&mut self.0).into_bytes());
+    }
+}
 
 impl SecretString {
     /// Wraps `text`.
     pub fn new(text: impl Into<String>) -> Self {
-        Self(Zeroizing::new(text.into()))
+        Self(text.into())
     }
 
     /// The text itself: for the wire, never for a log.
@@ -44,9 +103,9 @@ macro_rules! secret_text {
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub struct $name(SecretString);
 
-        impl From<Zeroizing<String>> for $name {
-            fn from(text: Zeroizing<String>) -> Self {
-                Self(SecretString(text))
+        impl From<SecretString> for $name {
+            fn from(text: SecretString) -> Self {
+                Self(text)
             }
         }
 
@@ -87,7 +146,8 @@ mod tests {
 
     #[test]
     fn debug_never_shows_the_secret() {
-        let shown = format!("{:?} {:?}", SecretString::new("hunter2"), AccessToken::new("hunter2"));
+        let bytes = SecretBytes::from(b"hunter2".to_vec());
+        let shown = format!("{:?} {:?} {bytes:?}", SecretString::new("hunter2"), AccessToken::new("hunter2"));
         assert!(!shown.contains("hunter2"), "{shown}");
         assert!(shown.contains("[redacted]"));
     }

@@ -179,6 +179,7 @@ impl Application {
         .disable_signals()
         .h1_allow_half_closed(false)
         .client_request_timeout(config.server.client_timeout)
+        .keep_alive(config.server.keep_alive)
         .shutdown_timeout(config.server.drain_deadline.as_secs())
         .workers(config.server.workers.unwrap_or_else(default_workers))
         .bind(config.server.listen)
@@ -228,6 +229,7 @@ impl Application {
         }
         tracing::info!(delay = ?self.drain_delay, "stopping: no longer ready");
         self.status.start_draining();
+        self.refresher.start_draining();
         let in_order = async {
             tokio::time::sleep(self.drain_delay).await;
             stop(&handle, self.drain_deadline).await;

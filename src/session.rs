@@ -20,7 +20,6 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use serde_json::{Map, Value};
-use zeroize::Zeroizing;
 
 pub use self::payload::WriteFormat;
 use self::payload::{Deferred, Rest};
@@ -28,7 +27,7 @@ pub use self::session_id::{SessionId, SessionIdError};
 use self::wire::UnknownMembers;
 use crate::base64url::BASE64URL;
 use crate::clock::UnixTime;
-use crate::secret::{AccessToken, IdToken, RefreshToken};
+use crate::secret::{AccessToken, IdToken, RefreshToken, SecretBytes, SecretString};
 
 /// What the configuration says of sessions.
 #[derive(Clone, Debug)]
@@ -224,9 +223,9 @@ impl Session {
         let json = match self.rest.whole() {
             Rest { id_token: Some(id_token), .. } => {
                 let payload = id_token.expose().split('.').nth(1).unwrap_or_default();
-                Zeroizing::new(BASE64URL.decode(payload).unwrap_or_default())
+                SecretBytes::from(BASE64URL.decode(payload).unwrap_or_default())
             }
-            Rest { claims: Some(claims), .. } => Zeroizing::new(claims.as_bytes().to_vec()),
+            Rest { claims: Some(claims), .. } => SecretBytes::from(claims.expose().as_bytes().to_vec()),
             _ => return Map::new(),
         };
         serde_json::from_slice(&json).unwrap_or_default()
@@ -239,7 +238,7 @@ impl Session {
             ("access token", self.access_tokens.iter().map(|stored| stored.token.expose().len()).max()),
             ("refresh token", refresh_token.as_ref().map(|token| token.expose().len())),
             ("ID token", id_token.as_ref().map(|token| token.expose().len())),
-            ("ID token's claims", claims.as_ref().map(|claims| claims.len())),
+            ("ID token's claims", claims.as_ref().map(|claims| claims.expose().len())),
         ];
         let largest = parts.into_iter().max_by_key(|(_, length)| *length);
         largest.map_or(("access token", 0), |(name, length)| (name, length.unwrap_or(0)))
@@ -248,7 +247,7 @@ impl Session {
     /// The same session without its ID token, whose claims stay: for when the whole would not fit.
     #[must_use]
     pub fn without_id_token(&self) -> Self {
-        let claims = Some(Zeroizing::new(Value::Object(self.claims()).to_string()));
+        let claims = Some(SecretString::new(Value::Object(self.claims()).to_string()));
         Self { rest: Rest { id_token: None, claims, ..self.rest.whole().clone() }.into(), ..self.clone() }
     }
 }

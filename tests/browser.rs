@@ -11,14 +11,11 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-use api::support::ports::{free_port, loopback};
-use api::support::{Provider, ProviderOptions, Sealgate, SealgateOptions, Upstream, eventually};
+use support::ports::{free_port, loopback};
+use support::{Provider, ProviderOptions, Sealgate, SealgateOptions, Upstream, eventually};
 
-#[allow(dead_code, unused_imports, reason = "the scenarios drive a real browser and need only the servers")]
-#[path = "api"]
-mod api {
-    pub mod support;
-}
+#[path = "support/support.rs"]
+mod support;
 
 const HOST: &str = "app.example.test";
 

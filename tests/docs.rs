@@ -1,11 +1,12 @@
 //! Holds the documents to the code: the table of errors is complete, the example works, links lead somewhere.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use sealgate::metrics::{Handler, Metrics, OpenedWith, Outcome};
 use sealgate::web::problem::PROBLEM_TYPES;
 
 fn root() -> &'static Path {
@@ -35,6 +36,46 @@ fn documented_types(text: &str) -> BTreeMap<String, u16> {
         assert!(earlier.is_none(), "documented twice: {row}");
     }
     types
+}
+
+/// What stands between `before` and the next character that cannot belong to a name.
+fn names_behind<'a>(text: &'a str, before: &str) -> BTreeSet<&'a str> {
+    let end = |rest: &str| rest.find(|c: char| !c.is_ascii_lowercase() && c != '_').unwrap_or(rest.len());
+    text.split(before).skip(1).map(|rest| &rest[..end(rest)]).collect()
+}
+
+#[test]
+fn the_operator_s_guide_names_every_counter_and_audit_event_and_no_other() {
+    let guide = read(&root().join("docs/operations.md"));
+    let metrics = Metrics::default();
+    // Those with labels are printed once they have been counted.
+    metrics.count_request(Handler::Proxy, 200);
+    metrics.count_login(Outcome::Started);
+    metrics.count_refresh(Outcome::Succeeded);
+    metrics.count_logout(Outcome::Succeeded);
+    metrics.count_open(OpenedWith::Primary);
+    let rendered = metrics.render();
+    let real: BTreeSet<String> =
+        names_behind(&rendered, "# TYPE sealgate_").iter().map(|name| format!("{name}_total")).collect();
+    let named = names_behind(&guide, "sealgate_").into_iter().map(str::to_owned);
+    let named: BTreeSet<String> = named.filter(|name| name != "affinity").collect();
+    assert_eq!(named, real, "left: docs/operations.md, right: src/metrics.rs");
+
+    let sources: String = sources(&root().join("src")).iter().map(|file| read(file)).collect();
+    let events = names_behind(&sources, "event = \"");
+    let last = guide.split("`sealgate::audit`:").nth(1).expect("the list of events");
+    let listed: BTreeSet<&str> = last.split('`').skip(1).step_by(2).collect();
+    assert_eq!(listed, events, "left: docs/operations.md, right: src/");
+}
+
+/// Every Rust file below a folder.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("a folder of the repository");
+    let paths = entries.map(|entry| entry.expect("a readable entry").path());
+    paths
+        .flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] })
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .collect()
 }
 
 #[test]
@@ -91,9 +132,11 @@ fn missing_files(line: &str) -> Vec<&str> {
     missing
 }
 
-/// The pages at the top, in docs and in keys.
+/// The pages at the top, in docs, in keys and in deploy.
 fn pages() -> Vec<PathBuf> {
-    let folders = [root().to_owned(), root().join("docs"), root().join("keys")];
+    let recipes = ["haproxy", "nginx", "envoy", "kubernetes", "container", "systemd"];
+    let mut folders = vec![root().to_owned(), root().join("docs"), root().join("keys"), root().join("deploy")];
+    folders.extend(recipes.map(|recipe| root().join("deploy").join(recipe)));
     let entries = folders.iter().flat_map(|folder| fs::read_dir(folder).expect("a folder of the repository"));
     let mut pages: Vec<PathBuf> = entries
         .map(|entry| entry.expect("a readable entry").path())

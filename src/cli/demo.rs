@@ -150,6 +150,7 @@ fn config(
             prefix: "/bff".to_owned(),
             workers: Some(1),
             client_timeout: Duration::from_secs(30),
+            keep_alive: Duration::from_secs(75),
             drain_delay: Duration::ZERO,
             drain_deadline: Duration::from_secs(2),
         },

@@ -31,6 +31,7 @@ pub(super) struct RawServer {
     pub(super) workers: Option<Leaf>,
     pub(super) public_health_path: Option<Leaf>,
     pub(super) client_timeout: Option<Leaf>,
+    pub(super) keep_alive: Option<Leaf>,
     pub(super) drain_delay: Option<Leaf>,
     pub(super) drain_deadline: Option<Leaf>,
 }

@@ -25,6 +25,7 @@ pub(super) fn parse(raw: RawServer, reader: &mut Reader<'_>) -> (OwnPaths, Optio
     let public_health_path =
         reader.optional("server.public_health_path", raw.public_health_path, values::path_below_root);
     let client_timeout = reader.value("server.client_timeout", raw.client_timeout, values::positive_duration);
+    let keep_alive = reader.value("server.keep_alive", raw.keep_alive, values::positive_duration);
     let drain_delay = reader.value("server.drain_delay", raw.drain_delay, values::duration);
     let drain_deadline = reader.value("server.drain_deadline", raw.drain_deadline, values::duration);
 
@@ -42,6 +43,7 @@ pub(super) fn parse(raw: RawServer, reader: &mut Reader<'_>) -> (OwnPaths, Optio
             prefix: prefix?,
             workers: workers?,
             client_timeout: client_timeout?,
+            keep_alive: keep_alive?,
             drain_delay: drain_delay?,
             drain_deadline: drain_deadline?,
         })

@@ -22,6 +22,7 @@ const MAX_OWN_COOKIES: usize = 64;
 pub const AFFINITY_COOKIE: &str = "sealgate_affinity";
 
 const HOST_PREFIX: &str = "__Host-";
+const BLANKS: [char; 2] = [' ', '\t'];
 
 /// The names of all our cookies at one site.
 #[derive(Clone, Debug)]
@@ -109,10 +110,13 @@ impl RequestCookies {
     pub fn parse<'a>(fields: impl IntoIterator<Item = &'a [u8]>, names: &CookieNames) -> Self {
         let ours = fields
             .into_iter()
-            .flat_map(|field| field.split(|byte| *byte == b';'))
+            .flat_map(pairs_of)
             .filter_map(|pair| {
-                let (name, value) = std::str::from_utf8(pair).ok()?.trim_matches([' ', '\t']).split_once('=')?;
-                names.is_ours(name).then(|| (name.to_owned(), value.to_owned()))
+                let equals = memchr::memchr(b'=', pair)?;
+                // The name first: other applications' values need not be looked at.
+                let name = std::str::from_utf8(&pair[..equals]).ok()?.trim_start_matches(BLANKS);
+                let value = || Some(std::str::from_utf8(&pair[equals + 1..]).ok()?.trim_end_matches(BLANKS).to_owned());
+                names.is_ours(name).then(|| Some((name.to_owned(), value()?))).flatten()
             })
             .take(MAX_OWN_COOKIES)
             .collect();
@@ -183,6 +187,11 @@ impl RequestCookies {
         }
         SessionCookie::Present { characters: sealed.len() + 1, sealed: Cow::Owned(sealed) }
     }
+}
+
+fn pairs_of(field: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let ends = memchr::memchr_iter(b';', field).chain([field.len()]);
+    ends.scan(0, |from, to| Some(&field[std::mem::replace(from, to + 1)..to]))
 }
 
 /// What a request has of a session cookie.

@@ -8,11 +8,11 @@ use std::time::Duration;
 use base64::Engine as _;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use zeroize::Zeroizing;
 
 use crate::base64url::BASE64URL;
 use crate::clock::UnixTime;
 use crate::seal::Purpose;
+use crate::secret::SecretBytes;
 use crate::session::cookies::{AFFINITY_COOKIE, CookieNames, MAX_CHUNKS, RequestCookies};
 use crate::session::login_transaction::{self, LoginTransaction};
 use crate::session::refresh_marker::RefreshMarker;
@@ -284,7 +284,7 @@ impl Contents {
     ///
     /// # Errors
     /// See [`WireError`].
-    pub fn read(purpose: Purpose, plaintext: Zeroizing<Vec<u8>>) -> Result<Self, WireError> {
+    pub fn read(purpose: Purpose, plaintext: SecretBytes) -> Result<Self, WireError> {
         Ok(match purpose {
             Purpose::Session => Self::Session(SessionContents::of(&Session::decode(plaintext)?)),
             Purpose::Seen => {
@@ -360,7 +360,7 @@ impl TokenContents {
 fn shape(token: &str) -> (TokenForm, Vec<String>) {
     let parts: Vec<&str> = token.split('.').collect();
     let claims = || {
-        let payload = Zeroizing::new(BASE64URL.decode(parts[1]).ok()?);
+        let payload = SecretBytes::from(BASE64URL.decode(parts[1]).ok()?);
         let claims: Map<String, Value> = serde_json::from_slice(&payload).ok()?;
         Some(claims.keys().cloned().collect())
     };

@@ -9,10 +9,9 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
-use zeroize::Zeroizing;
 
 use crate::clock::UnixTime;
-use crate::secret::{CodeVerifier, Nonce, State};
+use crate::secret::{CodeVerifier, Nonce, SecretBytes, State};
 use crate::session::tombstone::Ended;
 use crate::session::wire::{MapWriter, WireError, read_map, strip_codec};
 use crate::session::{Generation, ProviderId, SessionId};
@@ -83,7 +82,7 @@ impl LoginTransaction {
     }
 
     /// The plaintext to seal.
-    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
+    pub fn encode(&self) -> SecretBytes {
         let mut map = MapWriter::default();
         map.text(tag::STATE, self.state.expose());
         map.text(tag::NONCE, self.nonce.expose());

@@ -6,10 +6,9 @@
 use std::sync::OnceLock;
 
 use minicbor::Decoder;
-use zeroize::Zeroizing;
 
 use crate::clock::UnixTime;
-use crate::secret::{IdToken, RefreshToken};
+use crate::secret::{IdToken, RefreshToken, SecretBytes, SecretString};
 use crate::session::wire::compression::{CODEC_ZSTD_1, Compressed, compress};
 use crate::session::wire::{
     CODEC_PLAIN, MapWriter, Opaque, UnknownMembers, WireError, read_list, read_map, read_members, read_token,
@@ -53,7 +52,7 @@ pub(super) struct Rest {
     pub(super) refresh_token: Option<RefreshToken>,
     pub(super) id_token: Option<IdToken>,
     /// The ID token's verified claims as JSON, where the ID token itself is left out.
-    pub(super) claims: Option<Zeroizing<String>>,
+    pub(super) claims: Option<SecretString>,
     pub(super) unknown: UnknownMembers,
 }
 
@@ -66,7 +65,7 @@ pub(super) struct Deferred {
 
 #[derive(Clone)]
 struct Packed {
-    plaintext: Zeroizing<Vec<u8>>,
+    plaintext: SecretBytes,
     /// Where the second map begins among the inflated bytes.
     second: usize,
     /// How many of the opaque bytes are the first map's.
@@ -114,7 +113,7 @@ impl Packed {
 
 impl Session {
     /// The plaintext to seal. What does not get smaller by compression is written plain in any case.
-    pub fn encode(&self, format: WriteFormat) -> Zeroizing<Vec<u8>> {
+    pub fn encode(&self, format: WriteFormat) -> SecretBytes {
         let compressed = match format {
             WriteFormat::Plain => None,
             WriteFormat::Zstd1 => {
@@ -131,8 +130,8 @@ impl Session {
     }
 
     /// The two maps, and what was left out of them.
-    fn maps_and_opaque(&self) -> [Zeroizing<Vec<u8>>; 3] {
-        let mut first = MapWriter::beside(Zeroizing::default());
+    fn maps_and_opaque(&self) -> [SecretBytes; 3] {
+        let mut first = MapWriter::beside(SecretBytes::default());
         self.write_first(&mut first);
         let (first, opaque) = first.into_parts();
         let mut second = MapWriter::beside(opaque.unwrap_or_default());
@@ -156,7 +155,7 @@ impl Session {
     ///
     /// # Errors
     /// See [`WireError`].
-    pub fn decode(plaintext: impl Into<Zeroizing<Vec<u8>>>) -> Result<Self, WireError> {
+    pub fn decode(plaintext: impl Into<SecretBytes>) -> Result<Self, WireError> {
         let plaintext = plaintext.into();
         match plaintext.as_slice() {
             [CODEC_PLAIN, map @ ..] => Self::decode_plain(map),
@@ -173,7 +172,7 @@ impl Session {
         first.finish(UnknownMembers::default(), rest.into())
     }
 
-    fn decode_compressed(plaintext: Zeroizing<Vec<u8>>) -> Result<Self, WireError> {
+    fn decode_compressed(plaintext: SecretBytes) -> Result<Self, WireError> {
         let compressed = Compressed::read(&plaintext[1..])?;
         let map = compressed.first()?;
         let (mut first, mut opaque) = (FirstMembers::default(), Opaque::new(compressed.opaque));
@@ -197,7 +196,7 @@ impl Rest {
     fn write(&self, map: &mut MapWriter) {
         map.optional_token(tag::REFRESH_TOKEN, self.refresh_token.as_ref().map(RefreshToken::expose));
         map.optional_token(tag::ID_TOKEN, self.id_token.as_ref().map(IdToken::expose));
-        map.optional_text(tag::CLAIMS, self.claims.as_ref().map(|claims| claims.as_str()));
+        map.optional_text(tag::CLAIMS, self.claims.as_ref().map(|claims| claims.expose()));
         map.unknown(&self.unknown);
     }
 
@@ -205,7 +204,7 @@ impl Rest {
         match tag {
             tag::REFRESH_TOKEN => self.refresh_token = Some(read_token(decoder, opaque)?.into()),
             tag::ID_TOKEN => self.id_token = Some(read_token(decoder, opaque)?.into()),
-            tag::CLAIMS => self.claims = Some(Zeroizing::new(decoder.str()?.to_owned())),
+            tag::CLAIMS => self.claims = Some(SecretString::new(decoder.str()?)),
             _ => return Ok(false),
         }
         Ok(true)

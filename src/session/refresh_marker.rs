@@ -5,9 +5,8 @@
 
 use std::time::Duration;
 
-use zeroize::Zeroizing;
-
 use crate::clock::UnixTime;
+use crate::secret::SecretBytes;
 use crate::session::wire::{MapWriter, WireError, read_map, strip_codec};
 use crate::session::{Generation, SessionId};
 
@@ -35,7 +34,7 @@ mod tag {
 
 impl RefreshMarker {
     /// The plaintext to seal.
-    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
+    pub fn encode(&self) -> SecretBytes {
         let mut map = MapWriter::default();
         map.bytes(tag::SID, self.sid.as_bytes());
         map.integer(tag::GENERATION, i64::try_from(self.generation.0).unwrap_or(i64::MAX));

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use zeroize::Zeroizing;
-
 use crate::clock::UnixTime;
+use crate::secret::SecretBytes;
 use crate::session::SessionId;
 use crate::session::wire::{MapWriter, WireError, read_map, strip_codec};
 
@@ -29,7 +28,7 @@ impl Seen {
     }
 
     /// The plaintext to seal.
-    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
+    pub fn encode(&self) -> SecretBytes {
         let mut map = MapWriter::default();
         map.bytes(tag::SID, self.sid.as_bytes());
         map.integer(tag::AT, self.at.as_secs());

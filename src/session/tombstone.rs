@@ -1,8 +1,7 @@
 //! Tombstones: sessions that this browser has ended, so that a late response cannot bring one back.
 
-use zeroize::Zeroizing;
-
 use crate::clock::UnixTime;
+use crate::secret::SecretBytes;
 use crate::session::wire::{MapWriter, WireError, read_list, read_map, read_members, strip_codec};
 use crate::session::{Generation, Session, SessionId};
 
@@ -67,7 +66,7 @@ impl Tombstone {
     }
 
     /// The plaintext to seal.
-    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
+    pub fn encode(&self) -> SecretBytes {
         let mut map = MapWriter::default();
         map.maps(tag::ENTRIES, &self.0, |entry, ended| {
             entry.bytes(tag::SID, ended.sid.as_bytes());

@@ -9,10 +9,10 @@ mod token;
 
 use minicbor::data::Type;
 use minicbor::{Decoder, Encoder};
-use zeroize::Zeroizing;
 
 pub use self::opaque::Opaque;
 pub use self::token::read_token;
+use crate::secret::SecretBytes;
 
 /// The first byte of the plaintext: CBOR as it is, without compression.
 pub const CODEC_PLAIN: u8 = 0;
@@ -43,13 +43,13 @@ impl From<minicbor::decode::Error> for WireError {
 
 /// Members with tags of a later release, as they were read.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct UnknownMembers(Vec<(u32, Zeroizing<Vec<u8>>)>);
+pub struct UnknownMembers(Vec<(u32, SecretBytes)>);
 
 /// Writes the members of one map, in the order in which they are given.
 pub struct MapWriter {
     members: Encoder<Vec<u8>>,
     count: u64,
-    opaque: Option<Zeroizing<Vec<u8>>>,
+    opaque: Option<SecretBytes>,
 }
 
 impl Default for MapWriter {
@@ -60,7 +60,7 @@ impl Default for MapWriter {
 
 impl MapWriter {
     /// A map that will be compressed: what does not compress goes behind `opaque` instead.
-    pub fn beside(opaque: Zeroizing<Vec<u8>>) -> Self {
+    pub fn beside(opaque: SecretBytes) -> Self {
         Self { opaque: Some(opaque), ..Self::default() }
     }
 
@@ -140,7 +140,7 @@ impl MapWriter {
     /// Adds the members of `other`, which has no place beside it.
     pub fn append(&mut self, other: Self) {
         self.count += other.count;
-        self.members.writer_mut().extend_from_slice(&Zeroizing::new(other.members.into_writer()));
+        self.members.writer_mut().extend_from_slice(&SecretBytes::from(other.members.into_writer()));
     }
 
     /// Writes members that were kept for a later release.
@@ -151,22 +151,22 @@ impl MapWriter {
     }
 
     /// The map's bytes.
-    pub fn finish(self) -> Zeroizing<Vec<u8>> {
+    pub fn finish(self) -> SecretBytes {
         self.into_parts().0
     }
 
     /// The map's bytes, and what was written beside it.
-    pub fn into_parts(self) -> (Zeroizing<Vec<u8>>, Option<Zeroizing<Vec<u8>>>) {
+    pub fn into_parts(self) -> (SecretBytes, Option<SecretBytes>) {
         let mut encoder = Encoder::new(Vec::new());
         drop(encoder.map(self.count));
-        encoder.writer_mut().extend_from_slice(&Zeroizing::new(self.members.into_writer()));
-        (Zeroizing::new(encoder.into_writer()), self.opaque)
+        encoder.writer_mut().extend_from_slice(&SecretBytes::from(self.members.into_writer()));
+        (encoder.into_writer().into(), self.opaque)
     }
 
     /// The codec byte and the map: what is sealed.
-    pub fn finish_plain(self) -> Zeroizing<Vec<u8>> {
+    pub fn finish_plain(self) -> SecretBytes {
         let map = self.finish();
-        let mut plaintext = Zeroizing::new(Vec::with_capacity(map.len() + 1));
+        let mut plaintext = SecretBytes::from(Vec::with_capacity(map.len() + 1));
         plaintext.push(CODEC_PLAIN);
         plaintext.extend_from_slice(&map);
         plaintext
@@ -223,7 +223,7 @@ pub fn read_members<'b>(
         let start = decoder.position();
         decoder.skip()?;
         let raw = decoder.input().get(start..decoder.position()).ok_or(WireError::Malformed)?;
-        unknown.0.push((tag, Zeroizing::new(raw.to_vec())));
+        unknown.0.push((tag, raw.to_vec().into()));
     }
     Ok(unknown)
 }

@@ -161,9 +161,9 @@ async fn a_callback_in_two_steps_signs_in_buries_the_old_session_and_leads_to_th
     let world = with_groups().await;
     let mut old = world.session_cookie();
     let return_url = format!("/{}", "a".repeat(511));
-    let group = random(1_600);
+    let group = random(3_000);
     let mut reply = world.browser.navigate("/").await;
-    for length in (100..group.len()).step_by(50) {
+    for length in (1_200..group.len()).step_by(50) {
         world.provider.regroup("ada", &[&group[..length]]).await;
         old = world.session_cookie();
         reply = world.browser.sign_in_at(&format!("/bff/login?returnUrl={return_url}")).await;

@@ -5,6 +5,7 @@
 mod attacks;
 mod callback;
 mod check_command;
+mod connections;
 mod cookie_sizes;
 mod csrf;
 mod fronts;
@@ -19,6 +20,7 @@ mod refusals;
 mod secrets;
 mod sessions;
 mod shutdown;
+#[path = "../support/support.rs"]
 mod support;
 mod tampering;
 mod websocket;

@@ -1,10 +1,12 @@
 //! A replica that is told to stop lets nobody down (promise 2).
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::{Method, StatusCode};
 
 use crate::support::browser::Context;
+use crate::support::wait::reach;
+use crate::support::world::SESSION;
 use crate::support::{World, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -68,6 +70,39 @@ async fn a_client_that_never_ends_is_cut_off_at_the_deadline() {
     assert_eq!(events.status(), StatusCode::OK);
     world.gate.terminate();
     assert_eq!(world.gate.exit_status().await.code(), Some(0), "{}", world.gate.log());
+}
+
+/// Under strict rotation a refresh in the middle of a hand-over could be one of two with the same refresh token.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_drains_starts_no_refresh_that_can_wait() {
+    let plan = World::plan().set("server.drain_delay", "4s");
+    let mut world = plan.provider(|provider| provider.access_token_ttl = 20).signed_in().await;
+    // A fifth of the lifetime before its end a refresh is due.
+    reach(Instant::now() + Duration::from_secs(16)).await;
+    world.gate.terminate();
+    eventually("readiness to fail", Duration::from_secs(4), async || {
+        (world.gate.management("/readyz").await == Some(StatusCode::SERVICE_UNAVAILABLE)).then_some(())
+    })
+    .await;
+    assert_eq!(world.browser.get("/api/echo").await.status, StatusCode::OK);
+    assert_eq!(world.provider.stats().await.refreshes(), 0, "it is for the replica that gets the session");
+    assert_eq!(world.gate.exit_status().await.code(), Some(0), "{}", world.gate.log());
+}
+
+/// The replica that had the session until now may be refreshing it at this moment.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_takes_sessions_over_starts_no_refresh_that_can_wait_for_some_seconds() {
+    let world = World::plan().provider(|provider| provider.access_token_ttl = 25).signed_in().await;
+    let fresh = world.another(|options| options).await;
+    reach(Instant::now() + Duration::from_secs(20) + Duration::from_millis(500)).await;
+    let line = format!("{SESSION}={}", world.session_cookie());
+    assert_eq!(fresh.get_with_cookies("/api/echo", &line).await.status, StatusCode::OK);
+    assert_eq!(world.provider.stats().await.refreshes(), 0);
+    eventually("the refresh once the session has stayed", Duration::from_secs(8), async || {
+        fresh.get_with_cookies("/api/echo", &line).await;
+        (world.provider.stats().await.refreshes() == 1).then_some(())
+    })
+    .await;
 }
 
 /// Promise 2: no session is lost by a restart.

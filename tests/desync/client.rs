@@ -6,10 +6,10 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::api::support::alone::Alone;
-use crate::api::support::ports::loopback;
 use crate::case::Case;
 use crate::message::{Framing, Head, Response, parse_body, partial_body};
+use crate::support::alone::Alone;
+use crate::support::ports::loopback;
 use crate::upstream::Upstream;
 
 /// Where the question behind the case goes.

@@ -11,6 +11,8 @@ mod case;
 mod client;
 mod message;
 mod requests;
+#[path = "../support/support.rs"]
+mod support;
 mod upstream;
 
 use std::collections::HashSet;
@@ -18,17 +20,11 @@ use std::collections::HashSet;
 use futures_util::StreamExt;
 use futures_util::stream;
 
-use api::support::alone::{Alone, alone};
+use self::support::alone::{Alone, alone};
 
 use self::case::Case;
 use self::client::Outcome;
 use self::upstream::Upstream;
-
-#[allow(dead_code, unused_imports, reason = "only the server is needed of what the other tests stand on")]
-#[path = "../api"]
-mod api {
-    pub mod support;
-}
 
 /// How many cases are under way at once.
 const AT_ONCE: usize = 8;

@@ -7,9 +7,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
-use crate::api::support::alone::ACCESS_TOKEN;
 use crate::case::{Answer, Then};
 use crate::message::{Framing, Head, parse_body, partial_body};
+use crate::support::alone::ACCESS_TOKEN;
 
 /// Fields that every request has by us, exactly once.
 const OURS: [&str; 6] = ["host", "authorization", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "via"];

@@ -1,6 +1,9 @@
-// What oidc-provider stores, in a Map that the tests can count and empty.
-export function memoryAdapter() {
-  const items = new Map(); // "Model:id" → { payload, expires }
+// What oidc-provider stores, in a Map that the tests can count, empty, and carry over a restart.
+//
+// A refresh token that was used may be used again for `overlap` seconds: the window that providers with rotation leave
+// for clients that did not get the answer. 0: reuse is noticed at once.
+export function memoryAdapter({ saved = [], overlap = 0 } = {}) {
+  const items = new Map(saved.map(([key, { payload, expires }]) => [key, { payload, expires: expires ?? Infinity }])); // "Model:id" → { payload, expires }
 
   const live = (key) => {
     const item = items.get(key);
@@ -9,6 +12,12 @@ export function memoryAdapter() {
       return undefined;
     }
     return item?.payload;
+  };
+
+  const visible = (payload) => {
+    if (!overlap || !payload?.consumed || Date.now() / 1000 >= payload.consumed + overlap) return payload;
+    const { consumed: _, ...rest } = payload;
+    return rest;
   };
 
   const search = (model, matches) => {
@@ -24,12 +33,13 @@ export function memoryAdapter() {
     upsert: async (id, payload, expiresIn) => {
       items.set(`${model}:${id}`, { payload, expires: expiresIn ? Date.now() + expiresIn * 1000 : Infinity });
     },
-    find: async (id) => live(`${model}:${id}`),
+    find: async (id) => visible(live(`${model}:${id}`)),
     findByUid: async (uid) => search(model, (payload) => payload.uid === uid),
     findByUserCode: async (userCode) => search(model, (payload) => payload.userCode === userCode),
     consume: async (id) => {
       const payload = live(`${model}:${id}`);
-      if (payload) payload.consumed = Math.floor(Date.now() / 1000);
+      // The overlap begins with the first use.
+      if (payload) payload.consumed ??= Math.floor(Date.now() / 1000);
     },
     destroy: async (id) => {
       items.delete(`${model}:${id}`);
@@ -41,6 +51,7 @@ export function memoryAdapter() {
 
   return {
     factory,
+    save: () => [...items],
     put: (model, id, payload) => items.set(`${model}:${id}`, { payload, expires: Infinity }),
     forget: (model) => {
       for (const key of items.keys()) if (key.startsWith(`${model}:`)) items.delete(key);

@@ -9,7 +9,8 @@
 //   GET  /__test/stats     counts of requests by endpoint and grant type
 //   GET  /__test/issued    every secret that went over the wire: [{"kind","value"}]
 //   POST /__test/clients   registers a client (metadata as in RFC 7591)
-//   POST /__test/mode      {"fail": "500" | "slow" | null, "only": ["token"], "omitRefreshToken": true}
+//   POST /__test/mode      {"fail": "500" | "slow" | null, "delay": milliseconds, "only": ["token"],
+//                          "omitRefreshToken": true}
 //   POST /__test/account  {"id": "ada", "groups": […]}: claims of that account from now on
 //   POST /__test/forget    {"model": "RefreshToken"}: every stored item of that model dies
 import { createPrivateKey, generateKeyPairSync, randomBytes } from 'node:crypto';
@@ -27,25 +28,42 @@ const DEFAULTS = {
   rotateRefreshToken: true, // with reuse detection: a replayed refresh token kills the whole grant
   accessTokenTtl: 300,
   refreshTokenTtl: 86400,
+  overlap: 0, // seconds for which a refresh token that was used may be used again
+  store: null, // a file: what is stored is written there at SIGTERM and read at the start
+  newSigningKey: false, // signs with a key that nobody has seen
+  remember: true, // every secret, for /__test/issued
   jwtAccessTokens: false,
   requirePar: false,
   accounts: {
     ada: { password: 'lovelace', name: 'Ada Lovelace', email: 'ada@example.test', groups: ['engineers'] },
     grace: { password: 'hopper', name: 'Grace Hopper', email: 'grace@example.test', groups: ['admirals'] },
     // Whose ID tokens need two cookies, and more than all cookies may hold.
-    large: { password: 'large', name: 'Many Groups', email: 'large@example.test', groups: names(60) },
+    large: { password: 'large', name: 'Many Groups', email: 'large@example.test', groups: names(110) },
     huge: { password: 'huge', name: 'Too Many Groups', email: 'huge@example.test', groups: names(400) },
   },
 };
 
 const options = { ...DEFAULTS, ...JSON.parse(process.argv[2] ?? '{}') };
-const stats = { requests: {}, token: {}, tokenErrors: {} };
+const saved = stored();
+const stats = saved.stats ?? { requests: {}, token: {}, tokenErrors: {}, duplicateRefreshes: 0 };
+const presented = new Set(saved.presented); // refresh tokens
 const issued = new Map(); // value → kind
 let mode = {};
 let releaseHeld = [];
 
 process.stdin.resume();
 process.stdin.on('end', () => process.exit(0));
+// What was begun is answered; what is stored is written down.
+process.on('SIGTERM', () => {
+  server.close(() => {
+    if (options.store) {
+      const state = { items: adapter.save(), stats, presented: [...presented], cookieKey };
+      writeFileSync(options.store, JSON.stringify(state), { mode: 0o600 });
+    }
+    process.exit(0);
+  });
+  setTimeout(() => server.closeAllConnections(), 500);
+});
 
 const server = createServer((request, response) => {
   dispatch(request, response).catch((error) => {
@@ -57,7 +75,8 @@ const server = createServer((request, response) => {
 await new Promise((resolve) => server.listen(options.port, '127.0.0.1', resolve));
 const { port } = server.address();
 const issuer = `http://${options.host}:${port}`;
-const adapter = memoryAdapter();
+const adapter = memoryAdapter({ saved: saved.items, overlap: options.overlap });
+const cookieKey = saved.cookieKey ?? randomBytes(16).toString('hex');
 const provider = startProvider();
 const protocol = provider.callback();
 console.log(JSON.stringify({ issuer, port }));
@@ -67,7 +86,9 @@ async function dispatch(request, response) {
   if (url.pathname.startsWith('/__test/')) return control(request, response, url.pathname.slice('/__test/'.length));
   const endpoint = endpointOf(url.pathname);
   count(stats.requests, endpoint);
-  if (mode.fail && (!mode.only || mode.only.includes(endpoint))) {
+  const isMeant = !mode.only || mode.only.includes(endpoint);
+  if (mode.delay && isMeant) await new Promise((resolve) => setTimeout(resolve, mode.delay));
+  if (mode.fail && isMeant) {
     if (mode.fail === 'slow') await new Promise((resolve) => releaseHeld.push(resolve));
     else return reply(response, Number(mode.fail), { error: 'server_error', error_description: 'told to fail' });
   }
@@ -86,8 +107,8 @@ function startProvider() {
   const provider = new Provider(issuer, {
     adapter: adapter.factory,
     clients: options.clients,
-    jwks: { keys: [signingKey()] },
-    cookies: { keys: [randomBytes(16).toString('hex')] },
+    jwks: { keys: [options.newSigningKey ? newSigningKey() : signingKey()] },
+    cookies: { keys: [cookieKey] },
     clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt'],
     claims: { profile: ['name'], email: ['email', 'email_verified'], groups: ['groups'] },
     scopes: ['openid', 'profile', 'email', 'groups', 'offline_access', 'api'],
@@ -138,19 +159,32 @@ function startProvider() {
   return provider;
 }
 
-// Made once and kept beside the packages, which git ignores: making one costs more than all the rest of the start.
 // By way of PEM, because Node 20 now and then hangs in exporting a KeyObject as JWK that it has just generated.
+function newSigningKey() {
+  const { privateKey } = generateKeyPairSync('rsa', {
+    modulusLength: 2048,
+    publicKeyEncoding: { type: 'spki', format: 'pem' },
+    privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+  });
+  return { ...createPrivateKey(privateKey).export({ format: 'jwk' }), kid: randomBytes(6).toString('hex'), alg: 'RS256', use: 'sig' };
+}
+
+// What was stored at the last SIGTERM.
+function stored() {
+  try {
+    return JSON.parse(readFileSync(options.store, 'utf8'));
+  } catch {
+    return {};
+  }
+}
+
+// Made once and kept beside the packages, which git ignores: making one costs more than all the rest of the start.
 function signingKey() {
   const file = new URL('node_modules/.signing-key.json', import.meta.url);
   try {
     return JSON.parse(readFileSync(file, 'utf8'));
   } catch {
-    const { privateKey } = generateKeyPairSync('rsa', {
-      modulusLength: 2048,
-      publicKeyEncoding: { type: 'spki', format: 'pem' },
-      privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
-    });
-    const key = { ...createPrivateKey(privateKey).export({ format: 'jwk' }), kid: randomBytes(6).toString('hex'), alg: 'RS256', use: 'sig' };
+    const key = newSigningKey();
     const draft = new URL(`node_modules/.signing-key-${process.pid}.json`, import.meta.url);
     writeFileSync(draft, JSON.stringify(key), { mode: 0o600 });
     renameSync(draft, file);
@@ -191,6 +225,7 @@ async function record(ctx, next) {
   const params = oidc.params ?? {};
   if (oidc.route === 'token') {
     count(stats.token, body.grant_type ?? params.grant_type);
+    if (body.refresh_token) notePresented(body.refresh_token);
     if (ctx.status >= 400) count(stats.tokenErrors, ctx.body?.error);
     for (const kind of ['code', 'code_verifier', 'refresh_token', 'client_secret', 'client_assertion']) remember(kind, body[kind]);
     for (const kind of ['access_token', 'refresh_token', 'id_token']) remember(kind, ctx.body?.[kind]);
@@ -251,8 +286,14 @@ async function control(request, response, command) {
   }
 }
 
+// With rotation each refresh token is to be used once; a second use is what reuse detection is for.
+function notePresented(refreshToken) {
+  if (presented.has(refreshToken)) stats.duplicateRefreshes += 1;
+  presented.add(refreshToken);
+}
+
 function remember(kind, value) {
-  if (typeof value === 'string' && value.length > 0) issued.set(value, kind);
+  if (options.remember && typeof value === 'string' && value.length > 0) issued.set(value, kind);
 }
 
 function count(counts, key) {

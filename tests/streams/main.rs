@@ -4,6 +4,8 @@
 //! release binary, and prints the figures that stand in docs/proxying.md.
 
 mod bulk;
+#[path = "../support/support.rs"]
+mod support;
 
 use std::io::Write as _;
 use std::time::{Duration, Instant};
@@ -19,17 +21,10 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-use api::support::Upstream;
-use api::support::alone::{Alone, alone};
-use api::support::ports::loopback;
-
 use self::bulk::{Digest, Pattern};
-
-#[allow(dead_code, unused_imports, reason = "only the server is needed of what the other tests stand on")]
-#[path = "../api"]
-mod api {
-    pub mod support;
-}
+use self::support::Upstream;
+use self::support::alone::{Alone, alone};
+use self::support::ports::loopback;
 
 const MIB: u64 = 1024 * 1024;
 /// How much more memory a transfer may take, however long it is.

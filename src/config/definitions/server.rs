@@ -69,6 +69,14 @@ How long a client may take over the head of a request. Shorten it against slow c
 idle_timeout.)",
         },
         KeyDefinition {
+            name: "keep_alive",
+            unit: "duration",
+            preset: Preset::Default(r#""75s""#),
+            doc: "\
+How long a connection stays open for a next request. Longer than the load balancer in front keeps its idle connections
+open: a request that it sends down one that is just being closed fails with 502.",
+        },
+        KeyDefinition {
             name: "drain_delay",
             unit: "duration",
             preset: Preset::Default(r#""5s""#),

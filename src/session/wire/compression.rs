@@ -16,11 +16,11 @@ use std::cell::RefCell;
 use std::io;
 use std::sync::LazyLock;
 
-use zeroize::Zeroizing;
 use zstd::dict::DecoderDictionary;
 use zstd::stream::raw::{CParameter, DParameter, Decoder, Encoder, InBuffer, Operation as _, OutBuffer};
 use zstd::zstd_safe::FrameFormat;
 
+use crate::secret::SecretBytes;
 use crate::session::wire::WireError;
 
 /// The first byte of the plaintext: zstd with the first dictionary.
@@ -54,13 +54,13 @@ pub struct Compressed<'b> {
 
 /// The two maps and the opaque bytes as one plaintext; none where the maps do not get smaller, or are larger than a
 /// reader takes.
-pub fn compress(first: &[u8], second: &[u8], opaque: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+pub fn compress(first: &[u8], second: &[u8], opaque: &[u8]) -> Option<SecretBytes> {
     let inflated = first.len() + second.len();
     if inflated > MAX_INFLATED {
         return None;
     }
     let room = zstd::zstd_safe::compress_bound(first.len()) + zstd::zstd_safe::compress_bound(second.len());
-    let mut plaintext = Zeroizing::new(vec![0; HEADER_BYTES + room]);
+    let mut plaintext = SecretBytes::from(vec![0; HEADER_BYTES + room]);
     let body = &mut plaintext[HEADER_BYTES..];
     let (first_part, second_part) = with_encoder(|encoder| write_frame(encoder, first, second, body)).ok()?;
     if HEADER_BYTES + first_part + second_part >= inflated {
@@ -91,7 +91,7 @@ impl<'b> Compressed<'b> {
     ///
     /// # Errors
     /// [`WireError::NotInflatable`].
-    pub fn first(&self) -> Result<Zeroizing<Vec<u8>>, WireError> {
+    pub fn first(&self) -> Result<SecretBytes, WireError> {
         inflate(&self.frame[..self.first_part])
     }
 
@@ -99,7 +99,7 @@ impl<'b> Compressed<'b> {
     ///
     /// # Errors
     /// [`WireError::NotInflatable`].
-    pub fn both(&self) -> Result<Zeroizing<Vec<u8>>, WireError> {
+    pub fn both(&self) -> Result<SecretBytes, WireError> {
         inflate(self.frame)
     }
 }
@@ -134,12 +134,12 @@ fn enough_room(left: usize) -> io::Result<()> {
     if left == 0 { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
 }
 
-fn inflate(frame: &[u8]) -> Result<Zeroizing<Vec<u8>>, WireError> {
+fn inflate(frame: &[u8]) -> Result<SecretBytes, WireError> {
     // A byte more than may come, so that a full buffer is always too much.
     const ROOM: usize = MAX_INFLATED + 1;
     with_decoder(|decoder| {
         // A first guess that is right for all but the most repetitive.
-        let mut inflated = Zeroizing::new(vec![0; (frame.len() * 5).clamp(256, ROOM)]);
+        let mut inflated = SecretBytes::from(vec![0; (frame.len() * 5).clamp(256, ROOM)]);
         let mut input = InBuffer::around(frame);
         let mut length = 0;
         loop {
@@ -151,7 +151,7 @@ fn inflate(frame: &[u8]) -> Result<Zeroizing<Vec<u8>>, WireError> {
                 return Err(io::ErrorKind::FileTooLarge.into());
             }
             if length == inflated.len() {
-                let mut larger = Zeroizing::new(vec![0; ROOM]);
+                let mut larger = SecretBytes::from(vec![0; ROOM]);
                 larger[..length].copy_from_slice(&inflated);
                 inflated = larger;
             } else if input.pos() == frame.len() || (input.pos(), length) == before {

@@ -18,9 +18,9 @@
 use base64::Engine as _;
 use minicbor::data::Type;
 use minicbor::{Decoder, Encoder};
-use zeroize::Zeroizing;
 
 use crate::base64url::BASE64URL;
+use crate::secret::{SecretBytes, SecretString};
 use crate::session::wire::{Opaque, WireError};
 
 /// Runs of base64url shorter than this are not worth an element of their own.
@@ -29,21 +29,21 @@ const SHORTEST_RUN: usize = 4;
 const MOST_PIECES: usize = 16;
 
 enum Piece<'t> {
-    Text(Zeroizing<String>),
-    Bytes(Zeroizing<Vec<u8>>),
+    Text(SecretString),
+    Bytes(SecretBytes),
     Characters(&'t str),
     Literal(&'t str),
 }
 
 /// Writes `token` as its pieces, the opaque ones behind `opaque`.
-pub(super) fn write_token(encoder: &mut Encoder<Vec<u8>>, opaque: &mut Zeroizing<Vec<u8>>, token: &str) {
+pub(super) fn write_token(encoder: &mut Encoder<Vec<u8>>, opaque: &mut SecretBytes, token: &str) {
     let pieces = Some(pieces_of(token)).filter(|pieces| pieces.len() <= MOST_PIECES);
     let pieces = pieces.unwrap_or_else(|| vec![Piece::Literal(token)]);
     // Writing into a Vec cannot fail, so the encoder's results are dropped.
     drop(encoder.array(pieces.len() as u64));
     for piece in pieces {
         match piece {
-            Piece::Text(text) => drop(encoder.str(&text)),
+            Piece::Text(text) => drop(encoder.str(text.expose())),
             Piece::Bytes(bytes) => {
                 opaque.extend_from_slice(&bytes);
                 drop(encoder.u64(bytes.len() as u64));
@@ -51,7 +51,7 @@ pub(super) fn write_token(encoder: &mut Encoder<Vec<u8>>, opaque: &mut Zeroizing
             Piece::Characters(characters) => {
                 let (quadruples, rest) = characters.split_at(characters.len() / 4 * 4);
                 // Whole quadruples of the alphabet always decode.
-                opaque.extend_from_slice(&Zeroizing::new(BASE64URL.decode(quadruples).unwrap_or_default()));
+                opaque.extend_from_slice(&SecretBytes::from(BASE64URL.decode(quadruples).unwrap_or_default()));
                 opaque.extend_from_slice(rest.as_bytes());
                 drop(encoder.int((-1 - i64::try_from(characters.len()).unwrap_or(i64::MAX - 1)).into()));
             }
@@ -67,9 +67,9 @@ pub(super) fn write_token(encoder: &mut Encoder<Vec<u8>>, opaque: &mut Zeroizing
 ///
 /// # Errors
 /// [`WireError::Malformed`].
-pub fn read_token<'b>(decoder: &mut Decoder<'b>, opaque: &mut Opaque<'b>) -> Result<Zeroizing<String>, WireError> {
+pub fn read_token<'b>(decoder: &mut Decoder<'b>, opaque: &mut Opaque<'b>) -> Result<SecretString, WireError> {
     if decoder.datatype()? == Type::String {
-        return Ok(Zeroizing::new(decoder.str()?.to_owned()));
+        return Ok(SecretString::new(decoder.str()?));
     }
     // Its length first: a text that grows leaves parts of the token behind in memory.
     let mut length = 0;
@@ -79,12 +79,12 @@ pub fn read_token<'b>(decoder: &mut Decoder<'b>, opaque: &mut Opaque<'b>) -> Res
             Part::Encoded(bytes) => (bytes.len() * 4).div_ceil(3),
         };
     })?;
-    let mut token = Zeroizing::new(String::with_capacity(length));
+    let mut token = String::with_capacity(length);
     read_parts(decoder, opaque, |part| match part {
         Part::Literal(text) => token.push_str(text),
         Part::Encoded(bytes) => BASE64URL.encode_string(bytes, &mut token),
     })?;
-    Ok(token)
+    Ok(SecretString::new(token))
 }
 
 enum Part<'b> {
@@ -154,10 +154,10 @@ fn pieces_of(token: &str) -> Vec<Piece<'_>> {
 /// `characters` are of the alphabet of base64url.
 fn segment(characters: &str) -> Piece<'_> {
     // Strict to the last bit: what decodes encodes to itself.
-    let Ok(bytes) = BASE64URL.decode(characters).map(Zeroizing::new) else { return Piece::Characters(characters) };
+    let Ok(bytes) = BASE64URL.decode(characters).map(SecretBytes::from) else { return Piece::Characters(characters) };
     match bytes.first() {
         Some(b'{') => match std::str::from_utf8(&bytes) {
-            Ok(text) => Piece::Text(Zeroizing::new(text.to_owned())),
+            Ok(text) => Piece::Text(SecretString::new(text)),
             Err(_) => Piece::Bytes(bytes),
         },
         _ => Piece::Bytes(bytes),
@@ -177,7 +177,7 @@ mod tests {
     /// The CBOR and the opaque bytes.
     fn written(token: &str) -> (Vec<u8>, Vec<u8>) {
         let mut encoder = Encoder::new(Vec::new());
-        let mut opaque = Zeroizing::new(b"before".to_vec());
+        let mut opaque = SecretBytes::from(b"before".to_vec());
         write_token(&mut encoder, &mut opaque, token);
         (encoder.into_writer(), opaque[6..].to_vec())
     }
@@ -186,7 +186,7 @@ mod tests {
         let (mut decoder, mut opaque) = (Decoder::new(cbor), Opaque::new(opaque));
         let token = read_token(&mut decoder, &mut opaque)?;
         assert_eq!((decoder.position(), opaque.left()), (cbor.len(), 0), "all of it is read");
-        Ok(token.to_string())
+        Ok(token.expose().to_owned())
     }
 
     fn survives(token: &str) -> bool {

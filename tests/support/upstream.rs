@@ -7,11 +7,14 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
+
+use super::ports::{free_port, loopback};
 
 /// A request as it arrived: names in the case that was sent, repeated fields repeated.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -52,22 +55,29 @@ pub struct Upstream {
     pub port: u16,
     seen: Arc<Mutex<Vec<Seen>>>,
     gate: Arc<watch::Sender<bool>>,
+    task: AbortHandle,
 }
+
+/// So many requests are remembered, and the older half of them forgotten when there are more.
+const REMEMBERED: usize = 20_000;
 
 impl Upstream {
     /// Starts one; its task ends with the test's runtime.
     pub async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let port = listener.local_addr().expect("a bound listener").port();
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let gate = Arc::new(watch::Sender::new(false));
-        let connection = Connection { seen: Arc::clone(&seen), gate: Arc::clone(&gate) };
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(connection.clone().serve(stream));
-            }
-        });
-        Self { port, seen, gate }
+        let (port, seen, gate) = (free_port(), Arc::default(), Arc::new(watch::Sender::new(false)));
+        let task = listen(port, Connection { seen: Arc::clone(&seen), gate: Arc::clone(&gate) }).await;
+        Self { port, seen, gate, task }
+    }
+
+    /// Ends it: connections break, and new ones are refused until [`Upstream::come_back`].
+    pub fn go_down(&self) {
+        self.task.abort();
+    }
+
+    /// Listens again at the same port.
+    pub async fn come_back(&mut self) {
+        let connection = Connection { seen: Arc::clone(&self.seen), gate: Arc::clone(&self.gate) };
+        self.task = listen(self.port, connection).await;
     }
 
     /// Every request that arrived, oldest first.
@@ -86,6 +96,21 @@ impl Upstream {
     }
 }
 
+async fn listen(port: u16, connection: Connection) -> AbortHandle {
+    let listener = TcpListener::bind(loopback(port)).await.expect("a free port");
+    let accept = async move {
+        // Dropped with the task, and its connections with it.
+        let mut connections = JoinSet::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            // An answer is written in pieces, which are not to wait for each other.
+            stream.set_nodelay(true).expect("a TCP connection");
+            connections.spawn(connection.clone().serve(stream));
+            while connections.try_join_next().is_some() {}
+        }
+    };
+    tokio::spawn(accept).abort_handle()
+}
+
 #[derive(Clone)]
 struct Connection {
     seen: Arc<Mutex<Vec<Seen>>>,
@@ -97,7 +122,7 @@ impl Connection {
         let (read, mut write) = stream.into_split();
         let mut read = BufReader::new(read);
         while let Some(request) = read_request(&mut read).await {
-            self.seen.lock().expect("no test panics while it holds the lock").push(request.clone());
+            self.remember(&request);
             if request.target.ends_with("/socket") {
                 return echo(&request, tokio::io::join(read, write)).await;
             }
@@ -105,6 +130,14 @@ impl Connection {
                 return;
             }
         }
+    }
+
+    fn remember(&self, request: &Seen) {
+        let mut seen = self.seen.lock().expect("no test panics while it holds the lock");
+        if seen.len() == REMEMBERED {
+            seen.drain(..REMEMBERED / 2);
+        }
+        seen.push(request.clone());
     }
 
     async fn answer(&mut self, request: Seen, out: &mut (impl AsyncWriteExt + Unpin)) -> std::io::Result<()> {

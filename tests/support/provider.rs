@@ -1,7 +1,7 @@
 //! The certified `oidc-provider` as a child process, and the channel through which tests look into it.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -24,11 +24,29 @@ pub struct ProviderOptions {
     pub jwt_access_tokens: bool,
     /// Asks for name and password, where it otherwise signs in whoever comes.
     pub form: bool,
+    /// Seconds for which a refresh token that was used may be used again; 0: reuse is noticed at once.
+    pub overlap: u32,
+    /// Signs with a key that nobody has seen before.
+    pub new_signing_key: bool,
+    /// The file that carries sessions and grants over [`Provider::restart`].
+    pub store: Option<PathBuf>,
+    /// Forgets what [`Provider::issued`] would tell: there is too much of it under load.
+    pub forgetful: bool,
 }
 
 impl Default for ProviderOptions {
     fn default() -> Self {
-        Self { port: 0, rotate_refresh_token: true, access_token_ttl: 300, jwt_access_tokens: false, form: false }
+        Self {
+            port: 0,
+            rotate_refresh_token: true,
+            access_token_ttl: 300,
+            jwt_access_tokens: false,
+            form: false,
+            overlap: 0,
+            new_signing_key: false,
+            store: None,
+            forgetful: false,
+        }
     }
 }
 
@@ -36,6 +54,7 @@ impl Default for ProviderOptions {
 pub struct Provider {
     /// Its issuer identifier, on `localhost` while the app is on 127.0.0.1: cookies ignore ports.
     pub issuer: String,
+    options: ProviderOptions,
     port: u16,
     http: Client,
     child: Child,
@@ -49,6 +68,7 @@ pub struct Stats {
     token: HashMap<String, u32>,
     token_errors: HashMap<String, u32>,
     live: HashMap<String, u32>,
+    duplicate_refreshes: u32,
 }
 
 impl Stats {
@@ -65,6 +85,11 @@ impl Stats {
     /// Refresh requests, failed ones among them.
     pub fn refreshes(&self) -> u32 {
         self.token.get("refresh_token").copied().unwrap_or(0)
+    }
+
+    /// Refresh requests whose refresh token had been presented before.
+    pub fn duplicate_refreshes(&self) -> u32 {
+        self.duplicate_refreshes
     }
 
     /// Token requests that failed with that error.
@@ -90,26 +115,35 @@ pub struct Issued {
 impl Provider {
     /// Starts one and waits until it listens.
     pub async fn start(options: ProviderOptions) -> Self {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/provider");
+        let folder = folder();
         assert!(
             folder.join("node_modules/oidc-provider").is_dir(),
             "the test provider is not installed: run `make test`, or `npm ci` in {}",
             folder.display()
         );
-        let mut child = spawn(&folder, &options);
-        let stdout = child.stdout.take().expect("stdout is piped");
-        let mut line = String::new();
-        tokio::time::timeout(Duration::from_secs(120), BufReader::new(stdout).read_line(&mut line))
-            .await
-            .expect("the provider starts within two minutes")
-            .expect("the provider's output is readable");
-        let ready: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("the provider said {line:?}"));
+        let (child, ready) = launch(&folder, &options).await;
+        let port = ready["port"].as_u64().and_then(|port| u16::try_from(port).ok()).expect("a port");
         Self {
             issuer: ready["issuer"].as_str().expect("an issuer").to_owned(),
-            port: ready["port"].as_u64().and_then(|port| u16::try_from(port).ok()).expect("a port"),
+            options: ProviderOptions { port, ..options },
+            port,
             http: Client::new(),
             child,
         }
+    }
+
+    /// Ends it and keeps what it has stored, if it has a store: connections are refused until [`Provider::come_back`].
+    pub async fn go_down(&mut self) {
+        let pid = self.child.id().expect("it is running").to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status().await.expect("kill runs");
+        assert!(sent.success(), "the signal is sent");
+        self.child.wait().await.expect("a child of ours");
+    }
+
+    /// Starts it again at the same address, with what `change` says.
+    pub async fn come_back(&mut self, change: impl FnOnce(&mut ProviderOptions)) {
+        change(&mut self.options);
+        (self.child, _) = launch(&folder(), &self.options).await;
     }
 
     /// The port it listens on.
@@ -140,6 +174,11 @@ impl Provider {
     /// Answers with that status from now on, at the named endpoints or everywhere.
     pub async fn fail(&self, status: u16, only: Option<&[&str]>) {
         self.command("mode", json!({"fail": status.to_string(), "only": only})).await;
+    }
+
+    /// Takes that long for each answer, at the named endpoints.
+    pub async fn delay(&self, delay: Duration, only: &[&str]) {
+        self.command("mode", json!({"delay": delay.as_millis(), "only": only})).await;
     }
 
     /// Keeps requests to the named endpoints waiting until [`Provider::recover`].
@@ -189,6 +228,22 @@ impl Provider {
     }
 }
 
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/provider")
+}
+
+/// Starts one, and gives the line that it prints when it listens.
+async fn launch(folder: &Path, options: &ProviderOptions) -> (Child, Value) {
+    let mut child = spawn(folder, options);
+    let stdout = child.stdout.take().expect("stdout is piped");
+    let mut line = String::new();
+    tokio::time::timeout(Duration::from_secs(120), BufReader::new(stdout).read_line(&mut line))
+        .await
+        .expect("the provider starts within two minutes")
+        .expect("the provider's output is readable");
+    (child, serde_json::from_str(&line).unwrap_or_else(|_| panic!("the provider said {line:?}")))
+}
+
 fn spawn(folder: &Path, options: &ProviderOptions) -> Child {
     let json = json!({
         "port": options.port,
@@ -196,6 +251,10 @@ fn spawn(folder: &Path, options: &ProviderOptions) -> Child {
         "accessTokenTtl": options.access_token_ttl,
         "jwtAccessTokens": options.jwt_access_tokens,
         "interaction": if options.form { "form" } else { "auto" },
+        "overlap": options.overlap,
+        "newSigningKey": options.new_signing_key,
+        "store": options.store,
+        "remember": !options.forgetful,
     });
     Command::new("node")
         .arg("provider.mjs")

@@ -19,7 +19,6 @@ const HOUR: Duration = Duration::from_secs(3600);
 pub const ACCESS_TOKEN: &str = "hunter2-access-token";
 
 /// A server whose provider does not answer, and the `Cookie` pair of a session there.
-#[allow(dead_code, reason = "some tests seal sessions of their own")]
 pub struct Alone {
     /// The server.
     pub gate: Sealgate,

@@ -15,7 +15,10 @@ use tokio::process::{Child, Command};
 use super::ports::{free_port, loopback};
 use super::wait::eventually;
 
-const BINARY: &str = env!("CARGO_BIN_EXE_sealgate");
+/// The binary under test: the one that Cargo has just built, or the one that `SEALGATE_BINARY` names.
+fn binary() -> PathBuf {
+    std::env::var_os("SEALGATE_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_sealgate").into(), PathBuf::from)
+}
 
 /// What the single-page app of the tests consists of.
 pub const INDEX_HTML: &str = "<!doctype html><title>The app</title><h1>The app</h1>\n";
@@ -33,12 +36,16 @@ pub struct SealgateOptions {
     pub upstream: u16,
     /// The port of the public listener.
     pub port: u16,
+    /// The port of the management listener.
+    pub management_port: u16,
     /// `server.public_url`.
     pub public_url: String,
     /// The ring to use; none: a new one.
     pub ring: Option<PathBuf>,
     /// The `propagation` of a new ring.
     pub propagation: String,
+    /// How far its clock is off, in the words of `faketime -f`; empty: not at all.
+    pub clock: String,
     /// Further keys, `("session.absolute_timeout", json!("2s"))`; null takes a key away.
     pub overrides: Vec<(String, Value)>,
 }
@@ -53,9 +60,11 @@ impl SealgateOptions {
             client_secret: format!("client-secret-of-the-tests-{port}-0123456789"),
             upstream,
             port,
+            management_port: free_port(),
             public_url: format!("http://127.0.0.1:{port}"),
             ring: None,
             propagation: "10m".to_owned(),
+            clock: String::new(),
             overrides: Vec::new(),
         }
     }
@@ -78,7 +87,16 @@ impl SealgateOptions {
         })
     }
 
-    fn config(&self, folder: &Path, ring: &Path, management_port: u16) -> Value {
+    fn command(&self) -> Command {
+        let mut command = Command::new(binary());
+        if !self.clock.is_empty() {
+            // What `faketime` sets; itself it would stand between us and the process. The linker knows `$LIB`.
+            command.env("LD_PRELOAD", "/usr/$LIB/faketime/libfaketimeMT.so.1").env("FAKETIME", &self.clock);
+        }
+        command
+    }
+
+    fn config(&self, folder: &Path, ring: &Path) -> Value {
         let upstream = format!("http://127.0.0.1:{}", self.upstream);
         let route =
             |path: &str, csrf: &str| json!({"path": path, "upstream": upstream, "auth": "session", "csrf": csrf});
@@ -86,7 +104,7 @@ impl SealgateOptions {
             "server": {
                 "listen": loopback(self.port).to_string(),
                 "public_url": self.public_url,
-                "management_listen": loopback(management_port).to_string(),
+                "management_listen": loopback(self.management_port).to_string(),
                 "drain_delay": "0s",
             },
             "provider": {
@@ -166,12 +184,12 @@ impl Sealgate {
         if !ring.exists() {
             generate_ring(&ring, &options.propagation).await;
         }
-        let management_port = free_port();
-        let config = options.config(folder.path(), &ring, management_port);
+        let config = options.config(folder.path(), &ring);
         let file = folder.path().join("sealgate.toml");
         write_secret(&file, &toml::to_string(&config).expect("the configuration is TOML"));
         let log = File::create(folder.path().join("log")).expect("a new file");
-        let child = Command::new(BINARY)
+        let child = options
+            .command()
             .args(["serve", "--config"])
             .arg(&file)
             .stdin(Stdio::null())
@@ -181,7 +199,7 @@ impl Sealgate {
             .spawn()
             .expect("the binary starts");
         let http = Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().expect("a plain client");
-        Self { management: format!("http://{}", loopback(management_port)), options, ring, http, folder, child }
+        Self { management: format!("http://{}", loopback(options.management_port)), options, ring, http, folder, child }
     }
 
     /// The origin that browsers see.
@@ -193,6 +211,19 @@ impl Sealgate {
     pub fn log(&self) -> String {
         let bytes = fs::read(self.folder.path().join("log")).expect("the log file is there");
         String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// The URL of its management listener.
+    pub fn management_url(&self) -> &str {
+        &self.management
+    }
+
+    /// Its resident memory in KiB, as the kernel counts it; 0 when it does not run.
+    pub fn resident_kib(&self) -> u64 {
+        let Some(pid) = self.child.id() else { return 0 };
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        line.and_then(|value| value.split_whitespace().next()).and_then(|kib| kib.parse().ok()).unwrap_or(0)
     }
 
     /// The status of a path on the management listener; none if nobody listens.
@@ -266,7 +297,7 @@ fn write_secret(file: &Path, text: &str) {
 
 /// Runs a command of the binary to its end.
 pub async fn run(arguments: &[&str]) -> Output {
-    let output = Command::new(BINARY).args(arguments).stdin(Stdio::null()).output();
+    let output = Command::new(binary()).args(arguments).stdin(Stdio::null()).output();
     tokio::time::timeout(Duration::from_secs(30), output).await.expect("a short command").expect("the binary starts")
 }
 

@@ -36,7 +36,7 @@ impl World {
     /// says. Its client is registered like the first one's.
     pub async fn another(&self, change: impl FnOnce(SealgateOptions) -> SealgateOptions) -> Sealgate {
         let mut options = self.gate.options.clone();
-        options.port = super::ports::free_port();
+        (options.port, options.management_port) = (super::ports::free_port(), super::ports::free_port());
         options.ring = Some(self.gate.ring.clone());
         Sealgate::start(change(options)).await
     }
@@ -113,6 +113,8 @@ impl Plan {
     pub async fn signed_in(self) -> World {
         let world = self.start().await;
         world.browser.sign_in().await;
+        // From its first session on a replica reckons for some seconds with sessions that move to it; tests are later.
+        world.browser.user().await;
         world
     }
 }

@@ -133,6 +133,7 @@ pub struct Browser {
     origin: Url,
     http: Client,
     jar: Mutex<CookieJar>,
+    remembers: bool,
     shown: Mutex<Vec<String>>,
     sealed: Mutex<Vec<String>>,
 }
@@ -140,15 +141,15 @@ pub struct Browser {
 impl Browser {
     /// A browser without cookies, whose own pages are those of `origin`.
     pub fn new(origin: &str) -> Self {
-        let http = Client::builder()
-            .redirect(redirect::Policy::none())
-            .timeout(Duration::from_secs(30))
-            .no_proxy()
-            .build()
-            .expect("a plain client can be built");
+        Self { remembers: true, ..Self::one_of_many(origin, client()) }
+    }
+
+    /// A browser among many: shares their connections, and does not remember what it was shown.
+    pub fn one_of_many(origin: &str, http: Client) -> Self {
         Self {
             origin: origin.parse().expect("an origin is a URL"),
             http,
+            remembers: false,
             jar: Mutex::default(),
             shown: Mutex::default(),
             sealed: Mutex::default(),
@@ -271,7 +272,7 @@ impl Browser {
         for cookie in reply.set_cookies() {
             self.cookies().store(cookie);
         }
-        if reply.url.origin() == self.origin.origin() {
+        if self.remembers && reply.url.origin() == self.origin.origin() {
             // The affinity hash is short and no secret.
             let sealed = reply.set_cookies().into_iter().map(|cookie| cookie.value).filter(|value| value.len() > 40);
             self.sealed.lock().expect("no test panics while it holds the list").extend(sealed);
@@ -279,9 +280,24 @@ impl Browser {
             headers.remove(LOCATION);
             let mut shown = self.shown.lock().expect("no test panics while it holds the list");
             shown.push(format!("{headers:?}"));
-            shown.push(reply.body.clone());
         }
     }
+
+    fn show(&self, reply: &Reply) {
+        if self.remembers && reply.url.origin() == self.origin.origin() {
+            self.shown.lock().expect("no test panics while it holds the list").push(reply.body.clone());
+        }
+    }
+}
+
+/// A client that follows no redirects.
+pub fn client() -> Client {
+    Client::builder()
+        .redirect(redirect::Policy::none())
+        .timeout(Duration::from_secs(30))
+        .no_proxy()
+        .build()
+        .expect("a plain client can be built")
 }
 
 fn own((name, value): (&str, &str)) -> (String, String) {
@@ -319,6 +335,12 @@ impl Request<'_> {
 
     /// Sends it and waits for the head of the answer.
     pub async fn start(self) -> reqwest::Response {
+        let url = self.url.clone();
+        self.try_start().await.unwrap_or_else(|error| panic!("{url}: {error:?}"))
+    }
+
+    /// Sends it and waits for the head of the answer.
+    pub async fn try_start(self) -> reqwest::Result<reqwest::Response> {
         let line = self.browser.cookies().line(&self.url, &self.context);
         let mut request = self.browser.http.request(self.method, self.url.clone());
         for (name, value) in &self.fields {
@@ -330,17 +352,25 @@ impl Request<'_> {
         if let Some(body) = self.body {
             request = request.body(body);
         }
-        request.send().await.unwrap_or_else(|error| panic!("{}: {error:?}", self.url))
+        request.send().await
     }
 
     /// Sends it, keeps the cookies that come back, and reads the answer to its end.
     pub async fn send(self) -> Reply {
+        let url = self.url.clone();
+        self.try_send().await.unwrap_or_else(|error| panic!("{url}: {error:?}"))
+    }
+
+    /// As [`Request::send`], where connections may break.
+    pub async fn try_send(self) -> reqwest::Result<Reply> {
         let (browser, url) = (self.browser, self.url.clone());
-        let response = self.start().await;
+        let response = self.try_start().await?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let body = response.bytes().await.unwrap_or_else(|error| panic!("{url}: {error:?}"));
-        let reply = Reply { url, status, headers, body: String::from_utf8_lossy(&body).into_owned() };
+        let mut reply = Reply { url, status, headers, body: String::new() };
+        // Browsers keep the cookies as soon as the head is there, whatever becomes of the body.
         browser.keep(&reply);
-        reply
+        reply.body = String::from_utf8_lossy(&response.bytes().await?).into_owned();
+        browser.show(&reply);
+        Ok(reply)
     }
 }

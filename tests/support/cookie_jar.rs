@@ -1,5 +1,7 @@
 //! The cookies of one browser: kept by host as browsers do it (RFC 6265bis), open to the test's eyes and hands.
 
+use std::time::{Duration, Instant};
+
 use url::Url;
 
 use super::browser::Context;
@@ -14,6 +16,7 @@ pub struct Cookie {
     /// Its value.
     pub value: String,
     attributes: Vec<String>,
+    received: Instant,
 }
 
 impl Cookie {
@@ -27,6 +30,7 @@ impl Cookie {
             name: name.to_owned(),
             value: value.to_owned(),
             attributes: parts.map(str::to_owned).collect(),
+            received: Instant::now(),
         }
     }
 
@@ -54,6 +58,12 @@ impl Cookie {
             || self.attribute("expires").is_some_and(|date| date.contains(" 1970 ") || date.contains("-1970 "))
     }
 
+    /// Whether its `Max-Age` has passed.
+    fn is_over(&self) -> bool {
+        let lives = self.max_age().and_then(|age| u64::try_from(age).ok()).map(Duration::from_secs);
+        lives.is_some_and(|lives| self.received.elapsed() >= lives)
+    }
+
     fn path(&self) -> &str {
         self.attribute("path").unwrap_or("/")
     }
@@ -65,7 +75,7 @@ impl Cookie {
                 && (self.path().ends_with('/') || url.path().as_bytes().get(self.path().len()) == Some(&b'/')));
         let site_matches = !context.is_cross_site()
             || !(self.has("SameSite=Strict") || (self.has("SameSite=Lax") && !context.is_top_level_get()));
-        url.host_str() == Some(&self.host) && path_matches && site_matches
+        !self.is_over() && url.host_str() == Some(&self.host) && path_matches && site_matches
     }
 }
 
