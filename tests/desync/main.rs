@@ -17,13 +17,11 @@ mod upstream;
 
 use std::collections::HashSet;
 
-use futures_util::StreamExt;
-use futures_util::stream;
-
-use self::support::alone::{Alone, alone};
+use futures_util::{StreamExt, stream};
 
 use self::case::Case;
 use self::client::Outcome;
+use self::support::alone::{Alone, alone};
 use self::upstream::Upstream;
 
 /// How many cases are under way at once.

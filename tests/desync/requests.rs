@@ -131,7 +131,7 @@ fn heads() -> Vec<Case> {
         refused(get("a line without a colon", "X-Field")),
         refused(get("a field without a name", ": 1")),
         refused(get("a bare CR in a value", "X-Field: 1\rX-Other: 2")),
-        refused(get("NUL in a value", "X-Field: 1\0002")),
+        refused(get("NUL in a value", "X-Field: 1\0x")),
         refused(get("NUL in a name", "X-\0Field: 1")),
         refused(get("a control character in a value", "X-Field: \u{7f}")),
         refused(case("a folded first field").sends("GET {path}/x HTTP/1.1\r\n Host: a\r\n{own}\r\n")),
