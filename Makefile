@@ -14,7 +14,7 @@ PROVIDER := tests/provider/node_modules/.installed
 BROWSER := tests/browser/node_modules/.installed
 PYTHON := tests/.venv/.installed
 
-.PHONY: help demo test soak lint audit bench bench-streams fuzz-smoke tools rust node system-packages
+.PHONY: help demo test soak docs lint audit bench bench-streams fuzz-smoke tools rust node system-packages
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,9 +31,14 @@ soak: tools ## Many replicas under load and faults for SOAK_SECONDS (120) and mo
 	SEALGATE_BINARY=$(CURDIR)/target/release/sealgate SOAK_SECONDS=$(SOAK_SECONDS) \
 	  cargo test --test fleet -- --ignored --nocapture --test-threads=1
 
-lint: rust ## Check the format, Clippy's lints, and the licences and sources of dependencies
+docs: rust ## Build the documents as a book: target/book/html/index.html
+	@scripts/ensure-cargo-tool mdbook
+	@scripts/build-book
+
+lint: rust ## Check the format, Clippy's lints, the documents' links, and the licences and sources of dependencies
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
+	cargo test --quiet --test docs link
 	@scripts/ensure-cargo-tool cargo-deny
 	cargo deny check bans licenses sources
 
