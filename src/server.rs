@@ -37,6 +37,7 @@ use crate::tls::{CertificateWatch, ListenerCertificate};
 use crate::web::problem::{NOT_FOUND, PATH_REFUSED, Problem};
 use crate::web::redemptions::Redemptions;
 use crate::web::static_site::StaticSite;
+use crate::web::tunnels::Tunnels;
 use crate::web::{Services, Site, api, callback, cookie_line, landing, login, logout, refresh, user};
 
 /// Handshakes are few round trips; many that stall would keep others from theirs.
@@ -284,6 +285,7 @@ fn services(
         routes,
         own_cookies,
         redemptions: Redemptions::default(),
+        tunnels: Tunnels::default(),
         static_site,
         clock,
         metrics,

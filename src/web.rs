@@ -19,6 +19,7 @@ pub mod query;
 pub mod redemptions;
 pub mod refresh;
 pub mod static_site;
+pub mod tunnels;
 pub mod user;
 
 use std::net::IpAddr;
@@ -32,6 +33,7 @@ use ipnet::IpNet;
 use self::problem::Problem;
 use self::redemptions::Redemptions;
 use self::static_site::StaticSite;
+use self::tunnels::Tunnels;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::oidc::Provider;
@@ -103,6 +105,8 @@ pub struct Services {
     pub own_cookies: OwnCookieNames,
     /// The logins that are being completed now.
     pub redemptions: Redemptions,
+    /// The WebSockets that are open.
+    pub tunnels: Tunnels,
     /// The single-page app, if we serve it.
     pub static_site: Option<StaticSite>,
     /// The time.
@@ -127,6 +131,7 @@ impl Services {
             SignedOut::NoCookie => Problem::not_signed_in(),
             SignedOut::Ended(session) => {
                 tracing::info!(target: "sealgate::audit", event = "tombstone_hit", sid = ?session.sid, "an ended session came back");
+                self.tunnels.end(session.sid);
                 self.refresher.revoke_in_background(&session);
                 Problem::session_expired().with_cookies(self.sessions.delete_session())
             }

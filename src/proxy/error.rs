@@ -77,6 +77,9 @@ pub enum BadGateway {
     /// A head that cannot be passed on.
     #[error("the head of its answer is malformed")]
     Malformed,
+    /// Its body is in a transfer coding that we did not offer to decode (RFC 9112 §7.4), or framed by two.
+    #[error("its transfer coding is not chunked")]
+    TransferCoding,
     /// The access token is not a valid field value (RFC 6750 §2.1), so that it cannot be attached.
     #[error("the access token cannot be sent in a header")]
     AccessToken,

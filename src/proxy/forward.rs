@@ -102,7 +102,7 @@ async fn forward_handshake(
     let outgoing = Outgoing { client, route, context, request, length: BodyLength::Absent, handshake: true };
     let (response, exchange) = outgoing.send(RequestBody::empty()).await?;
     if response.status() == http::StatusCode::SWITCHING_PROTOCOLS {
-        return upgrade::switch(response, exchange, payload, context.own_cookies, context.tunnel).await;
+        return upgrade::switch(response, exchange, payload, context.own_cookies, context.tunnel.clone()).await;
     }
     let mut response = respond(request, response, exchange, route, context.own_cookies)?;
     if response.body().size() == BodySize::Stream {

@@ -73,6 +73,8 @@ problem_types! {
     LOGIN_FAILED = "login-failed", 502, "The sign-in failed";
     /// The session does not fit the cookies.
     SESSION_TOO_LARGE = "session-too-large", 500, "Your sign-in is too large for cookies";
+    /// The request's body is longer than the endpoint reads.
+    CONTENT_TOO_LARGE = "content-too-large", 413, "The body is too large";
     /// The request's `Cookie` line is too long.
     COOKIES_TOO_LARGE = "cookies-too-large", 431, "Your cookies are too large";
     /// The provider cannot be reached now.

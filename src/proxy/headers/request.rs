@@ -55,7 +55,7 @@ pub(in crate::proxy) fn request_fields(input: &RequestFields<'_>) -> Result<Head
         outgoing.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         outgoing.insert(header::UPGRADE, HeaderValue::from_static(WEBSOCKET));
     }
-    if input.route.forwards_cookies() {
+    if input.route.forwards_cookies() && !options.names(header::COOKIE.as_str()) {
         set_cookies(&mut outgoing, incoming, input.context.own_cookies)?;
     }
     set_forwarded(&mut outgoing, incoming, input.context)?;
