@@ -6,7 +6,7 @@
 //!
 //! | element | stands for |
 //! | --- | --- |
-//! | text | the base64url of that text: the header or payload of a JWT (RFC 7515 §7.1) |
+//! | byte string | its base64url: a JSON object, such as the header or payload of a JWT (RFC 7515 §7.1) |
 //! | unsigned integer n | the base64url of the next n opaque bytes |
 //! | negative integer −1−n | n characters of base64url: the next ⌊n/4⌋·3 opaque bytes encoded, then n mod 4 as they are |
 //! | array of one, \[n\] | the next n opaque bytes as they are |
@@ -29,7 +29,7 @@ const SHORTEST_RUN: usize = 4;
 const MOST_PIECES: usize = 16;
 
 enum Piece<'t> {
-    Text(SecretString),
+    Json(SecretBytes),
     Bytes(SecretBytes),
     Characters(&'t str),
     Literal(&'t str),
@@ -43,7 +43,7 @@ pub(super) fn write_token(encoder: &mut Encoder<Vec<u8>>, opaque: &mut SecretByt
     drop(encoder.array(pieces.len() as u64));
     for piece in pieces {
         match piece {
-            Piece::Text(text) => drop(encoder.str(text.expose())),
+            Piece::Json(json) => drop(encoder.bytes(&json)),
             Piece::Bytes(bytes) => {
                 opaque.extend_from_slice(&bytes);
                 drop(encoder.u64(bytes.len() as u64));
@@ -110,7 +110,7 @@ fn read_parts<'b>(
         after_segment = is_segment;
         match kind {
             Type::Array if decoder.array()? == Some(1) => part(Part::Literal(text(opaque.take(decoder.u64()?)?)?)),
-            Type::String => part(Part::Encoded(decoder.str()?.as_bytes())),
+            Type::Bytes => part(Part::Encoded(decoder.bytes()?)),
             Type::U8 | Type::U16 | Type::U32 | Type::U64 => part(Part::Encoded(opaque.take(decoder.u64()?)?)),
             Type::I8 | Type::I16 | Type::I32 => {
                 let characters = u64::try_from(-1 - decoder.i64()?).map_err(|_| WireError::Malformed)?;
@@ -156,10 +156,7 @@ fn segment(characters: &str) -> Piece<'_> {
     // Strict to the last bit: what decodes encodes to itself.
     let Ok(bytes) = BASE64URL.decode(characters).map(SecretBytes::from) else { return Piece::Characters(characters) };
     match bytes.first() {
-        Some(b'{') => match std::str::from_utf8(&bytes) {
-            Ok(text) => Piece::Text(SecretString::new(text)),
-            Err(_) => Piece::Bytes(bytes),
-        },
+        Some(b'{') => Piece::Json(bytes),
         _ => Piece::Bytes(bytes),
     }
 }
@@ -199,7 +196,7 @@ mod tests {
         let token =
             format!("{}.{}.c2lnbmF0dXJl", BASE64URL.encode(r#"{"alg":"none"}"#), BASE64URL.encode(r#"{"a":1}"#));
         let (cbor, opaque) = written(&token);
-        assert_eq!(cbor, b"\x83\x6e{\"alg\":\"none\"}\x67{\"a\":1}\x09");
+        assert_eq!(cbor, b"\x83\x4e{\"alg\":\"none\"}\x47{\"a\":1}\x09");
         assert_eq!(opaque, b"signature");
         assert_eq!(read(&cbor, &opaque).expect("ours"), token);
     }
