@@ -17,9 +17,10 @@ use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{self, Receiver};
 use tokio::task::{AbortHandle, spawn_blocking};
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
+const RETRY_INTERVAL: Duration = Duration::from_secs(60);
 /// A writer makes several events in a row, and a certificate comes with its key; one look after the last will do.
 const SETTLING: Duration = Duration::from_millis(50);
 
@@ -34,10 +35,11 @@ impl Drop for FileWatch {
     }
 }
 
-/// Calls `changed`, on a thread that may block, whenever one of `files` is another than before, and on SIGHUP.
+/// Calls `changed`, on a thread that may block, whenever one of `files` is another than before, and on SIGHUP; and once
+/// a minute again for as long as it answers that what it found could not be used.
 ///
 /// `runtime` must have its I/O and time drivers enabled.
-pub fn watch(files: Vec<PathBuf>, runtime: &Handle, changed: impl Fn() + Clone + Send + 'static) -> FileWatch {
+pub fn watch(files: Vec<PathBuf>, runtime: &Handle, changed: impl Fn() -> bool + Clone + Send + 'static) -> FileWatch {
     watch_polling_every(POLL_INTERVAL, files, runtime, changed)
 }
 
@@ -45,7 +47,7 @@ fn watch_polling_every(
     period: Duration,
     files: Vec<PathBuf>,
     runtime: &Handle,
-    changed: impl Fn() + Clone + Send + 'static,
+    changed: impl Fn() -> bool + Clone + Send + 'static,
 ) -> FileWatch {
     let (watcher, events) = watch_directories(&files);
     // Taken before this returns, so that nothing which happens later is missed.
@@ -63,9 +65,10 @@ async fn follow(
     files: Vec<PathBuf>,
     mut seen: Vec<Option<Fingerprint>>,
     mut events: Receiver<()>,
-    changed: impl Fn() + Clone + Send + 'static,
+    changed: impl Fn() -> bool + Clone + Send + 'static,
 ) {
     let mut hangups = hangups();
+    let mut refused_at = None;
     let mut poll = interval(period);
     poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -79,10 +82,13 @@ async fn follow(
             _ = poll.tick() => false,
         };
         let now = fingerprints(&files);
-        if told || now != seen {
+        // A certificate whose time begins in a moment, or a file system that failed for one.
+        let again = refused_at.is_some_and(|at: Instant| at.elapsed() >= RETRY_INTERVAL);
+        if told || again || now != seen {
             seen = now;
             // It fails only when the runtime ends, and the watch with it.
-            let _ = spawn_blocking(changed.clone()).await;
+            let used = spawn_blocking(changed.clone()).await.unwrap_or(true);
+            refused_at = (!used).then(Instant::now);
         }
     }
 }
@@ -175,6 +181,7 @@ mod tests {
         let counter = Arc::clone(&count);
         let watch = watch_polling_every(period, files, &Handle::current(), move || {
             counter.fetch_add(1, Ordering::SeqCst);
+            true
         });
         (watch, count)
     }

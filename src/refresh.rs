@@ -168,7 +168,7 @@ impl Refresher {
                 if let Some(sealed) = state.kept.newer_than(newest.sid, newest.generation, Instant::now()) {
                     newest = sealed.session;
                 }
-                let flight = state.flights.get(&newest.sid).cloned();
+                let flight = state.flights.get(&newest.sid).filter(|flight| is_in_the_air(flight)).cloned();
                 let left = until.saturating_duration_since(Instant::now());
                 match flight {
                     Some(flight) if !left.is_zero() => (flight, left),
@@ -181,6 +181,11 @@ impl Refresher {
             };
             landing(flight.0, flight.1).await;
         }
+    }
+
+    /// Whether the session was ended in this replica, or is being ended.
+    pub fn has_ended(&self, sid: SessionId) -> bool {
+        self.state().kept.has_ended(sid)
     }
 
     /// As [`Refresher::end`] for a session of which only the identifier is known; waits for nothing.
@@ -216,7 +221,7 @@ impl Refresher {
     pub async fn drain(&self, deadline: Duration) -> bool {
         let until = Instant::now() + deadline;
         loop {
-            let next = self.state().flights.values().next().cloned();
+            let next = self.state().flights.values().find(|flight| is_in_the_air(flight)).cloned();
             let Some(flight) = next else { return true };
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -311,8 +316,7 @@ impl Refresher {
         if let Some(failure) = state.kept.failure(session.sid, session.generation, now) {
             return Err(failure);
         }
-        // A flight whose task is gone without landing is none: its place is free.
-        if let Some(flight) = state.flights.get(&session.sid).filter(|flight| flight.has_changed().is_ok()) {
+        if let Some(flight) = state.flights.get(&session.sid).filter(|flight| is_in_the_air(flight)) {
             return Ok(Boarding::Flight { flight: flight.clone(), ours: false });
         }
         let (land, flight) = watch::channel(None);
@@ -402,6 +406,11 @@ impl Refresher {
         // The state is whole between any two statements under the lock, so a panic elsewhere leaves nothing half done.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A flight whose task is gone without landing is none: its place is free, and nobody waits for it.
+fn is_in_the_air(flight: &watch::Receiver<Option<Landed>>) -> bool {
+    flight.has_changed().is_ok()
 }
 
 async fn landing(mut flight: watch::Receiver<Option<Landed>>, wait: Duration) -> Option<Landed> {

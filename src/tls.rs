@@ -89,14 +89,16 @@ impl ListenerCertificate {
         CertificateWatch { _files: files, reminder: reminder.abort_handle() }
     }
 
-    /// Reads the files again. A pair that cannot be used does not replace one that can.
-    fn reload(&self) {
+    /// Reads the files again; whether what they hold is used now. A pair that cannot be used does not replace one that
+    /// can.
+    fn reload(&self) -> bool {
         let Shared { files, current, clock, metrics } = &*self.0;
         let (certificate, old) = (files.certificate.display(), current.load_full());
         match files.load() {
             Err(error) => {
                 metrics.count_certificate_reload_failure(CertificateUse::Listener);
                 tracing::error!(%error, "the listener's new certificate cannot be used; the old one stays");
+                return false;
             }
             Ok(new) if new.is_same_as(&old) => {}
             Ok(new) if !new.validity().covers(clock.now()) && old.validity().covers(clock.now()) => {
@@ -106,6 +108,7 @@ impl ListenerCertificate {
                     %certificate, not_before = %validity.not_before, not_after = %validity.not_after,
                     "the listener's new certificate is not valid now; the old one stays"
                 );
+                return false;
             }
             Ok(new) => {
                 let not_after = new.validity().not_after;
@@ -115,6 +118,7 @@ impl ListenerCertificate {
                 self.remind();
             }
         }
+        true
     }
 
     fn remind(&self) {

@@ -128,7 +128,11 @@ impl Services {
     /// A problem of status 401.
     pub fn session(&self, cookies: &RequestCookies) -> Result<ActiveSession, Problem> {
         self.sessions.open(cookies).map_err(|reason| match reason {
-            SignedOut::NoCookie => Problem::not_signed_in(),
+            SignedOut::NoCookie => {
+                // What a logout at another replica leaves behind.
+                self.sessions.ended(cookies).for_each(|sid| self.tunnels.end(sid));
+                Problem::not_signed_in()
+            }
             SignedOut::Ended(session) => {
                 tracing::info!(target: "sealgate::audit", event = "tombstone_hit", sid = ?session.sid, "an ended session came back");
                 self.tunnels.end(session.sid);

@@ -176,6 +176,9 @@ pub enum KeysError {
     /// A file that is to be read, and an output.
     #[error("--output - needs --ring -: with a file, the file is changed; list and check take no --output")]
     NeedlessOutput,
+    /// Whoever was to read the ring has gone.
+    #[error("the ring cannot be written to standard output ({0}); nothing has changed")]
+    NotPassedOn(io::Error),
     /// Nobody reads the output any more.
     #[error("the result cannot be printed ({0}); what was done stays done")]
     Output(#[from] io::Error),
@@ -211,7 +214,9 @@ pub fn run(args: KeysArgs, clock: &Clock, streams: Streams<'_>) -> Result<(), Ke
         _ if piped => Place::pipe(input)?,
         _ => Place::File(RingFile::new(args.ring)),
     };
-    let said = if piped && !only_reads { messages } else { &mut *out };
+    // The ring goes out first: what nobody reads any more must not stop it, nor be said before it is true.
+    let mut unsaid = Vec::new();
+    let said: &mut dyn Write = if piped && !only_reads { &mut unsaid } else { &mut *out };
     match &args.command {
         KeysCommand::Generate(_) => {}
         KeysCommand::List(args) => list::run(&place, args, now, said)?,
@@ -222,10 +227,17 @@ pub fn run(args: KeysArgs, clock: &Clock, streams: Streams<'_>) -> Result<(), Ke
         KeysCommand::Revoke(args) => revoke::run(&place, args, now, said)?,
         KeysCommand::Prune => prune::run(&place, now, said)?,
     }
-    if only_reads {
-        return Ok(());
+    match place.passed_on() {
+        Some(json) if !only_reads => {
+            pass_on(&json, out)?;
+            Ok(messages.write_all(&unsaid)?)
+        }
+        _ => Ok(()),
     }
-    place.passed_on().map_or(Ok(()), |json| Ok(out.write_all(&json)?))
+}
+
+fn pass_on(json: &[u8], out: &mut dyn Write) -> Result<(), KeysError> {
+    out.write_all(json).and_then(|()| out.flush()).map_err(KeysError::NotPassedOn)
 }
 
 fn generate(file: &RingFile, args: &GenerateArgs, now: UnixTime, out: &mut dyn Write) -> Result<(), KeysError> {
@@ -246,7 +258,7 @@ fn generate_into_pipe(
 ) -> Result<(), KeysError> {
     let output = Path::new("standard output");
     let ring = args.ring(output, now)?;
-    out.write_all(&ring.to_json())?;
+    pass_on(&ring.to_json(), out)?;
     say_what_was_made(&ring, "a key ring", now, messages)
 }
 

@@ -64,10 +64,16 @@ impl RouteTable {
         let (tls, metrics) = (self.tls(), metrics.clone());
         let files: Vec<_> = tls.iter().flat_map(|tls| tls.files()).collect();
         let certificates = (!files.is_empty()).then(|| {
-            file_watch::watch(files, runtime, move || {
-                tls.iter().for_each(|tls| tls.reload());
+            let reload = move || {
+                // All of them, whether or not one cannot be used.
+                let used = tls.iter().filter(|tls| tls.reload()).count() == tls.len();
                 tell_end(&tls, &metrics);
-            })
+                used
+            };
+            let watch = file_watch::watch(files, runtime, reload.clone());
+            // What changed between the first reading and the watch is seen now.
+            reload();
+            watch
         });
         UpstreamWatch { checks, _certificates: certificates }
     }

@@ -20,7 +20,7 @@ use crate::session::cookies::{
 use crate::session::refresh_marker::{self, RefreshMarker};
 use crate::session::seen::Seen;
 use crate::session::tombstone::{Ended, Tombstone};
-use crate::session::{ProviderId, SameSite, Session, SessionSettings};
+use crate::session::{ProviderId, SameSite, Session, SessionId, SessionSettings};
 
 /// Opens and writes sessions for one site. Clones are cheap.
 #[derive(Clone, Debug)]
@@ -334,6 +334,12 @@ impl Sessions {
         let sealed = sealer.seal(Purpose::Tombstone, names.tombstone(), &tombstone.encode())?;
         let max_age = now.until(tombstone.until().unwrap_or(now));
         Ok(set_cookie(names, names.tombstone(), &sealed, SameSite::Lax, Some(max_age)))
+    }
+
+    /// The sessions that this browser has ended.
+    pub fn ended(&self, cookies: &RequestCookies) -> impl Iterator<Item = SessionId> + use<> {
+        let entries = self.tombstone(cookies).entries().to_vec();
+        entries.into_iter().map(|ended| ended.sid)
     }
 
     fn tombstone(&self, cookies: &RequestCookies) -> Tombstone {

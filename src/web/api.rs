@@ -29,7 +29,10 @@ pub async fn handle(
     match route.auth() {
         RouteAuth::None => {
             check_method(route, request.method())?;
-            Ok(forward(services, client, route, request, payload, None, TunnelLimits::default()).await?)
+            // A peer that has vanished must not keep its place at the upstream for ever.
+            let idle = Some(services.sessions.settings().idle_timeout);
+            let tunnel = TunnelLimits { idle, ..TunnelLimits::default() };
+            Ok(forward(services, client, route, request, payload, None, tunnel).await?)
         }
         RouteAuth::Session => with_session(services, client, route, request, payload).await,
     }
@@ -52,6 +55,11 @@ async fn with_session(
     let active = services.session(&cookies)?;
     // From here on its end is heard of, also while it is refreshed and the upstream answers.
     let tunnel = tunnel_limits(services, request, &active.session);
+    if tunnel.ended.is_some() && services.refresher.has_ended(active.session.sid) {
+        // A page that connects again while its logout is under way; asked for only behind the line above, so that no
+        // moment is left between the two.
+        return Err(Problem::session_expired());
+    }
     let usable = match services.refresher.usable(&active).await {
         Ok(usable) => usable,
         Err(unusable) => return conflict::answer(services, request, &active, &cookies, unusable).await,

@@ -53,6 +53,8 @@ pub async fn handle(services: &Services, request: &HttpRequest) -> Result<HttpRe
     };
     services.tunnels.end(session.sid);
     let newest = services.refresher.end(session.clone()).await;
+    // Pages connect again as soon as their sockets close; from here on they are refused.
+    services.tunnels.end(session.sid);
     revoke(services, &newest).await;
     let lines = services.sessions.end(&newest, &cookies).map_err(|error| {
         tracing::error!(%error, "a session ends without a tombstone");

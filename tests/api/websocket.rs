@@ -168,9 +168,18 @@ async fn a_logout_ends_the_session_s_sockets_and_nobody_else_s() {
     others.ended().await;
 }
 
-/// A logout elsewhere shows here when the browser comes by with its tombstone.
+/// A logout elsewhere shows here when the browser comes by with its tombstone, and mostly with nothing else.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_logout_at_another_replica_ends_sockets_here_at_the_browser_s_next_request() {
+    ends_at_the_next_request(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_comes_back_after_a_logout_elsewhere_ends_its_sockets_here() {
+    ends_at_the_next_request(true).await;
+}
+
+async fn ends_at_the_next_request(session_comes_back: bool) {
     let world = World::signed_in().await;
     let other = world.another(|options| options).await;
     let (mut socket, _) = open(&world).await;
@@ -180,7 +189,9 @@ async fn a_logout_at_another_replica_ends_sockets_here_at_the_browser_s_next_req
     let target = elsewhere.join("/bff/logout").expect("a path");
     world.browser.post(target.as_str()).await;
     socket.says_back(Message::text("not heard of yet")).await;
-    world.browser.set_cookie(SESSION, &session);
+    if session_comes_back {
+        world.browser.set_cookie(SESSION, &session);
+    }
     world.browser.get("/api/echo").await.problem(401);
     socket.ended().await;
 }

@@ -13,7 +13,7 @@ use crate::round_robin::in_turn;
 const VISITORS: usize = 200;
 /// Nobody pauses for longer than tokens of [`LIFETIME`] are refreshed ahead of their end.
 const BUSY: Pace = Pace { burst: 10, tabs: 1, every: Duration::from_millis(2500) };
-const LIFETIME: u32 = 20;
+const LIFETIME: u32 = 15;
 /// Every burst finds an expired token of five seconds: the worst that can be.
 const IDLE: Pace = Pace { burst: 10, tabs: 2, every: Duration::from_secs(8) };
 

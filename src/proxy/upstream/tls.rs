@@ -108,15 +108,17 @@ impl UpstreamTls {
     }
 
     /// Reads the files again.
-    pub(in crate::proxy) fn reload(&self) {
+    pub(in crate::proxy) fn reload(&self) -> bool {
         match read(&self.settings, &self.system) {
             Ok(reading) => {
                 self.current.store(Arc::new(reading));
                 tracing::info!(files = ?self.files(), "the certificates for upstreams were read again");
+                true
             }
             Err(error) => {
                 self.metrics.count_certificate_reload_failure(CertificateUse::Upstream);
                 tracing::error!(%error, "the new certificates for upstreams cannot be used; the old ones stay");
+                false
             }
         }
     }
