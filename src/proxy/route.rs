@@ -66,7 +66,8 @@ pub struct Route {
 }
 
 impl Route {
-    fn new(settings: RouteSettings) -> Self {
+    /// A route of its own, outside every table.
+    pub fn new(settings: RouteSettings) -> Self {
         let prefix = settings.path.trim_end_matches('/').to_owned();
         let upstreams = settings.upstreams.iter().filter_map(Upstream::new).collect();
         Self { settings, prefix, upstreams, next: AtomicUsize::new(0) }

@@ -29,6 +29,13 @@ pub struct ProblemType {
     pub title: &'static str,
 }
 
+impl ProblemType {
+    /// Whether a person is helped only by what exactly is wrong.
+    fn needs_detail(&self) -> bool {
+        *self == INVALID_REQUEST || *self == INVALID_RETURN_URL
+    }
+}
+
 macro_rules! problem_types {
     ($($(#[$doc:meta])* $constant:ident = $name:literal, $status:literal, $title:literal;)+) => {
         $($(#[$doc])* pub const $constant: ProblemType = ProblemType { name: $name, status: $status, title: $title };)+
@@ -97,6 +104,8 @@ pub const SIGN_IN_RETRY_AFTER: Duration = Duration::from_secs(5);
 pub struct Problem {
     kind: &'static ProblemType,
     detail: String,
+    words: &'static str,
+    values: Vec<(&'static str, String)>,
     retry_after: Option<Duration>,
     allow: Option<String>,
     cookies: Vec<SetCookie>,
@@ -105,7 +114,20 @@ pub struct Problem {
 impl Problem {
     /// A problem of this type; `detail` says to the client what to do.
     pub fn new(kind: &'static ProblemType, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), retry_after: None, allow: None, cookies: Vec::new() }
+        let (detail, words) = (detail.into(), kind.name);
+        Self { kind, detail, words, values: Vec::new(), retry_after: None, allow: None, cookies: Vec::new() }
+    }
+
+    /// The same, with values for the words of its page.
+    #[must_use]
+    pub fn with_values(self, values: impl IntoIterator<Item = (&'static str, String)>) -> Self {
+        Self { values: values.into_iter().collect(), ..self }
+    }
+
+    /// The same, with other words on its page than its type's.
+    #[must_use]
+    pub fn in_words(self, words: &'static str) -> Self {
+        Self { words, ..self }
     }
 
     /// No session at all.
@@ -142,7 +164,12 @@ impl Problem {
              {largest}, with {largest_characters} characters. The application's owner can have the sign-in service \
              put fewer groups and claims into it, or ask it for fewer scopes. Signing in again changes nothing."
         );
-        Self::new(&SESSION_TOO_LARGE, detail)
+        Self::new(&SESSION_TOO_LARGE, detail).with_values([
+            ("needed", characters.to_string()),
+            ("possible", possible.to_string()),
+            ("largest", (*largest).to_owned()),
+            ("largest_characters", largest_characters.to_string()),
+        ])
     }
 
     /// The provider cannot be asked now.
@@ -176,8 +203,14 @@ impl Problem {
             builder.insert_header((ALLOW, allow.as_str()));
         }
         let mut response = if is_navigation(request) {
-            let (title, detail) = (self.kind.title, self.detail.as_str());
-            page::respond(builder, &Page { title, detail, request_id: request_id.as_deref(), continue_at_once: false })
+            let page = Page {
+                kind: self.words,
+                values: &self.values,
+                detail: self.kind.needs_detail().then_some(self.detail.as_str()),
+                request_id: request_id.as_deref(),
+                continue_at_once: false,
+            };
+            page::respond(builder, request, &page)
         } else {
             let body = json!({
                 "type": format!("urn:sealgate:error:{}", self.kind.name),

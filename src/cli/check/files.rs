@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::{Report, Subject, Verdict};
+use crate::web::static_site::StaticSettings;
 
 const OTHERS_READ: u32 = 0o004;
 const OTHERS_WRITE: u32 = 0o002;
@@ -21,8 +22,8 @@ pub(super) fn check(subject: &Subject<'_>, report: &mut Report) {
         private_file(subject, &file.key, &file.path, report);
     }
     replaceable(subject, "keys.ring", &config.ring, report);
-    if let Some(site) = &config.static_site {
-        static_root(subject, &site.root, report);
+    if let Some(StaticSettings::Folder { root, .. }) = &config.static_site {
+        static_root(subject, root, report);
     }
 }
 
