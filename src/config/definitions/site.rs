@@ -56,8 +56,8 @@ form-action 'self' {provider}; frame-ancestors 'self'; object-src 'none'; base-u
             "\
 {nonce} is new for every page and written into the script, style and link tags of index.html, so that no other script
 runs, but for those that these load. {provider} is the origin of provider.issuer. A policy without {nonce} leaves
-index.html as it is, which can then be answered with 304. Add to connect-src what the app talks to besides this site; in
-style-src write 'unsafe-inline' instead of the nonce if a library writes styles into the page.",
+index.html as it is, which can then be answered with 304. Add to connect-src what the app talks to besides this site;
+in style-src write 'unsafe-inline' instead of the nonce if a library writes styles into the page.",
         ),
         header(
             "strict_transport_security",

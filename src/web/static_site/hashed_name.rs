@@ -33,7 +33,7 @@ fn is_hash(text: &str, built: bool) -> bool {
     let count = |is: fn(&u8) -> bool| text.bytes().filter(is).count();
     let (upper, lower) = (count(u8::is_ascii_uppercase), count(u8::is_ascii_lowercase));
     if count(u8::is_ascii_digit) > 0 {
-        return upper + lower > 0 && runs(text) > 3;
+        return upper + lower > 0 && (runs(text) > 3 || (built && upper > 0 && lower > 0));
     }
     let mixed = upper >= 2 && lower >= 2 && (built && text.len() == SHORTEST || !is_camel_case(text));
     mixed || (built && upper == SHORTEST)
@@ -60,6 +60,7 @@ mod tests {
         for name in [
             "assets/index-4f3a2b1c.js",
             "assets/index-DiwrgTda.css",
+            "assets/index-Cfg8oqsH.js",
             "assets/index-D-9fa_Kx.js",
             "assets/inter-latin-wght-normal-BaP1mKQ2.woff2",
             "static/js/main.4f3a2b1c.chunk.js",
@@ -87,6 +88,8 @@ mod tests {
             "report-2024-01-01.pdf",
             "jquery-3.7.1.min.js",
             "book-chapter12.html",
+            "book-Chapter1.png",
+            "lib/book-chapter1.js",
             "my-long-file-name-with-words.txt",
             "noextension-4f3a2b1c",
             "4f3a2b1c.js",
