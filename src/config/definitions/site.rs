@@ -50,14 +50,15 @@ the upstream says. Change a value where the app needs more.",
         header(
             "content_security_policy",
             r#""""
-default-src 'self'; script-src 'nonce-{nonce}' 'strict-dynamic'; style-src 'self' 'nonce-{nonce}'; \
+default-src 'self'; script-src 'nonce-{nonce}'; style-src 'self' 'nonce-{nonce}'; \
 img-src 'self' data:; font-src 'self'; connect-src 'self'; worker-src 'self'; frame-src 'self' {provider}; \
 form-action 'self' {provider}; frame-ancestors 'self'; object-src 'none'; base-uri 'none'""""#,
             "\
 {nonce} is new for every page and written into the script, style and link tags of index.html, so that no other script
-runs, but for those that these load. {provider} is the origin of provider.issuer. A policy without {nonce} leaves
-index.html as it is, which can then be answered with 304. Add to connect-src what the app talks to besides this site;
-in style-src write 'unsafe-inline' instead of the nonce if a library writes styles into the page.",
+runs, but for the modules that these import. {provider} is the origin of provider.issuer. A policy without {nonce}
+leaves index.html as it is, which can then be answered with 304. Add to connect-src what the app talks to besides this
+site, and to script-src 'self' if the app loads its parts by script tags, as webpack does; in style-src write
+'unsafe-inline' instead of the nonce if a library writes styles into the page.",
         ),
         header(
             "strict_transport_security",

@@ -8,7 +8,8 @@ use crate::web::security_headers::Nonce;
 const WITH_NONCE: [&str; 3] = ["script", "style", "link"];
 /// Elements whose content is text: what looks like a tag in it is none (HTML §13.2.5).
 const RAW_TEXT: [&str; 4] = ["script", "style", "textarea", "title"];
-/// `<meta property="csp-nonce">`, by which Vite and others hand the nonce on to what they load later.
+/// `<meta property="csp-nonce">`, by which Vite's code hands the nonce on to what it loads later. Added where it is
+/// missing.
 const META: &str = "csp-nonce";
 
 /// A page, cut where nonces belong.
@@ -21,6 +22,7 @@ impl NoncedPage {
     /// Finds the tags. A nonce that stands there already, as a bundler's placeholder, is replaced.
     pub(super) fn parse(html: &str) -> Self {
         let mut pieces = vec![String::new()];
+        let mut lacks_meta = !html.contains(META);
         let mut rest = html;
         while let Some(start) = rest.find('<') {
             push(&mut pieces, &rest[..start]);
@@ -36,6 +38,9 @@ impl NoncedPage {
                 cut(tag, 1 + name.len(), &mut pieces);
             } else {
                 push(&mut pieces, tag);
+            }
+            if name == "head" && std::mem::take(&mut lacks_meta) {
+                cut(&format!("<meta property=\"{META}\">"), "<meta".len(), &mut pieces);
             }
             rest = behind;
             if RAW_TEXT.contains(&name.as_str()) {
@@ -176,6 +181,9 @@ mod tests {
             ),
             ("<meta property=\"csp-nonce\">", "<meta# property=\"csp-nonce\">"),
             ("<link/>", "<link#/>"),
+            ("<head lang=\"en\"><link>", "<head lang=\"en\"><meta# property=\"csp-nonce\"><link#>"),
+            ("<head><meta property='csp-nonce' nonce='X'>", "<head><meta# property='csp-nonce'>"),
+            ("<header>", "<header>"),
         ] {
             assert_eq!(nonced(html), expected);
         }
