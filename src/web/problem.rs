@@ -104,30 +104,39 @@ pub const SIGN_IN_RETRY_AFTER: Duration = Duration::from_secs(5);
 pub struct Problem {
     kind: &'static ProblemType,
     detail: String,
-    words: &'static str,
-    values: Vec<(&'static str, String)>,
+    page: PageWords,
     retry_after: Option<Duration>,
     allow: Option<String>,
     cookies: Vec<SetCookie>,
 }
 
+/// What its page says. The values lie elsewhere: they are rare, and results that may be a problem are everywhere.
+#[derive(Debug)]
+struct PageWords {
+    entry: &'static str,
+    #[allow(clippy::box_collection, reason = "one word where there are none")]
+    values: Option<Box<Vec<(&'static str, String)>>>,
+}
+
 impl Problem {
     /// A problem of this type; `detail` says to the client what to do.
     pub fn new(kind: &'static ProblemType, detail: impl Into<String>) -> Self {
-        let (detail, words) = (detail.into(), kind.name);
-        Self { kind, detail, words, values: Vec::new(), retry_after: None, allow: None, cookies: Vec::new() }
+        let page = PageWords { entry: kind.name, values: None };
+        Self { kind, detail: detail.into(), page, retry_after: None, allow: None, cookies: Vec::new() }
     }
 
     /// The same, with values for the words of its page.
     #[must_use]
-    pub fn with_values(self, values: impl IntoIterator<Item = (&'static str, String)>) -> Self {
-        Self { values: values.into_iter().collect(), ..self }
+    pub fn with_values(mut self, values: impl IntoIterator<Item = (&'static str, String)>) -> Self {
+        self.page.values = Some(Box::new(values.into_iter().collect()));
+        self
     }
 
     /// The same, with other words on its page than its type's.
     #[must_use]
-    pub fn in_words(self, words: &'static str) -> Self {
-        Self { words, ..self }
+    pub fn in_words(mut self, entry: &'static str) -> Self {
+        self.page.entry = entry;
+        self
     }
 
     /// No session at all.
@@ -204,8 +213,8 @@ impl Problem {
         }
         let mut response = if is_navigation(request) {
             let page = Page {
-                kind: self.words,
-                values: &self.values,
+                kind: self.page.entry,
+                values: self.page.values.as_deref().map(Vec::as_slice).unwrap_or_default(),
                 detail: self.kind.needs_detail().then_some(self.detail.as_str()),
                 request_id: request_id.as_deref(),
                 continue_at_once: false,

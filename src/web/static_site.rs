@@ -68,7 +68,7 @@ pub struct StaticSite {
 
 enum Source {
     Folder(Arc<Folder>),
-    DevServer(DevServer),
+    DevServer(Box<DevServer>),
 }
 
 struct Folder {
@@ -91,7 +91,7 @@ impl StaticSite {
                 let (tags, page) = (Tags::default(), ArcSwapOption::empty());
                 Source::Folder(Arc::new(Folder { root, immutable_paths, tags, page }))
             }
-            StaticSettings::DevServer(address) => Source::DevServer(DevServer::new(address.clone())),
+            StaticSettings::DevServer(address) => Source::DevServer(Box::new(DevServer::new(address.clone()))),
         };
         Ok(Self { headers, source })
     }
