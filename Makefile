@@ -14,10 +14,10 @@ PROVIDER := tests/provider/node_modules/.installed
 BROWSER := tests/browser/node_modules/.installed
 PYTHON := tests/.venv/.installed
 
-.PHONY: help demo test soak lint audit bench fuzz-smoke tools rust node system-packages
+.PHONY: help demo test soak docs lint audit bench bench-streams fuzz-smoke tools rust node system-packages
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: rust ## Run the BFF with a demo provider, API and page on http://127.0.0.1:8080
 	@echo "Building the demo. The first build takes some minutes."
@@ -31,9 +31,14 @@ soak: tools ## Many replicas under load and faults for SOAK_SECONDS (120) and mo
 	SEALGATE_BINARY=$(CURDIR)/target/release/sealgate SOAK_SECONDS=$(SOAK_SECONDS) \
 	  cargo test --test fleet -- --ignored --nocapture --test-threads=1
 
-lint: rust ## Check the format, Clippy's lints, and the licences and sources of dependencies
+docs: rust ## Build the documents as a book: target/book/html/index.html
+	@scripts/ensure-cargo-tool mdbook
+	@scripts/build-book
+
+lint: rust ## Check the format, Clippy's lints, the documents' links, and the licences and sources of dependencies
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
+	cargo test --quiet --test docs link
 	@scripts/ensure-cargo-tool cargo-deny
 	cargo deny check bans licenses sources
 
@@ -43,6 +48,10 @@ audit: rust ## Check the dependencies against published advisories (fetches the 
 
 bench: rust ## Measure what opening and sealing a session, routes and return URLs cost
 	cargo bench
+
+bench-streams: rust ## Move 1 GiB each way, open thousands of connections, and print what they cost
+	@open=$$(ulimit -Hn); [ "$$open" = unlimited ] || [ "$$open" -ge 12000 ] || { echo "12,000 open files are needed and $$open allowed: raise ulimit -n." >&2; exit 1; }
+	ulimit -Sn 12000 && cargo test --release --test streams -- --include-ignored --nocapture --test-threads 1
 
 fuzz-smoke: rust ## Fuzz every target for FUZZ_SECONDS (30) each
 	@scripts/ensure-cargo-tool cargo-fuzz

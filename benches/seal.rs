@@ -20,7 +20,7 @@ use sealgate::base64url::BASE64URL;
 use sealgate::clock::{Clock, UnixTime};
 use sealgate::keyring::{KeyRing, RingHandle};
 use sealgate::metrics::Metrics;
-use sealgate::proxy::{CsrfMode, RouteAuth, RouteSettings, RouteTable, UpstreamTimeouts};
+use sealgate::proxy::{CsrfMode, RouteAuth, RouteSettings, RouteTable, UpstreamSettings, UpstreamTimeouts};
 use sealgate::return_url::ReturnUrl;
 use sealgate::seal::{HEADER_BYTES, Sealer};
 use sealgate::secret::{AccessToken, IdToken, RefreshToken};
@@ -159,7 +159,9 @@ fn codecs(criterion: &mut Criterion) {
 }
 
 fn routes(criterion: &mut Criterion) {
-    let table = RouteTable::new((0..20).map(|index| route(&format!("/api/service-{index}"))).collect());
+    let table =
+        RouteTable::new((0..20).map(|index| route(&format!("/api/service-{index}"))).collect(), &Metrics::default());
+    let table = table.expect("no files");
     let mut group = criterion.benchmark_group("find one of 20 routes");
     for (what, path) in [
         ("plain path", "/api/service-7/users/4711/orders"),
@@ -253,5 +255,6 @@ fn route(path: &str) -> RouteSettings {
         methods: Vec::new(),
         forward_cookies: false,
         timeouts: UpstreamTimeouts { connect: MINUTE, first_byte: MINUTE, idle: MINUTE },
+        upstream_settings: UpstreamSettings::default(),
     }
 }

@@ -22,6 +22,7 @@ mod site;
 mod sources;
 mod static_site;
 mod unknown;
+mod upstreams;
 mod values;
 
 use std::collections::HashSet;
@@ -39,6 +40,7 @@ use self::position::Positions;
 use self::reader::Reader;
 pub use self::reader::SecretFile;
 pub use self::reference::reference;
+use crate::certificates::CertificateFiles;
 use crate::oidc::ProviderSettings;
 use crate::origin::PublicOrigin;
 use crate::proxy::RouteSettings;
@@ -185,6 +187,8 @@ pub struct ServerConfig {
     pub prefix: String,
     /// Worker threads; none: one a processor.
     pub workers: Option<usize>,
+    /// The listener's certificate, if it speaks TLS itself.
+    pub tls: Option<CertificateFiles>,
     /// How long a client may take over a request's head.
     pub client_timeout: Duration,
     /// How long an idle connection stays open for a next request.

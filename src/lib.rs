@@ -9,6 +9,8 @@ pub mod cli;
 pub mod server;
 
 pub mod management;
+pub mod tls;
+
 pub mod telemetry;
 
 pub mod demo;
@@ -31,8 +33,11 @@ pub mod keyring;
 
 pub mod aead;
 
+pub mod certificates;
+
 pub mod base64url;
 pub mod clock;
+pub mod file_watch;
 pub mod metrics;
 pub mod origin;
 pub mod return_url;

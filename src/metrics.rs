@@ -1,13 +1,15 @@
 //! Counters that every layer may raise and the management listener prints.
 //!
-//! Must never carry a label that comes from a request: label values are enums of ours, so that their number is fixed.
+//! Must never carry a label that comes from a request: label values are enums of ours, or stand in the configuration, so
+//! that their number is fixed.
 
 use std::fmt::{self, Write as _};
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text::encode};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::registry::Registry;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
 
 /// How one request ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -78,6 +80,40 @@ pub enum OpenedWith {
     Rejected,
 }
 
+/// What a certificate of ours is for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct CertificateLabels {
+    /// See [`CertificateUse`].
+    pub certificate: CertificateUse,
+}
+
+/// One upstream, as the configuration names it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct UpstreamLabels {
+    /// The route's path.
+    pub route: String,
+    /// Scheme, host and port.
+    pub upstream: String,
+}
+
+/// What one upstream counts. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct UpstreamMetrics {
+    /// How often it was left out.
+    pub ejections: Counter,
+    /// 1, or 0 from when it was left out until it answers again.
+    pub available: Gauge,
+}
+
+/// To whom we show a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CertificateUse {
+    /// To clients of the public listener.
+    Listener,
+    /// To upstreams that ask for one; of several, the one that ends first.
+    Upstream,
+}
+
 macro_rules! lower_case_labels {
     ($($label:ty),+) => {$(
         /// The variant's name in lower case, as the other tools of the field write labels.
@@ -89,7 +125,7 @@ macro_rules! lower_case_labels {
     )+};
 }
 
-lower_case_labels!(Handler, Outcome, OpenedWith);
+lower_case_labels!(Handler, Outcome, OpenedWith, CertificateUse);
 
 /// All counters of one process. Clones share them.
 #[derive(Clone, Debug, Default)]
@@ -106,6 +142,14 @@ pub struct Metrics {
     pub opens: Family<OpenLabels, Counter>,
     /// Reads of the key ring that failed since the start.
     pub ring_reload_failures: Counter,
+    /// When our certificates end, in seconds since the epoch.
+    pub certificate_ends: Family<CertificateLabels, Gauge>,
+    /// Changed certificates that could not be used.
+    pub certificate_reload_failures: Family<CertificateLabels, Counter>,
+    /// Upstreams that were left out.
+    pub upstream_ejections: Family<UpstreamLabels, Counter>,
+    /// Whether upstreams are not left out.
+    pub upstream_available: Family<UpstreamLabels, Gauge>,
 }
 
 impl Metrics {
@@ -134,6 +178,25 @@ impl Metrics {
         self.opens.get_or_create(&OpenLabels { key_state }).inc();
     }
 
+    /// Tells when a certificate ends, in seconds since the epoch.
+    pub fn certificate_ends(&self, certificate: CertificateUse, seconds: i64) {
+        self.certificate_ends.get_or_create(&CertificateLabels { certificate }).set(seconds);
+    }
+
+    /// Counts one changed certificate that could not be used.
+    pub fn count_certificate_reload_failure(&self, certificate: CertificateUse) {
+        self.certificate_reload_failures.get_or_create(&CertificateLabels { certificate }).inc();
+    }
+
+    /// The counters of one upstream.
+    pub fn upstream(&self, route: &str, upstream: &str) -> UpstreamMetrics {
+        let labels = UpstreamLabels { route: route.to_owned(), upstream: upstream.to_owned() };
+        UpstreamMetrics {
+            ejections: self.upstream_ejections.get_or_create_owned(&labels),
+            available: self.upstream_available.get_or_create_owned(&labels),
+        }
+    }
+
     /// The counters in the OpenMetrics text format.
     pub fn render(&self) -> String {
         let mut registry = Registry::with_prefix("sealgate");
@@ -150,6 +213,27 @@ impl Metrics {
             "ring_reload_failures",
             "Reads of the key ring that failed",
             self.ring_reload_failures.clone(),
+        );
+        registry.register_with_unit(
+            "certificate_not_after",
+            "When a certificate of ours ends, since 1970",
+            Unit::Seconds,
+            self.certificate_ends.clone(),
+        );
+        registry.register(
+            "certificate_reload_failures",
+            "Changed certificates that could not be used",
+            self.certificate_reload_failures.clone(),
+        );
+        registry.register(
+            "upstream_ejections",
+            "How often an upstream was left out for its failures",
+            self.upstream_ejections.clone(),
+        );
+        registry.register(
+            "upstream_available",
+            "1, or 0 from when an upstream was left out until it answers again",
+            self.upstream_available.clone(),
         );
         let mut text = String::new();
         // Writing into a String cannot fail; an empty page would only mean that it did.

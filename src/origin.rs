@@ -44,6 +44,15 @@ impl PublicOrigin {
         &self.authority
     }
 
+    /// The host alone, an IPv6 address without its brackets: what a certificate must be for.
+    pub fn host(&self) -> &str {
+        let host = match self.authority.rsplit_once(':') {
+            Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+            _ => &self.authority,
+        };
+        host.trim_start_matches('[').trim_end_matches(']')
+    }
+
     /// Whether browsers reach the site over TLS.
     pub fn is_https(&self) -> bool {
         self.https
@@ -112,6 +121,18 @@ mod tests {
         assert_eq!(origin.authority(), "app.example.com");
         assert!(origin.is_https());
         assert_eq!(origin.join("/x"), "https://app.example.com/x");
+    }
+
+    #[test]
+    fn the_host_is_without_port_and_brackets() {
+        for (origin, host) in [
+            ("https://a.example", "a.example"),
+            ("https://a.example:8443", "a.example"),
+            ("https://[2001:db8::1]", "2001:db8::1"),
+            ("https://[2001:db8::1]:8443", "2001:db8::1"),
+        ] {
+            assert_eq!(origin.parse::<PublicOrigin>().expect(origin).host(), host);
+        }
     }
 
     #[test]

@@ -20,9 +20,11 @@ pub use self::cookies::OwnCookieNames;
 pub use self::error::{BadGateway, BadRequest, ForwardError, TimeoutPhase};
 pub use self::forward::{ForwardContext, forward};
 pub use self::path::PathRefused;
-pub use self::route::{Route, RouteTable};
+pub use self::route::{Route, RouteTable, UpstreamWatch};
 pub use self::upgrade::{TunnelLimits, asks_for_websocket};
-pub use self::upstream::{ConnectError, TlsRootsError, UpstreamClient, upstream_tls};
+pub use self::upstream::{
+    ConnectError, EjectionSettings, HealthSettings, UpstreamClient, UpstreamTlsError, UpstreamTlsSettings,
+};
 
 /// One route as the configuration describes it.
 #[derive(Clone, Debug)]
@@ -41,6 +43,56 @@ pub struct RouteSettings {
     pub forward_cookies: bool,
     /// Bounds on the upstream.
     pub timeouts: UpstreamTimeouts,
+    /// How the upstreams are chosen, reached and left out.
+    pub upstream_settings: UpstreamSettings,
+}
+
+/// How a route's upstreams are chosen, reached and left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamSettings {
+    /// Which of several comes next.
+    pub balance: Balance,
+    /// How many connections there may be.
+    pub limits: ConnectionLimits,
+    /// When one that fails is left out.
+    pub ejection: EjectionSettings,
+    /// How they are checked; none: not at all.
+    pub health: Option<HealthSettings>,
+    /// TLS, where they are https.
+    pub tls: UpstreamTlsSettings,
+}
+
+/// Which of several upstreams comes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Balance {
+    /// One after the other.
+    RoundRobin,
+    /// The one with the fewest requests under way, over all workers; of those that have as many, the next of the round.
+    LeastConnections,
+}
+
+/// How many connections a route may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionLimits {
+    /// In use to each upstream at once, over all workers; WebSockets count.
+    pub max_connections: usize,
+    /// Requests that may wait for one of those.
+    pub max_waiting: usize,
+    /// How long one that is not in use is kept for the next request.
+    pub keep_alive: Duration,
+}
+
+/// What the configuration has for defaults.
+impl Default for UpstreamSettings {
+    fn default() -> Self {
+        Self {
+            balance: Balance::RoundRobin,
+            limits: ConnectionLimits { max_connections: 1024, max_waiting: 1024, keep_alive: Duration::from_secs(50) },
+            ejection: EjectionSettings { after: 3, duration: Duration::from_secs(10) },
+            health: None,
+            tls: UpstreamTlsSettings::default(),
+        }
+    }
 }
 
 /// Who may pass a route. (`bearer`, `session_or_bearer` and `optional` are refused by the configuration until they exist.)

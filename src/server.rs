@@ -2,6 +2,7 @@
 //!
 //! Provider traffic and refresh flights run on a runtime of their own, because work on a worker dies with the worker.
 
+mod error;
 mod runtime;
 mod target;
 
@@ -16,90 +17,33 @@ use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use tokio::runtime::Handle;
 use tracing_actix_web::TracingLogger;
 
+pub use self::error::{ServeError, StartError};
 use self::runtime::ProviderRuntime;
 use crate::aead::{AesImplementation, Algorithm};
 use crate::clock::Clock;
 use crate::config::{Config, Finding, ServerConfig};
-use crate::keyring::{KeyRing, RingFileError, RingHandle, WatchGuard};
+use crate::keyring::{KeyRing, RingHandle, WatchGuard};
 use crate::management::{self, Status};
 use crate::metrics::{Handler, Metrics};
-use crate::oidc::{Provider, ProviderBuildError};
-use crate::proxy::{self, OwnCookieNames, RouteTable, UpstreamClient};
+use crate::oidc::Provider;
+use crate::proxy::{OwnCookieNames, RouteTable, UpstreamClient, UpstreamWatch};
 use crate::refresh::Refresher;
 use crate::seal::Sealer;
 use crate::session::ProviderId;
 use crate::session::cookies::CookieNames;
 use crate::session::store::Sessions;
 use crate::telemetry::{self, RequestSpan};
+use crate::tls::{CertificateWatch, ListenerCertificate};
 use crate::web::problem::{NOT_FOUND, PATH_REFUSED, Problem};
 use crate::web::redemptions::Redemptions;
 use crate::web::security_headers::SecurityHeaders;
 use crate::web::spa_settings::SpaSettings;
 use crate::web::static_site::StaticSite;
+use crate::web::tunnels::Tunnels;
 use crate::web::{Services, Site, api, callback, cookie_line, landing, login, logout, refresh, user};
 
-/// Why the server does not start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// The key ring cannot be used.
-    #[error(transparent)]
-    Ring(#[from] RingFileError),
-    /// Sessions would outlive the keys that open them.
-    #[error(
-        "session.absolute_timeout is {timeout}, but the key ring {ring} keeps keys for sessions of at most {max_session}; shorten the one, or bring a longer --max-session with `sealgate keys rotate`"
-    )]
-    SessionOutlivesKeys {
-        /// The configured timeout.
-        timeout: humantime::FormattedDuration,
-        /// The ring's file.
-        ring: String,
-        /// Its longest session.
-        max_session: humantime::FormattedDuration,
-    },
-    /// The provider's settings cannot be used.
-    #[error(transparent)]
-    Provider(#[from] ProviderBuildError),
-    /// The folder of the single-page app cannot be read.
-    #[error("static.root {root} cannot be read: {error}")]
-    Static {
-        /// The folder.
-        root: String,
-        /// Why.
-        error: std::io::Error,
-    },
-    /// An address cannot be listened on.
-    #[error("{key} {address} cannot be listened on: {error}; is another process using it?")]
-    Listen {
-        /// The configuration's key.
-        key: &'static str,
-        /// The address.
-        address: SocketAddr,
-        /// Why.
-        error: std::io::Error,
-    },
-    /// No certificates to trust upstreams by.
-    #[error("the certificates to trust upstreams by cannot be read: {0}")]
-    UpstreamTls(String),
-    /// Threads cannot be started.
-    #[error("the runtime cannot be started: {0}")]
-    Runtime(std::io::Error),
-}
-
-/// Why a running server ended badly.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ServeError {
-    /// It never started.
-    #[error(transparent)]
-    Start(#[from] StartError),
-    /// No log.
-    #[error(transparent)]
-    Telemetry(#[from] telemetry::TelemetryError),
-    /// A listener failed.
-    #[error("a listener failed: {0}")]
-    Listener(std::io::Error),
-}
+/// Handshakes are few round trips; many that stall would keep others from theirs.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A built server: it listens, and answers once [`Application::run_until_stopped`] runs.
 pub struct Application {
@@ -111,6 +55,8 @@ pub struct Application {
     refresher: Refresher,
     runtime: ProviderRuntime,
     ring_watch: WatchGuard,
+    certificate_watch: Option<CertificateWatch>,
+    upstream_watch: UpstreamWatch,
     drain_delay: Duration,
     drain_deadline: Duration,
 }
@@ -164,11 +110,15 @@ impl Application {
         let ring_watch = ring.watch(&runtime.handle());
         let provider = Provider::new(config.provider.clone(), clock.clone(), runtime.handle())?;
         provider.start();
+        let certificate =
+            config.server.tls.clone().map(|files| ListenerCertificate::load(files, clock.clone(), metrics.clone()));
+        let certificate = certificate.transpose()?;
+        let certificate_watch = certificate.as_ref().map(|certificate| certificate.watch(&runtime.handle()));
         let status = Status::new(ring.clone(), provider.clone(), metrics.clone(), clock.clone());
         let services = Arc::new(services(&config, ring, provider, clock, metrics, &runtime.handle())?);
         let refresher = services.refresher.clone();
-        let upstream_tls = proxy::upstream_tls(&[]).map_err(|error| StartError::UpstreamTls(error.to_string()))?;
         let pages = web::Data::new(config.pages.clone());
+        let upstream_watch = services.routes.watch(&runtime.handle(), &services.metrics);
         let health_path = config.server.public_health_path.clone();
         let server = HttpServer::new(move || {
             App::new()
@@ -176,16 +126,22 @@ impl Application {
                 .app_data(web::Data::from(services.clone()))
                 .app_data(pages.clone())
                 .app_data(web::Data::new(HealthPath(health_path.clone())))
-                .app_data(web::Data::new(UpstreamClient::new(upstream_tls.clone())))
+                .app_data(web::Data::new(UpstreamClient::new()))
                 .default_service(web::to(dispatch))
         })
         .disable_signals()
         .h1_allow_half_closed(false)
         .client_request_timeout(config.server.client_timeout)
+        .tls_handshake_timeout(config.server.client_timeout.min(HANDSHAKE_TIMEOUT))
         .keep_alive(config.server.keep_alive)
         .shutdown_timeout(config.server.drain_deadline.as_secs())
-        .workers(config.server.workers.unwrap_or_else(default_workers))
-        .bind(config.server.listen)
+        .workers(config.server.workers.unwrap_or_else(default_workers));
+        let server = match &certificate {
+            Some(certificate) => {
+                server.bind_rustls_0_23(config.server.listen, certificate.server_config().map_err(StartError::Tls)?)
+            }
+            None => server.bind(config.server.listen),
+        }
         .map_err(listen_error("server.listen", config.server.listen))?;
         // One address was bound, and it is told with the port that the system chose.
         let address = server.addrs().first().copied().unwrap_or(config.server.listen);
@@ -202,6 +158,8 @@ impl Application {
             refresher,
             runtime,
             ring_watch,
+            certificate_watch,
+            upstream_watch,
             drain_delay,
             drain_deadline,
         })
@@ -250,6 +208,8 @@ impl Application {
         management_handle.stop(false).await;
         let _ = management.await;
         drop(self.ring_watch);
+        drop(self.certificate_watch);
+        drop(self.upstream_watch);
         drop(self.runtime);
         tracing::info!("stopped");
         Ok(())
@@ -312,7 +272,7 @@ fn services(
     let static_site = config.static_site.as_ref().map(|settings| {
         let failed = |error| StartError::Static { root: settings.to_string(), error };
         let headers = SecurityHeaders::new(&config.security_headers, &origin, &config.provider.issuer);
-        StaticSite::new(settings, headers).map_err(failed)
+        StaticSite::new(settings, headers, &metrics).map_err(failed)
     });
     let site = Site {
         origin,
@@ -320,7 +280,7 @@ fn services(
         csrf: config.csrf.clone(),
         trusted_proxies: config.server.trusted_proxies.clone(),
     };
-    let routes = RouteTable::new(config.routes.clone());
+    let routes = RouteTable::new(config.routes.clone(), &metrics)?;
     let static_site = static_site.transpose()?;
     Ok(Services {
         site,
@@ -330,6 +290,7 @@ fn services(
         routes,
         own_cookies,
         redemptions: Redemptions::default(),
+        tunnels: Tunnels::default(),
         static_site,
         spa_settings: SpaSettings::new(&config.spa_settings),
         clock,

@@ -21,6 +21,7 @@ pub mod refresh;
 pub mod security_headers;
 pub mod spa_settings;
 pub mod static_site;
+pub mod tunnels;
 pub mod user;
 
 use std::net::IpAddr;
@@ -34,6 +35,7 @@ use self::problem::Problem;
 use self::redemptions::Redemptions;
 use self::spa_settings::SpaSettings;
 use self::static_site::StaticSite;
+use self::tunnels::Tunnels;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::oidc::Provider;
@@ -98,6 +100,8 @@ pub struct Services {
     pub own_cookies: OwnCookieNames,
     /// The logins that are being completed now.
     pub redemptions: Redemptions,
+    /// The WebSockets that are open.
+    pub tunnels: Tunnels,
     /// The single-page app, if we serve it.
     pub static_site: Option<StaticSite>,
     /// What the single-page app is told at run time.
@@ -124,6 +128,7 @@ impl Services {
             SignedOut::NoCookie => Problem::not_signed_in(),
             SignedOut::Ended(session) => {
                 tracing::info!(target: "sealgate::audit", event = "tombstone_hit", sid = ?session.sid, "an ended session came back");
+                self.tunnels.end(session.sid);
                 self.refresher.revoke_in_background(&session);
                 Problem::session_expired().with_cookies(self.sessions.delete_session())
             }

@@ -97,6 +97,16 @@ async fn announced_ring(demo: &mut Child) -> String {
     ring
 }
 
+/// DESIGN §3, §7: `EventSource` on a route with `csrf = "metadata"`, and WebSockets.
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_keep_event_streams_and_sockets_open_until_they_sign_out() {
+    let (provider, upstream) = tokio::join!(Provider::start(ProviderOptions::default()), Upstream::start());
+    let options = SealgateOptions::new(&provider.issuer, upstream.port);
+    provider.register(options.registration()).await;
+    let gate = Sealgate::start(options).await;
+    play("streams.mjs", json!({"origin": gate.url(), "provider": provider.issuer})).await;
+}
+
 /// RFC 10017 §6.1.3.2: `__Host-`, Secure, HttpOnly and SameSite, as a browser enforces them.
 #[tokio::test(flavor = "multi_thread")]
 async fn behind_tls_the_cookies_are_host_bound_secure_and_strict() {

@@ -21,8 +21,8 @@ const LAYERS: &[&[&str]] = &[
     &["seal"],
     &["keyring"],
     &["aead"],
-    &["return_url", "origin"],
-    &["secret", "clock", "metrics", "base64url"],
+    &["return_url", "origin", "certificates"],
+    &["secret", "clock", "metrics", "base64url", "file_watch"],
 ];
 
 /// A crate or module path, and the files that may name it: by whole path, or by folder when it ends with a slash.

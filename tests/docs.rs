@@ -1,4 +1,5 @@
-//! Holds the documents to the code: the table of errors is complete, the example works, links lead somewhere.
+//! Holds the documents to the code: the table of errors is complete, commands print what the pages say, links lead
+//! somewhere.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
@@ -8,6 +9,9 @@ use std::process::Command;
 
 use sealgate::metrics::{Handler, Metrics, OpenedWith, Outcome};
 use sealgate::web::problem::PROBLEM_TYPES;
+
+#[path = "docs/commands.rs"]
+mod commands;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -79,6 +83,39 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
+fn the_reference_has_every_endpoint_and_command() {
+    let reference = read(&root().join("docs/reference.md"));
+    let endpoints = names_behind(&read(&root().join("src/server.rs")), "(\"/").into_iter().map(str::to_owned).collect();
+    let commands = |of: &str| -> BTreeSet<String> {
+        let help = sealgate(root(), &format!("{of} --help"));
+        let listed = help.split("Commands:\n").nth(1).unwrap_or_default().lines().take_while(|line| !line.is_empty());
+        // Behind two blanks; more of them continue a description.
+        let names = listed.filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+        let names = names.filter(|name| !["", "help"].contains(name));
+        names.map(str::to_owned).collect()
+    };
+    let groups = ["keys", "cookie", "config"];
+    let top = commands("").into_iter().filter(|name| !groups.contains(&&**name)).collect();
+    let all: [BTreeSet<String>; 5] = [endpoints, top, commands("keys"), commands("cookie"), commands("config")];
+    let missing = |names: &BTreeSet<String>| -> Vec<String> {
+        let named = |name: &&String| reference.split(|c: char| !c.is_ascii_lowercase()).any(|word| word == **name);
+        names.iter().filter(|name| !named(name)).cloned().collect()
+    };
+    assert!(all.iter().all(|names| !names.is_empty()), "{all:?}");
+    assert_eq!(all.iter().flat_map(missing).collect::<Vec<_>>(), [] as [String; 0]);
+}
+
+/// What the binary prints, on both outputs, when it is successful.
+fn sealgate(folder: &Path, arguments: &str) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sealgate"));
+    let output = command.args(arguments.split_whitespace()).current_dir(folder).output();
+    let output = output.expect("the binary under test runs");
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "sealgate {arguments}: {printed}");
+    printed
+}
+
+#[test]
 fn the_readme_s_configuration_passes_the_check() {
     let readme = read(&root().join("README.md"));
     let toml = readme.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a TOML example");
@@ -91,14 +128,34 @@ fn the_readme_s_configuration_passes_the_check() {
     let private = fs::Permissions::from_mode(0o600);
     fs::set_permissions(folder.path().join("client_secret"), private).expect("the file is ours");
     for arguments in ["keys generate", "check --config sealgate.toml --offline"] {
-        let output = Command::new(env!("CARGO_BIN_EXE_sealgate"))
-            .args(arguments.split(' '))
-            .current_dir(folder.path())
-            .output()
-            .expect("the binary under test runs");
-        let printed = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "sealgate {arguments}: {printed}");
+        let printed = sealgate(folder.path(), arguments);
         assert!(!printed.contains("warning:"), "sealgate {arguments}: {printed}");
+    }
+}
+
+#[test]
+fn every_command_of_a_page_prints_what_the_page_says() {
+    let faults = |page: &PathBuf| {
+        let faults = commands::walk(&read(page));
+        faults.into_iter().map(|fault| format!("{}: {fault}", page.display())).collect::<Vec<_>>()
+    };
+    // Most of a walk is waiting for servers, so the pages are followed side by side.
+    let pages: Vec<PathBuf> = pages().into_iter().filter(|page| read(page).contains("\n```console\n")).collect();
+    let walks = std::thread::scope(|scope| {
+        let walks: Vec<_> = pages.iter().map(|page| scope.spawn(move || faults(page))).collect();
+        walks.into_iter().flat_map(|walk| walk.join().expect("a walk ends")).collect::<Vec<_>>()
+    });
+    assert!(pages.len() > 3, "the pages with commands are found");
+    assert!(walks.is_empty(), "\n{}", walks.join("\n\n"));
+}
+
+#[test]
+fn no_page_has_a_place_that_was_to_be_filled() {
+    let is_left = |line: &str| line.len() > 3 && line.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+    for page in pages() {
+        let text = read(&page);
+        let left: Vec<&str> = prose(&text).filter(|line| is_left(line)).collect();
+        assert!(left.is_empty(), "{}: {left:?}", page.display());
     }
 }
 
@@ -113,8 +170,16 @@ fn every_internal_link_leads_to_a_file_and_a_heading() {
 #[test]
 fn every_file_that_the_architecture_names_is_there() {
     let page = read(&root().join("ARCHITECTURE.md"));
-    let missing: Vec<&str> = prose(&page).flat_map(missing_files).collect();
+    let missing: Vec<&str> = prose(&page).flat_map(missing_files).chain(missing_from_pictures(&page)).collect();
     assert!(missing.is_empty(), "{missing:?}");
+}
+
+/// The files below src that fenced text names and that are nowhere.
+fn missing_from_pictures(page: &str) -> Vec<&str> {
+    let words = page.split("```").skip(1).step_by(2).flat_map(|fenced| fenced.split([' ', '\n', ',', '│']));
+    words
+        .filter(|word| word.ends_with(".rs") && !root().join("src").join(word.trim_start_matches("src/")).exists())
+        .collect()
 }
 
 /// The files and folders among a line's code spans that are nowhere: from the root, from src, or beside the last one.
@@ -210,6 +275,26 @@ fn anchors(text: &str) -> Vec<String> {
 }
 
 #[test]
+fn every_test_that_a_page_names_is_there() {
+    let pages = pages();
+    let named: Vec<(String, PathBuf)> = pages.iter().flat_map(|page| named_tests(page, &read(page))).collect();
+    let missing: Vec<_> = named.iter().filter(|(name, file)| !read(file).contains(&format!("fn {name}()"))).collect();
+    assert!(named.len() > 20, "the names are found");
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+/// Links from the name of a test to its file: ``[`name`](file.rs)``.
+fn named_tests(page: &Path, text: &str) -> Vec<(String, PathBuf)> {
+    let folder = page.parent().expect("a page lies in a folder");
+    let link = |part: &str| {
+        let (name, rest) = part.split_once("`](")?;
+        let file = rest.split(')').next().filter(|file| file.ends_with(".rs") && file.contains("tests/"))?;
+        (!name.contains(['.', '/'])).then(|| (name.to_owned(), folder.join(file)))
+    };
+    prose(text).flat_map(|line| line.split("[`").skip(1).filter_map(link).collect::<Vec<_>>()).collect()
+}
+
+#[test]
 fn a_link_is_found_in_each_of_its_forms_and_not_in_code() {
     let text = "[a](b.md) ![c](d.png) `[no](no.md)` [e](#f)\n[r]: g.md\n```\n[no](no.md)\n```\n";
     assert_eq!(links(text), ["b.md", "d.png", "#f", "g.md"]);
@@ -227,6 +312,10 @@ fn a_link_that_leads_nowhere_is_found() {
 fn a_file_that_is_gone_is_found_and_one_beside_another_is_not() {
     assert_eq!(missing_files("`src/oidc/jwks.rs`, `token.rs`, `refresh.rs`, `/bff/`"), [] as [&str; 0]);
     assert_eq!(missing_files("`src/oidc/gone.rs`, `src/gone/`"), ["src/oidc/gone.rs", "src/gone/"]);
+    assert_eq!(
+        missing_from_pictures("gone.rs\n```\n a ▶ web/gone.rs│ web/api.rs, src/main.rs\n```\n"),
+        ["web/gone.rs"]
+    );
 }
 
 #[test]

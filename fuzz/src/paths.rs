@@ -7,14 +7,16 @@ use http::uri::PathAndQuery;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-use sealgate::proxy::{CsrfMode, RouteAuth, RouteSettings, RouteTable, UpstreamTimeouts};
+use sealgate::metrics::Metrics;
+use sealgate::proxy::{CsrfMode, RouteAuth, RouteSettings, RouteTable, UpstreamSettings, UpstreamTimeouts};
 use sealgate::return_url::{MAX_RETURN_URL_BYTES, ReturnUrl};
 
 const ORIGIN: &str = "https://app.example.com";
 const PREFIX: &str = "/bff";
 const ROUTES: [&str; 4] = ["/api", "/api/admin", "/api/v1.0", "/apiary"];
 
-static TABLE: LazyLock<RouteTable> = LazyLock::new(|| RouteTable::new(ROUTES.map(route).into()));
+static TABLE: LazyLock<RouteTable> =
+    LazyLock::new(|| RouteTable::new(ROUTES.map(route).into(), &Metrics::default()).expect("no files"));
 
 /// Reads the input as a request's path, and as a return URL.
 pub fn run(data: &[u8]) {
@@ -84,5 +86,6 @@ fn route(path: &str) -> RouteSettings {
         methods: Vec::new(),
         forward_cookies: false,
         timeouts: UpstreamTimeouts { connect: second, first_byte: second, idle: second },
+        upstream_settings: UpstreamSettings::default(),
     }
 }

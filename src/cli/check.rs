@@ -10,6 +10,7 @@ mod progress;
 mod provider;
 mod report;
 mod ring;
+mod tls;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -47,7 +48,7 @@ struct Subject<'a> {
 type Check = fn(&Subject<'_>, &mut Report);
 
 /// All checks of a configuration that can be read, in the order of their lines.
-const CHECKS: &[Check] = &[cookies::check, files::check, ring::check, in_front::check, provider::check];
+const CHECKS: &[Check] = &[cookies::check, files::check, ring::check, tls::check, in_front::check, provider::check];
 
 /// Checks what `args` names; lines go to `out`, with colours.
 ///

@@ -13,7 +13,7 @@ use crate::config::{self, Config, LogConfig, LogFormat, ServerConfig};
 use crate::demo::{CLIENT_ID, Demo, DemoSettings, DemoStartError, loopback};
 use crate::keyring::{GenerateError, KeyRing, RingFile, RingFileError, RingUpdateError};
 use crate::oidc::{ClientAuth, LoginLimits, ProviderSettings};
-use crate::proxy::{CsrfMode, RouteAuth, RouteSettings, UpstreamTimeouts};
+use crate::proxy::{CsrfMode, RouteAuth, RouteSettings, UpstreamSettings, UpstreamTimeouts};
 use crate::server::{self, Application, ServeError};
 use crate::session::{SameSite, SessionSettings, UserFormat, WriteFormat};
 use crate::web::CsrfHeader;
@@ -141,6 +141,7 @@ fn config(
             first_byte: Duration::from_secs(60),
             idle: Duration::from_secs(120),
         },
+        upstream_settings: UpstreamSettings::default(),
     };
     Ok(Config {
         server: ServerConfig {
@@ -151,6 +152,7 @@ fn config(
             public_health_path: None,
             prefix: "/bff".to_owned(),
             workers: Some(1),
+            tls: None,
             client_timeout: Duration::from_secs(30),
             keep_alive: Duration::from_secs(75),
             drain_delay: Duration::ZERO,

@@ -13,7 +13,7 @@ mod revoke;
 mod rotate;
 
 use std::io::{self, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -30,10 +30,10 @@ use crate::keyring::{
 /// Make, show and rotate the keys that seal cookies
 #[derive(Debug, Args)]
 pub struct KeysArgs {
-    /// The key ring's file; `-` with `--output -`: standard input, for commands that change the ring
+    /// The key ring's file; `-`: standard input
     #[arg(long, global = true, value_name = "FILE", default_value = "keys/ring.json")]
     pub ring: PathBuf,
-    /// With `--ring -`: write the changed ring to standard output, and messages to standard error
+    /// With `--ring -`: write the made or changed ring to standard output, and messages to standard error
     #[arg(long, global = true, value_name = "-", value_parser = ["-"])]
     pub output: Option<String>,
     /// What to do with it
@@ -170,12 +170,12 @@ pub enum KeysError {
     /// No replica could be asked.
     #[error("the replicas cannot be asked ({0}); try again, or check without --replica")]
     Client(io::Error),
-    /// Only one end of the pipe.
-    #[error("--ring - and --output - go together: the ring is read from standard input and written to standard output")]
-    HalfPipe,
-    /// A command that changes no ring.
-    #[error("--ring -: only rotate, postpone, retire, revoke and prune change a ring in a pipe; name the ring's file")]
-    NoPipe,
+    /// A ring that would be changed or made, and get lost.
+    #[error("--ring -: the changed ring goes nowhere; add --output - to write it to standard output")]
+    NoOutput,
+    /// A file that is to be read, and an output.
+    #[error("--output - needs --ring -: with a file, the file is changed; list and check take no --output")]
+    NeedlessOutput,
     /// Nobody reads the output any more.
     #[error("the result cannot be printed ({0}); what was done stays done")]
     Output(#[from] io::Error),
@@ -199,50 +199,70 @@ pub fn run(args: KeysArgs, clock: &Clock, streams: Streams<'_>) -> Result<(), Ke
     let now = clock.now();
     let Streams { input, out, messages } = streams;
     let piped = args.ring.as_os_str() == "-";
-    if piped != args.output.is_some() {
-        return Err(KeysError::HalfPipe);
-    }
-    let file = RingFile::new(args.ring);
-    match &args.command {
-        KeysCommand::Generate(_) | KeysCommand::List(_) | KeysCommand::Check(_) if piped => {
-            return Err(KeysError::NoPipe);
-        }
-        KeysCommand::Generate(args) => return generate(&file, args, now, out),
-        KeysCommand::List(args) => return list::run(&file, args, now, out),
-        KeysCommand::Check(args) => return check::run(&file, args, now, out),
+    let only_reads = matches!(args.command, KeysCommand::List(_) | KeysCommand::Check(_));
+    match args.output {
+        Some(_) if !piped || only_reads => return Err(KeysError::NeedlessOutput),
+        None if piped && !only_reads => return Err(KeysError::NoOutput),
         _ => {}
     }
-    if !piped {
-        return change(&args.command, &Place::File(file), now, out);
+    let place = match &args.command {
+        KeysCommand::Generate(generated) if piped => return generate_into_pipe(generated, now, out, messages),
+        KeysCommand::Generate(generated) => return generate(&RingFile::new(args.ring), generated, now, out),
+        _ if piped => Place::pipe(input)?,
+        _ => Place::File(RingFile::new(args.ring)),
+    };
+    let said = if piped && !only_reads { messages } else { &mut *out };
+    match &args.command {
+        KeysCommand::Generate(_) => {}
+        KeysCommand::List(args) => list::run(&place, args, now, said)?,
+        KeysCommand::Check(args) => check::run(&place, args, now, said)?,
+        KeysCommand::Rotate(args) => rotate::run(&place, args, now, said)?,
+        KeysCommand::Postpone(args) => postpone::run(&place, args, now, said)?,
+        KeysCommand::Retire(args) => retire::run(&place, args, now, said)?,
+        KeysCommand::Revoke(args) => revoke::run(&place, args, now, said)?,
+        KeysCommand::Prune => prune::run(&place, now, said)?,
     }
-    let place = Place::pipe(input)?;
-    change(&args.command, &place, now, messages)?;
+    if only_reads {
+        return Ok(());
+    }
     place.passed_on().map_or(Ok(()), |json| Ok(out.write_all(&json)?))
 }
 
-fn change(command: &KeysCommand, place: &Place, now: UnixTime, out: &mut dyn Write) -> Result<(), KeysError> {
-    match command {
-        KeysCommand::Rotate(args) => rotate::run(place, args, now, out),
-        KeysCommand::Postpone(args) => postpone::run(place, args, now, out),
-        KeysCommand::Retire(args) => retire::run(place, args, now, out),
-        KeysCommand::Revoke(args) => revoke::run(place, args, now, out),
-        KeysCommand::Prune => prune::run(place, now, out),
-        KeysCommand::Generate(_) | KeysCommand::List(_) | KeysCommand::Check(_) => Err(KeysError::NoPipe),
-    }
+fn generate(file: &RingFile, args: &GenerateArgs, now: UnixTime, out: &mut dyn Write) -> Result<(), KeysError> {
+    let path = file.path();
+    let ring = args.ring(path, now)?;
+    file.create(&ring)?;
+    say_what_was_made(&ring, &format!("the key ring {}", path.display()), now, out)?;
+    writeln!(out, "Next: set `keys.ring = {path:?}` in the configuration and start `sealgate serve`.")?;
+    writeln!(out, "Later: `sealgate keys rotate --ring {}` brings a new key; no session ends by it.", path.display())?;
+    Ok(())
 }
 
-fn generate(file: &RingFile, args: &GenerateArgs, now: UnixTime, out: &mut dyn Write) -> Result<(), KeysError> {
-    let path = file.path().display();
-    let ring = KeyRing::generate(args.algorithm.into(), args.propagation, args.max_session, now)
-        .map_err(|reason| KeysError::Generate { path: file.path().to_owned(), reason })?;
-    file.create(&ring)?;
+fn generate_into_pipe(
+    args: &GenerateArgs,
+    now: UnixTime,
+    out: &mut dyn Write,
+    messages: &mut dyn Write,
+) -> Result<(), KeysError> {
+    let output = Path::new("standard output");
+    let ring = args.ring(output, now)?;
+    out.write_all(&ring.to_json())?;
+    say_what_was_made(&ring, "a key ring", now, messages)
+}
+
+fn say_what_was_made(ring: &KeyRing, what: &str, now: UnixTime, out: &mut dyn Write) -> Result<(), KeysError> {
     for (record, _) in ring.states(now) {
-        writeln!(out, "Made the key ring {path} with key {} ({}).", record.kid(), record.algorithm())?;
+        writeln!(out, "Made {what} with key {} ({}).", record.kid(), record.algorithm())?;
     }
     writeln!(out, "It is a secret: give every replica the same file, readable by no one else, and keep a copy safe.")?;
-    writeln!(out, "Next: set `keys.ring = {:?}` in the configuration and start `sealgate serve`.", file.path())?;
-    writeln!(out, "Later: `sealgate keys rotate --ring {path}` brings a new key; no session ends by it.")?;
     Ok(())
+}
+
+impl GenerateArgs {
+    fn ring(&self, path: &Path, now: UnixTime) -> Result<KeyRing, KeysError> {
+        let made = KeyRing::generate(self.algorithm.into(), self.propagation, self.max_session, now);
+        made.map_err(|reason| KeysError::Generate { path: path.to_owned(), reason })
+    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! leave one out; a test compares the two.
 
 mod provider;
+mod routes;
 mod server;
 mod session;
 mod site;
@@ -107,7 +108,7 @@ pub const SECTIONS: &[SectionDefinition] = &[
     session::SESSION,
     session::CSRF,
     session::KEYS,
-    session::ROUTES,
+    routes::ROUTES,
     site::STATIC,
     site::SECURITY_HEADERS,
     site::SPA_SETTINGS,
@@ -117,11 +118,8 @@ pub const SECTIONS: &[SectionDefinition] = &[
 
 /// Keys and tables that later releases will read, each with what to do until then. They are refused by name, because
 /// a typing error's "unknown key" would mislead, and to ignore them would be worse.
-pub const NOT_AVAILABLE_YET: &[(&str, &str)] = &[
-    ("server.tls_certificate_file", "let the load balancer or reverse proxy in front terminate TLS"),
-    ("server.tls_key_file", "let the load balancer or reverse proxy in front terminate TLS"),
-    ("sites", "describe the one site with [server] and [provider], and run one process a site"),
-];
+pub const NOT_AVAILABLE_YET: &[(&str, &str)] =
+    &[("sites", "describe the one site with [server] and [provider], and run one process a site")];
 
 /// The definition of the key at `path`, whose list positions may be numbers: `routes[2].path`.
 pub fn find(path: &str) -> Option<&'static KeyDefinition> {

@@ -6,7 +6,7 @@ use super::leaf::Leaf;
 use super::raw::RawRoute;
 use super::reader::Reader;
 use super::server::{OwnPaths, is_under};
-use super::{network, values};
+use super::{network, upstreams, values};
 use crate::proxy::{CsrfMode, RouteAuth, RouteSettings, UpstreamTimeouts};
 
 /// Reads all routes, and compares their paths with each other and with `own`.
@@ -47,20 +47,26 @@ fn check_health_path(paths: &[Option<String>], own: &OwnPaths, reader: &mut Read
     );
 }
 
-fn parse_route(index: usize, path: Option<String>, raw: RawRoute, reader: &mut Reader<'_>) -> Option<RouteSettings> {
+fn parse_route(
+    index: usize,
+    path: Option<String>,
+    mut raw: RawRoute,
+    reader: &mut Reader<'_>,
+) -> Option<RouteSettings> {
     let key = |name: &str| format!("routes[{index}].{name}");
-    let upstreams = reader.one_or_list(&key("upstream"), raw.upstream, values::upstream);
+    let upstreams = reader.one_or_list(&key("upstream"), raw.upstream.take(), values::upstream);
     check_clear_text(&key("upstream"), upstreams.as_deref().unwrap_or_default(), reader);
-    let auth = reader.value(&key("auth"), raw.auth, route_auth);
-    let csrf = reader.value(&key("csrf"), raw.csrf, |leaf| {
+    let auth = reader.value(&key("auth"), raw.auth.take(), route_auth);
+    let csrf = reader.value(&key("csrf"), raw.csrf.take(), |leaf| {
         let modes = [("header", CsrfMode::Header), ("metadata", CsrfMode::Metadata), ("page", CsrfMode::Page)];
         values::choice(leaf, &modes)
     });
-    let methods = reader.list(&key("methods"), raw.methods, values::method);
-    let forward_cookies = reader.value(&key("forward_cookies"), raw.forward_cookies, values::boolean);
-    let connect = reader.value(&key("connect_timeout"), raw.connect_timeout, values::positive_duration);
-    let first_byte = reader.value(&key("first_byte_timeout"), raw.first_byte_timeout, values::positive_duration);
-    let idle = reader.value(&key("idle_timeout"), raw.idle_timeout, values::positive_duration);
+    let methods = reader.list(&key("methods"), raw.methods.take(), values::method);
+    let forward_cookies = reader.value(&key("forward_cookies"), raw.forward_cookies.take(), values::boolean);
+    let connect = reader.value(&key("connect_timeout"), raw.connect_timeout.take(), values::positive_duration);
+    let first_byte = reader.value(&key("first_byte_timeout"), raw.first_byte_timeout.take(), values::positive_duration);
+    let idle = reader.value(&key("idle_timeout"), raw.idle_timeout.take(), values::positive_duration);
+    let upstream_settings = upstreams::parse(index, raw, upstreams.as_deref(), reader);
     Some(RouteSettings {
         path: path?,
         upstreams: upstreams?,
@@ -69,6 +75,7 @@ fn parse_route(index: usize, path: Option<String>, raw: RawRoute, reader: &mut R
         methods: methods?,
         forward_cookies: forward_cookies?,
         timeouts: UpstreamTimeouts { connect: connect?, first_byte: first_byte?, idle: idle? },
+        upstream_settings: upstream_settings?,
     })
 }
 

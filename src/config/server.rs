@@ -5,9 +5,12 @@ use std::net::SocketAddr;
 use ipnet::IpNet;
 
 use super::ServerConfig;
+use super::leaf::Leaf;
 use super::raw::RawServer;
 use super::reader::Reader;
 use super::values;
+use crate::certificates::CertificateFiles;
+use crate::origin::PublicOrigin;
 
 /// Paths that the server answers itself, as far as they were read: routes must keep off them.
 pub(super) struct OwnPaths {
@@ -24,12 +27,20 @@ pub(super) fn parse(raw: RawServer, reader: &mut Reader<'_>) -> (OwnPaths, Optio
     let workers = reader.optional("server.workers", raw.workers, values::workers);
     let public_health_path =
         reader.optional("server.public_health_path", raw.public_health_path, values::path_below_root);
+    let tls = certificate_files(
+        ("server.tls_certificate_file", raw.tls_certificate_file),
+        ("server.tls_key_file", raw.tls_key_file),
+        reader,
+    );
     let client_timeout = reader.value("server.client_timeout", raw.client_timeout, values::positive_duration);
     let keep_alive = reader.value("server.keep_alive", raw.keep_alive, values::positive_duration);
     let drain_delay = reader.value("server.drain_delay", raw.drain_delay, values::duration);
     let drain_deadline = reader.value("server.drain_deadline", raw.drain_deadline, values::duration);
 
     check_listeners(listen, management_listen, reader);
+    if let (Some(public_url), Some(Some(_))) = (&public_url, &tls) {
+        check_scheme(public_url, reader);
+    }
     check_trusted(trusted_proxies.as_deref().unwrap_or_default(), reader);
     let own_paths = OwnPaths { prefix: prefix.clone(), public_health_path: public_health_path.clone().flatten() };
     check_health_path(&own_paths, reader);
@@ -42,6 +53,7 @@ pub(super) fn parse(raw: RawServer, reader: &mut Reader<'_>) -> (OwnPaths, Optio
             public_health_path: public_health_path?,
             prefix: prefix?,
             workers: workers?,
+            tls: tls?,
             client_timeout: client_timeout?,
             keep_alive: keep_alive?,
             drain_delay: drain_delay?,
@@ -57,6 +69,38 @@ fn check_listeners(listen: Option<SocketAddr>, management: Option<SocketAddr>, r
         reader.error(
             "server.management_listen",
             format!("{management} is taken by server.listen ({listen}); give it a port of its own"),
+        );
+    }
+}
+
+/// A certificate and its key, both or neither. They are read when they are needed.
+pub(super) fn certificate_files(
+    (certificate_key, certificate): (&str, Option<Leaf>),
+    (key_key, key): (&str, Option<Leaf>),
+    reader: &mut Reader<'_>,
+) -> Option<Option<CertificateFiles>> {
+    let certificate = reader.optional(certificate_key, certificate, values::path)?;
+    let key = reader.optional(key_key, key, values::path)?;
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => Some(Some(CertificateFiles { certificate, key })),
+        (None, None) => Some(None),
+        (Some(_), None) => {
+            reader.error(certificate_key, format!("is set without {key_key}; set both, or neither"));
+            None
+        }
+        (None, Some(_)) => {
+            reader.error(key_key, format!("is set without {certificate_key}; set both, or neither"));
+            None
+        }
+    }
+}
+
+/// A browser that speaks TLS with us is on https, and its cookies are to be.
+fn check_scheme(public_url: &PublicOrigin, reader: &mut Reader<'_>) {
+    if !public_url.is_https() {
+        reader.error(
+            "server.public_url",
+            format!("{public_url} is http, but server.tls_certificate_file makes the listener speak TLS; write https"),
         );
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! None is used for secrets: messages quote the value.
 
+use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -38,16 +40,24 @@ pub(super) fn boolean(leaf: &Leaf) -> Result<bool, String> {
     }
 }
 
-pub(super) fn workers(leaf: &Leaf) -> Result<usize, String> {
+/// A whole number within `range`.
+pub(super) fn number<N>(leaf: &Leaf, range: RangeInclusive<N>) -> Result<N, String>
+where
+    N: TryFrom<i64> + PartialOrd + Display,
+{
     let number = match leaf {
         Leaf::Integer(number) => Some(*number),
         Leaf::Untyped(text) => text.parse().ok(),
         other => return Err(format!("must be a whole number, not {}", other.kind())),
     };
     number
-        .and_then(|number| usize::try_from(number).ok())
-        .filter(|number| (1..=1024).contains(number))
-        .ok_or_else(|| "must be a whole number from 1 to 1024".to_owned())
+        .and_then(|number| N::try_from(number).ok())
+        .filter(|number| range.contains(number))
+        .ok_or_else(|| format!("must be a whole number from {} to {}", range.start(), range.end()))
+}
+
+pub(super) fn workers(leaf: &Leaf) -> Result<usize, String> {
+    number(leaf, 1..=1024)
 }
 
 /// One of `choices`, by name.

@@ -170,8 +170,8 @@ pub(super) async fn refresh(
             tokens.claims = Some(claims);
         }
         // The old refresh token may be spent by now, so failing here would end the session. A refresh response need
-        // not have an ID token (Core §12.2): without keys to verify it with, this one counts as absent.
-        Err(error) if unavailable(&error).is_some() => {
+        // not have an ID token (Core §12.2): without the key to verify it with, this one counts as absent.
+        Err(error) if unavailable(&error).is_some() || error == IdTokenError::UnknownKey => {
             tracing::warn!(%error, "a refreshed ID token is left out");
             tokens.id_token = None;
         }

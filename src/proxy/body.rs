@@ -11,9 +11,8 @@ use std::time::Duration;
 
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::dev::Payload;
-use actix_web::error::PayloadError;
 use bytes::Bytes;
-use futures_util::{FutureExt, Stream, StreamExt};
+use futures_util::Stream;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -82,8 +81,6 @@ impl Progress {
 /// The client's payload, as hyper wants bodies.
 pub(super) struct RequestBody {
     payload: Payload,
-    /// What was taken from the payload to see whether there is a body at all.
-    first: Option<Result<Bytes, PayloadError>>,
     /// What is still to come of `Content-Length`.
     remaining: Option<u64>,
     progress: Rc<Progress>,
@@ -95,39 +92,24 @@ pub(super) struct RequestBody {
 pub(super) struct BrokenPayload;
 
 impl RequestBody {
-    /// A body of `length`; `length` may be corrected to `Absent` when HTTP/2 left it open and nothing comes.
-    pub(super) fn new(mut payload: Payload, length: &mut BodyLength) -> Self {
-        let mut first = None;
-        if *length == BodyLength::Unknown && matches!(payload, Payload::H2 { .. }) {
-            match payload.next().now_or_never() {
-                Some(None) => *length = BodyLength::Absent,
-                Some(piece) => first = piece,
-                None => {}
-            }
-        }
-        let (stage, remaining) = match *length {
+    /// A body of `length`.
+    pub(super) fn new(payload: Payload, length: BodyLength) -> Self {
+        let (stage, remaining) = match length {
             BodyLength::Absent | BodyLength::Exactly(0) => (Stage::Sent, Some(0)),
             BodyLength::Exactly(length) => (Stage::Sending, Some(length)),
             BodyLength::Unknown => (Stage::Sending, None),
         };
-        Self { payload, first, remaining, progress: Progress::new(stage) }
+        Self { payload, remaining, progress: Progress::new(stage) }
     }
 
     /// A body without content.
     pub(super) fn empty() -> Self {
-        Self::new(Payload::None, &mut BodyLength::Absent)
+        Self::new(Payload::None, BodyLength::Absent)
     }
 
     /// Where to see how far this body has come.
     pub(super) fn progress(&self) -> Rc<Progress> {
         Rc::clone(&self.progress)
-    }
-
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, PayloadError>>> {
-        match self.first.take() {
-            Some(piece) => Poll::Ready(Some(piece)),
-            None => Pin::new(&mut self.payload).poll_next(cx),
-        }
     }
 
     fn broken(&self) -> Poll<Option<Result<Frame<Bytes>, BrokenPayload>>> {
@@ -145,7 +127,7 @@ impl Body for RequestBody {
         if this.is_end_stream() {
             return Poll::Ready(None);
         }
-        match this.poll_piece(cx) {
+        match Pin::new(&mut this.payload).poll_next(cx) {
             Poll::Pending => {
                 if this.progress.stage() != Stage::AwaitingClient {
                     this.progress.reached(Stage::AwaitingClient);

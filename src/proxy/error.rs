@@ -26,6 +26,9 @@ pub enum ForwardError {
     /// No upstream of the route could be reached. Nothing was sent.
     #[error("no upstream could be reached")]
     Connect(#[source] ConnectError),
+    /// As many requests are under way as the route allows, and as many wait. Nothing was sent.
+    #[error("too many requests are under way on the route")]
+    Busy,
     /// An upstream kept us waiting.
     #[error("the upstream timed out: {phase}")]
     Timeout {
@@ -74,6 +77,9 @@ pub enum BadGateway {
     /// A head that cannot be passed on.
     #[error("the head of its answer is malformed")]
     Malformed,
+    /// Its body is in a transfer coding that we did not offer to decode (RFC 9112 §7.4), or framed by two.
+    #[error("its transfer coding is not chunked")]
+    TransferCoding,
     /// The access token is not a valid field value (RFC 6750 §2.1), so that it cannot be attached.
     #[error("the access token cannot be sent in a header")]
     AccessToken,
@@ -110,6 +116,7 @@ impl ForwardError {
             Self::RequestBodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::LoopDetected => StatusCode::LOOP_DETECTED,
             Self::Connect(_) | Self::BadGateway(_) => StatusCode::BAD_GATEWAY,
+            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -122,6 +129,7 @@ impl ForwardError {
             Self::RequestBodyTooSlow => "request-body-too-slow",
             Self::LoopDetected => "loop-detected",
             Self::Connect(_) => "upstream-unreachable",
+            Self::Busy => "upstream-busy",
             Self::Timeout { .. } => "upstream-timeout",
             Self::BadGateway(_) => "upstream-failed",
         }

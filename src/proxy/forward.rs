@@ -1,6 +1,15 @@
 //! One request to an upstream and back.
 //!
-//! Nothing is sent twice that might have been acted on: see [`may_send_again`].
+//! Nothing is sent twice that might have been acted on. The rule, in full:
+//!
+//! 1. While no connection stands, nothing was sent: every upstream of the route is tried, for every method.
+//! 2. An upstream may close a kept connection at any time. When it was closed before a byte of the request was written,
+//!    it is as if it had not been there: once more on a new connection, for every method.
+//! 3. When it was closed under the written request and without an answer, the upstream may have acted: once more on a
+//!    new connection, only for GET, HEAD and OPTIONS (RFC 9110 §9.2.1: safe, which is more than idempotent: a DELETE
+//!    that is repeated would answer 404 to a deletion that worked) and only without a body (RFC 9112 §9.3.1).
+//! 4. Otherwise never: not after a timeout, not after any part of an answer, not on a connection that was new, and not
+//!    because of an answer's status.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -26,7 +35,7 @@ use super::body::{BodyLength, HeadBody, Progress, RequestBody, ResponseBody, Sta
 use super::error::{BadGateway, BadRequest, ForwardError, TimeoutPhase};
 use super::headers::{RequestFields, body_length, copy_response_fields, max_forwards, request_fields};
 use super::upgrade::{self, TunnelLimits};
-use super::upstream::{ConnectError, Exchange, Reuse, SendError};
+use super::upstream::{ConnectError, Exchange, Reuse, SendError, is_failure};
 use super::{OwnCookieNames, Route, UpstreamClient, UpstreamTimeouts};
 use crate::origin::PublicOrigin;
 use crate::secret::AccessToken;
@@ -75,8 +84,8 @@ pub async fn forward(
     if upgrade::is_handshake(request)? {
         return forward_handshake(client, route, request, payload, context).await;
     }
-    let mut length = body_length(request)?;
-    let body = RequestBody::new(payload, &mut length);
+    let length = body_length(request)?;
+    let body = RequestBody::new(payload, length);
     let outgoing = Outgoing { client, route, context, request, length, handshake: false };
     let (response, exchange) = outgoing.send(body).await?;
     respond(request, response, exchange, route, context.own_cookies)
@@ -93,7 +102,7 @@ async fn forward_handshake(
     let outgoing = Outgoing { client, route, context, request, length: BodyLength::Absent, handshake: true };
     let (response, exchange) = outgoing.send(RequestBody::empty()).await?;
     if response.status() == http::StatusCode::SWITCHING_PROTOCOLS {
-        return upgrade::switch(response, exchange, payload, context.own_cookies, context.tunnel).await;
+        return upgrade::switch(response, exchange, payload, context.own_cookies, context.tunnel.clone()).await;
     }
     let mut response = respond(request, response, exchange, route, context.own_cookies)?;
     if response.body().size() == BodySize::Stream {
@@ -107,12 +116,8 @@ async fn forward_handshake(
 fn check_target(request: &HttpRequest, origin: &PublicOrigin) -> Result<(), BadRequest> {
     let uri = request.uri();
     let Some(authority) = uri.authority().map(inbound::uri::Authority::as_str) else { return Ok(()) };
-    let named = if request.version() == Version::HTTP_2 {
-        // HTTP/2 has the host here (RFC 9113 §8.3.1); a `Host` beside it must say the same.
-        request.headers().get_all("host").all(|host| host.as_bytes().eq_ignore_ascii_case(authority.as_bytes()))
-    } else {
-        uri.scheme().is_some() && without_default_port(authority, origin).eq_ignore_ascii_case(origin.authority())
-    };
+    let named =
+        uri.scheme().is_some() && without_default_port(authority, origin).eq_ignore_ascii_case(origin.authority());
     if named { Ok(()) } else { Err(BadRequest::ForeignTarget) }
 }
 
@@ -141,7 +146,7 @@ struct Outgoing<'a> {
 
 impl Outgoing<'_> {
     /// Sends the request: on a connection that is there if possible, and once more on a new one if that was closed
-    /// under it.
+    /// under it. How it fares is told to the upstream.
     async fn send(&self, body: RequestBody) -> Result<(Response<Incoming>, Exchange), ForwardError> {
         let mut outgoing = self.build(body)?;
         let mut reuse = if self.handshake { Reuse::Never } else { Reuse::Allowed };
@@ -150,14 +155,30 @@ impl Outgoing<'_> {
             outgoing.headers_mut().insert(HOST, upstream.host_header());
             let progress = outgoing.body().progress();
             progress.restart();
-            let failure = match self.answer(&mut exchange, outgoing, &progress).await? {
-                Ok(response) => return Ok((response, exchange)),
-                Err(failure) => failure,
+            let failure = match self.answer(&mut exchange, outgoing, &progress).await {
+                Ok(Ok(response)) => {
+                    let failed = is_failure(response.status());
+                    if failed {
+                        upstream.failed()
+                    } else {
+                        upstream.answered()
+                    }
+                    return Ok((response, exchange));
+                }
+                Ok(Err(failure)) => failure,
+                Err(timeout) => {
+                    // A client that is too slow says nothing of the upstream.
+                    if matches!(timeout, ForwardError::Timeout { .. }) {
+                        upstream.failed();
+                    }
+                    return Err(timeout);
+                }
             };
             if progress.stage() == Stage::Broken {
                 return Err(BadRequest::BrokenBody.into());
             }
             if !exchange.is_reused() {
+                upstream.failed();
                 return Err(BadGateway::Exchange(failure.error).into());
             }
             // The connection was an old one, which the upstream may close at any time.
@@ -165,18 +186,23 @@ impl Outgoing<'_> {
                 // Not a byte was written: it is as if the connection had not been there.
                 SendError { unsent: Some(request), .. } => request,
                 failure if self.may_send_again(&failure) => self.build(RequestBody::empty())?,
-                failure => return Err(BadGateway::Exchange(failure.error).into()),
+                failure => {
+                    if !failure.is_closed_connection() {
+                        upstream.failed();
+                    }
+                    return Err(BadGateway::Exchange(failure.error).into());
+                }
             };
             reuse = Reuse::Never;
         }
     }
 
-    /// Whether a request that was written, but not answered, may be sent once more: only if the upstream closed an old
-    /// connection under it, and doing it twice is as good as doing it once (RFC 9110 §9.2.2, RFC 9112 §9.3.1).
+    /// Whether a request that was written, but not answered, may be sent once more: the third point of the rule above.
     fn may_send_again(&self, failure: &SendError) -> bool {
         let bodyless = matches!(self.length, BodyLength::Absent | BodyLength::Exactly(0));
-        let idempotent = matches!(self.request.method().as_str(), "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE");
-        bodyless && idempotent && failure.is_closed_connection()
+        let safe =
+            matches!(*self.request.method(), inbound::Method::GET | inbound::Method::HEAD | inbound::Method::OPTIONS);
+        bodyless && safe && failure.is_closed_connection()
     }
 
     fn build(&self, body: RequestBody) -> Result<Request<RequestBody>, ForwardError> {
@@ -231,6 +257,7 @@ fn timed_out(stage: Stage) -> ForwardError {
 fn unreachable(error: ConnectError) -> ForwardError {
     match error {
         ConnectError::Timeout => ForwardError::Timeout { phase: TimeoutPhase::Connect },
+        ConnectError::Busy => ForwardError::Busy,
         error => ForwardError::Connect(error),
     }
 }

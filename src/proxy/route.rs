@@ -1,4 +1,4 @@
-//! The route table: which route a request path belongs to, and which of the route's upstreams comes next.
+//! The route table: which route a request path belongs to, and in which order the route's upstreams are tried.
 //!
 //! Only what the configuration lists is ever reached; nothing of a request decides where it goes but its path.
 
@@ -6,10 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use actix_web::http::Method;
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
 
 use super::path::{self, PathRefused};
-use super::upstream::Upstream;
-use super::{CsrfMode, RouteAuth, RouteSettings, UpstreamTimeouts};
+use super::upstream::{self, Upstream, UpstreamTls, UpstreamTlsError, UpstreamTlsSettings};
+use super::{Balance, ConnectionLimits, CsrfMode, RouteAuth, RouteSettings, UpstreamTimeouts};
+use crate::file_watch::{self, FileWatch};
+use crate::metrics::{CertificateUse, Metrics};
 
 /// What a 405 lists for a route that restricts no methods (RFC 9110 §15.5.6); any other but CONNECT and TRACE passes too.
 const COMMON_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
@@ -22,11 +26,55 @@ pub struct RouteTable {
 }
 
 impl RouteTable {
-    /// A table of these routes; their order does not matter.
-    pub fn new(settings: Vec<RouteSettings>) -> Self {
-        let mut routes: Vec<_> = settings.into_iter().map(|settings| Arc::new(Route::new(settings))).collect();
+    /// A table of these routes; their order does not matter. Reads the files that TLS towards upstreams needs.
+    ///
+    /// # Errors
+    /// [`UpstreamTlsError`], which names the file.
+    pub fn new(settings: Vec<RouteSettings>, metrics: &Metrics) -> Result<Self, UpstreamTlsError> {
+        let own = UpstreamTlsSettings::default();
+        let trusts_system = |route: &RouteSettings| {
+            route.upstream_settings.tls.ca_file.is_none() && route.upstreams.iter().any(upstream::is_https)
+        };
+        let roots = if settings.iter().any(trusts_system) { upstream::system_roots() } else { upstream::no_roots() };
+        let load = |tls| UpstreamTls::load(tls, Arc::clone(&roots), metrics.clone()).map(Arc::new);
+        // Those that ask for nothing of their own share their connections.
+        let shared = load(own.clone())?;
+        let mut routes = Vec::new();
+        for route in settings {
+            let tls = &route.upstream_settings.tls;
+            let tls = if *tls == own { Arc::clone(&shared) } else { load(tls.clone())? };
+            routes.push(Arc::new(Route::new(route, tls, metrics)));
+        }
         routes.sort_by_key(|route| std::cmp::Reverse(route.prefix.len()));
-        Self { routes }
+        let table = Self { routes };
+        tell_end(&table.tls(), metrics);
+        Ok(table)
+    }
+
+    /// Checks the upstreams whose routes say so, and follows the files of certificates, on `runtime`, until the watch is
+    /// dropped.
+    pub fn watch(&self, runtime: &Handle, metrics: &Metrics) -> UpstreamWatch {
+        let mut checks = Vec::new();
+        for route in &self.routes {
+            if let Some(health) = &route.settings.upstream_settings.health {
+                let check = |upstream: &Arc<Upstream>| upstream::check(Arc::clone(upstream), health.clone());
+                checks.extend(route.upstreams.iter().map(|upstream| runtime.spawn(check(upstream)).abort_handle()));
+            }
+        }
+        let (tls, metrics) = (self.tls(), metrics.clone());
+        let files: Vec<_> = tls.iter().flat_map(|tls| tls.files()).collect();
+        let certificates = (!files.is_empty()).then(|| {
+            file_watch::watch(files, runtime, move || {
+                tls.iter().for_each(|tls| tls.reload());
+                tell_end(&tls, &metrics);
+            })
+        });
+        UpstreamWatch { checks, _certificates: certificates }
+    }
+
+    /// Those that read files.
+    fn tls(&self) -> Vec<Arc<UpstreamTls>> {
+        self.routes.iter().map(|route| Arc::clone(&route.tls)).filter(|tls| !tls.files().is_empty()).collect()
     }
 
     /// The route that `raw_path` (without query) belongs to: the longest whose path is a prefix by whole segments.
@@ -54,23 +102,61 @@ impl RouteTable {
     }
 }
 
+/// Checks upstreams and follows the files of their certificates for as long as it lives.
+#[derive(Debug)]
+#[must_use = "the checks end when this is dropped"]
+pub struct UpstreamWatch {
+    checks: Vec<AbortHandle>,
+    _certificates: Option<FileWatch>,
+}
+
+impl Drop for UpstreamWatch {
+    fn drop(&mut self) {
+        self.checks.iter().for_each(AbortHandle::abort);
+    }
+}
+
+/// Of several certificates, the one that ends first.
+fn tell_end(tls: &[Arc<UpstreamTls>], metrics: &Metrics) {
+    if let Some(end) = tls.iter().filter_map(|tls| tls.not_after()).min() {
+        metrics.certificate_ends(CertificateUse::Upstream, end.as_secs());
+    }
+}
+
 /// One route: its settings and the state of its upstreams.
 #[derive(Debug)]
 pub struct Route {
     settings: RouteSettings,
     /// The path without a trailing slash; empty for `/`.
     prefix: String,
-    upstreams: Vec<Upstream>,
+    upstreams: Vec<Arc<Upstream>>,
+    tls: Arc<UpstreamTls>,
     /// Where the round goes on.
     next: AtomicUsize,
+    /// Requests that wait for an upstream to have room.
+    waiting: AtomicUsize,
+}
+
+/// A request that waits; it no longer does when this is dropped.
+pub(super) struct Waiting<'a>(&'a AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Route {
-    /// A route of its own, outside every table.
-    pub fn new(settings: RouteSettings) -> Self {
+    fn new(settings: RouteSettings, tls: Arc<UpstreamTls>, metrics: &Metrics) -> Self {
         let prefix = settings.path.trim_end_matches('/').to_owned();
-        let upstreams = settings.upstreams.iter().filter_map(Upstream::new).collect();
-        Self { settings, prefix, upstreams, next: AtomicUsize::new(0) }
+        let (most, ejection) = (settings.upstream_settings.limits.max_connections, settings.upstream_settings.ejection);
+        let upstream = |uri: &http::Uri| {
+            let metrics = metrics.upstream(&settings.path, uri.to_string().trim_end_matches('/'));
+            Upstream::new(uri, most, ejection, &tls, metrics).map(Arc::new)
+        };
+        let upstreams = settings.upstreams.iter().filter_map(upstream).collect();
+        let (next, waiting) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Self { settings, prefix, upstreams, tls, next, waiting }
     }
 
     /// The path as configured.
@@ -113,33 +199,30 @@ impl Route {
         self.settings.methods.iter().map(http::Method::as_str).collect::<Vec<_>>().join(", ")
     }
 
-    /// The upstreams in the order in which to try them: the next of the round first, those that lately could not be
-    /// reached last.
-    pub(super) fn candidates(&self) -> impl Iterator<Item = &Upstream> {
+    /// How many connections there may be.
+    pub(super) fn limits(&self) -> ConnectionLimits {
+        self.settings.upstream_settings.limits
+    }
+
+    /// A place among those that wait, if there is one.
+    pub(super) fn wait(&self) -> Option<Waiting<'_>> {
+        let before = self.waiting.fetch_add(1, Ordering::Relaxed);
+        let waiting = Waiting(&self.waiting);
+        (before < self.limits().max_waiting).then_some(waiting)
+    }
+
+    /// The upstreams in the order in which to try them: those that are well, and those that are left out.
+    pub(super) fn candidates(&self) -> (Vec<&Upstream>, Vec<&Upstream>) {
         let count = self.upstreams.len();
         let start = if count > 1 { self.next.fetch_add(1, Ordering::Relaxed) % count } else { 0 };
-        // One look at everybody's health, so that an upstream that fails meanwhile is not tried twice.
-        let resting = self.resting();
-        let order = (0..count).map(move |step| (start + step) % count);
-        let (healthy, others) = (order.clone(), order);
-        healthy
-            .filter(move |&index| !is_set(resting, index))
-            .chain(others.filter(move |&index| is_set(resting, index)))
-            .map(|index| &self.upstreams[index])
-    }
-
-    /// A bit for every upstream that rests; those behind the 64th count as healthy.
-    fn resting(&self) -> u64 {
-        if self.upstreams.len() < 2 {
-            return 0;
+        let round = self.upstreams[start..].iter().chain(&self.upstreams[..start]).map(Arc::as_ref);
+        let (mut well, left_out): (Vec<_>, Vec<_>) = round.partition(|upstream| upstream.is_available());
+        if self.settings.upstream_settings.balance == Balance::LeastConnections {
+            // Each is looked at once, for the numbers change meanwhile; those that are alike stay in their order.
+            well.sort_by_cached_key(|upstream| upstream.in_use());
         }
-        let bits = self.upstreams.iter().take(64).enumerate();
-        bits.fold(0, |mask, (index, upstream)| mask | u64::from(upstream.is_resting()) << index)
+        (well, left_out)
     }
-}
-
-fn is_set(mask: u64, index: usize) -> bool {
-    index < 64 && mask >> index & 1 == 1
 }
 
 #[cfg(test)]
@@ -147,6 +230,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::proxy::{EjectionSettings, UpstreamSettings};
 
     fn settings(path: &str, upstreams: &[&str]) -> RouteSettings {
         RouteSettings {
@@ -161,11 +245,18 @@ mod tests {
                 first_byte: Duration::from_secs(1),
                 idle: Duration::from_secs(1),
             },
+            upstream_settings: UpstreamSettings::default(),
         }
     }
 
     fn table(paths: &[&str]) -> RouteTable {
-        RouteTable::new(paths.iter().map(|path| settings(path, &["http://127.0.0.1:1"])).collect())
+        let settings = paths.iter().map(|path| settings(path, &["http://127.0.0.1:1"])).collect();
+        RouteTable::new(settings, &Metrics::default()).expect("no files")
+    }
+
+    fn route(settings: RouteSettings) -> Arc<Route> {
+        let table = RouteTable::new(vec![settings], &Metrics::default()).expect("no files");
+        Arc::clone(&table.routes[0])
     }
 
     fn found<'a>(table: &'a RouteTable, path: &str) -> Option<&'a str> {
@@ -219,28 +310,61 @@ mod tests {
 
     #[test]
     fn connect_and_trace_never_pass_and_lists_are_kept() {
-        let open = Route::new(settings("/api", &[]));
+        let open = route(settings("/api", &[]));
         assert!(open.allows(&Method::GET) && open.allows(&Method::from_bytes(b"PURGE").expect("a method")));
         assert!(!open.allows(&Method::CONNECT) && !open.allows(&Method::TRACE));
         let mut limited = settings("/api", &[]);
         limited.methods = vec![http::Method::GET, http::Method::TRACE];
-        let limited = Route::new(limited);
+        let limited = route(limited);
         assert!(limited.allows(&Method::GET));
         assert!(!limited.allows(&Method::POST) && !limited.allows(&Method::TRACE));
         assert_eq!(limited.allow(), "GET, TRACE");
     }
 
+    /// Those that are well, and those that are left out, each in their order.
+    fn order(route: &Route) -> (Vec<String>, Vec<String>) {
+        let (well, left_out) = route.candidates();
+        let names = |upstreams: Vec<&Upstream>| upstreams.iter().map(|upstream| upstream.to_string()).collect();
+        (names(well), names(left_out))
+    }
+
+    fn three(change: impl FnOnce(&mut UpstreamSettings)) -> Arc<Route> {
+        let mut settings = settings("/api", &["http://a", "http://b", "http://c"]);
+        settings.upstream_settings.ejection = EjectionSettings { after: 1, duration: Duration::from_secs(3600) };
+        change(&mut settings.upstream_settings);
+        route(settings)
+    }
+
     #[test]
-    fn upstreams_take_turns_and_resting_ones_come_last() {
-        let route = Route::new(settings("/api", &["http://a.test", "http://b.test", "http://c.test"]));
-        let order = || -> Vec<String> { route.candidates().map(|upstream| upstream.to_string()).collect() };
-        assert_eq!(order(), ["http://a.test", "http://b.test", "http://c.test"]);
-        assert_eq!(order(), ["http://b.test", "http://c.test", "http://a.test"]);
-        route.upstreams[2].rest();
-        assert_eq!(order(), ["http://a.test", "http://b.test", "http://c.test"]);
-        route.upstreams[0].rest();
-        assert_eq!(order(), ["http://b.test", "http://a.test", "http://c.test"]);
-        route.upstreams[2].revive();
-        assert_eq!(order(), ["http://b.test", "http://c.test", "http://a.test"]);
+    fn upstreams_take_turns_and_those_that_fail_come_last() {
+        let route = three(|_| {});
+        let none = Vec::<String>::new;
+        assert_eq!(order(&route), (vec!["http://a".into(), "http://b".into(), "http://c".into()], none()));
+        assert_eq!(order(&route), (vec!["http://b".into(), "http://c".into(), "http://a".into()], none()));
+        route.upstreams[2].failed();
+        assert_eq!(order(&route), (vec!["http://a".into(), "http://b".into()], vec!["http://c".into()]));
+        route.upstreams[0].failed();
+        route.upstreams[1].failed();
+        assert_eq!(order(&route), (none(), vec!["http://a".into(), "http://b".into(), "http://c".into()]));
+        route.upstreams[1].answered();
+        assert_eq!(order(&route).0, ["http://b"]);
+    }
+
+    #[test]
+    fn the_upstream_with_the_fewest_requests_comes_first() {
+        let route = three(|settings| settings.balance = Balance::LeastConnections);
+        let _one = (route.upstreams[0].try_permit(), route.upstreams[0].try_permit(), route.upstreams[2].try_permit());
+        assert_eq!(order(&route).0, ["http://b", "http://c", "http://a"]);
+        let _two = (route.upstreams[1].try_permit(), route.upstreams[1].try_permit());
+        assert_eq!(order(&route).0[0], "http://c");
+    }
+
+    #[test]
+    fn no_more_requests_wait_than_may() {
+        let route = three(|settings| settings.limits.max_waiting = 1);
+        let first = route.wait();
+        assert!(first.is_some() && route.wait().is_none() && route.wait().is_none());
+        drop(first);
+        assert!(route.wait().is_some());
     }
 }

@@ -2,6 +2,8 @@
 
 mod connections;
 mod harness;
+mod health;
+mod limits;
 mod requests;
 mod responses;
 mod streaming;

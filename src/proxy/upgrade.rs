@@ -24,8 +24,10 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use http::Response;
 use hyper::body::Incoming;
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::OwnCookieNames;
@@ -42,12 +44,14 @@ const PIECE: usize = 16 * 1024;
 const FAREWELL: Duration = Duration::from_secs(5);
 
 /// When a tunnel ends although neither side ends it.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct TunnelLimits {
     /// When it ends, whatever happens; none: never.
     pub ends_at: Option<Instant>,
     /// How long no byte may pass in either direction; none: for ever.
     pub idle: Option<Duration>,
+    /// Ends it by becoming true.
+    pub ended: Option<watch::Receiver<bool>>,
 }
 
 /// Whether the request offers to become a WebSocket (RFC 6455 §4.1). Other offers in `Upgrade` may be ignored, and are;
@@ -192,6 +196,7 @@ async fn tend(
     tokio::select! {
         () = ended_by_client => {}
         () = time_up(&limits, &activity) => tracing::debug!("a tunnel's time is up"),
+        () = ended(limits.ended.clone()) => tracing::debug!("a tunnel is ended"),
     }
     upstream.close();
 }
@@ -220,6 +225,12 @@ async fn time_up(limits: &TunnelLimits, activity: &Cell<Instant>) {
     }
 }
 
+async fn ended(signal: Option<watch::Receiver<bool>>) {
+    let Some(mut signal) = signal else { return pending().await };
+    // Who could still say so is gone: so is the reason to go on.
+    let _ = signal.wait_for(|ended| *ended).await;
+}
+
 /// The upstream's connection in the hands of both directions: whoever closes it closes it for both.
 #[derive(Clone)]
 struct SharedIo(Rc<RefCell<Option<UpstreamIo>>>);
@@ -233,9 +244,9 @@ impl SharedIo {
     fn poll_with<T>(
         &self,
         closed: io::Result<T>,
-        poll: impl FnOnce(Pin<&mut UpstreamIo>) -> Poll<io::Result<T>>,
+        poll: impl FnOnce(Pin<&mut TokioIo<Upgraded>>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        self.0.borrow_mut().as_mut().map_or(Poll::Ready(closed), |io| poll(Pin::new(io)))
+        self.0.borrow_mut().as_mut().map_or(Poll::Ready(closed), |upstream| poll(Pin::new(&mut upstream.io)))
     }
 }
 

@@ -4,32 +4,42 @@
 //! [`Exchange::send`]. A client belongs to one worker: its connections live on the worker's own thread. It never follows
 //! a redirect and never reads a proxy from the environment.
 
+mod check;
 mod connect;
+mod health;
 mod origin;
 mod pool;
+mod tls;
 
 use std::rc::Rc;
-use std::sync::Arc;
+use std::time::Duration;
 
+use futures_util::future::select_all;
 use http::response::Parts;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
+use tokio::time::timeout;
 
-pub use self::connect::{ConnectError, TlsRootsError, upstream_tls};
-pub(super) use self::origin::Upstream;
+pub use self::check::HealthSettings;
+pub(super) use self::check::check;
+pub use self::connect::ConnectError;
+pub use self::health::EjectionSettings;
+pub(super) use self::health::is_failure;
+pub(super) use self::origin::{Upstream, is_https};
+pub(super) use self::tls::{UpstreamTls, no_roots, system_roots};
+pub use self::tls::{UpstreamTlsError, UpstreamTlsSettings};
 
-use self::connect::Connector;
-use self::pool::{Connection, Pool};
+use self::connect::connect;
+use self::origin::Permit;
+use self::pool::{Connection, Pool, PoolKey};
 use super::Route;
 use super::body::{Progress, RequestBody, Stage};
 
 /// The connections of one worker to all upstreams. Clones share them.
 #[derive(Clone)]
 pub struct UpstreamClient {
-    connector: Rc<Connector>,
     pool: Rc<Pool>,
 }
 
@@ -42,56 +52,120 @@ pub(super) enum Reuse {
     Never,
 }
 
+impl Default for UpstreamClient {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl UpstreamClient {
-    /// A client without connections, which trusts what `tls` trusts (see [`upstream_tls`]).
-    pub fn new(tls: Arc<ClientConfig>) -> Self {
-        Self { connector: Rc::new(Connector::new(tls)), pool: Pool::new() }
+    /// A client without connections.
+    pub fn new() -> Self {
+        Self { pool: Pool::new() }
     }
 
-    /// A connection to one of the route's upstreams: the next of the round, or, where it cannot be reached, another.
+    /// A connection to one of the route's upstreams: the next that is well, or, where it cannot be reached, another;
+    /// those that are left out only when no other can be reached.
+    ///
+    /// # Errors
+    /// [`ConnectError`] of the last that was tried; [`ConnectError::Busy`] when all that are well have as many requests
+    /// as they may, and as many wait, or none ended in time.
     pub(super) async fn connection<'r>(
         &self,
         route: &'r Route,
         reuse: Reuse,
     ) -> Result<(&'r Upstream, Exchange), ConnectError> {
-        let mut failure = ConnectError::NoUpstream;
-        for upstream in route.candidates() {
-            if reuse == Reuse::Allowed
-                && let Some(connection) = self.pool.take(upstream.origin())
-            {
-                return Ok((upstream, self.exchange(upstream, connection, true)));
-            }
-            match self.connector.connect(upstream.origin(), route.timeouts().connect).await {
-                Ok(connection) => {
-                    upstream.revive();
-                    return Ok((upstream, self.exchange(upstream, connection, false)));
-                }
-                Err(error) => {
-                    tracing::warn!(%upstream, %error, "cannot connect to the upstream");
-                    upstream.rest();
-                    failure = error;
-                }
-            }
+        let (well, left_out) = route.candidates();
+        match self.connection_to_any(&well, route, reuse).await {
+            Err(error) if left_out.is_empty() || matches!(error, ConnectError::Busy) => Err(error),
+            Err(_) => self.connection_to_any(&left_out, route, reuse).await,
+            connected => connected,
         }
-        Err(failure)
     }
 
-    fn exchange(&self, upstream: &Upstream, connection: Connection, reused: bool) -> Exchange {
-        let (pool, origin) = (Rc::clone(&self.pool), Arc::clone(upstream.origin()));
-        Exchange { connection, reused, origin, pool, progress: None }
+    async fn connection_to_any<'r>(
+        &self,
+        upstreams: &[&'r Upstream],
+        route: &Route,
+        reuse: Reuse,
+    ) -> Result<(&'r Upstream, Exchange), ConnectError> {
+        let (mut failure, mut full) = (ConnectError::NoUpstream, Vec::new());
+        for &upstream in upstreams {
+            let Some(permit) = upstream.try_permit() else {
+                full.push(upstream);
+                continue;
+            };
+            match self.exchange(upstream, permit, route, reuse).await {
+                Ok(exchange) => return Ok((upstream, exchange)),
+                Err(error) => failure = error,
+            }
+        }
+        if full.is_empty() {
+            return Err(failure);
+        }
+        let (upstream, permit) = wait_for_any(&full, route).await?;
+        Ok((upstream, self.exchange(upstream, permit, route, reuse).await?))
+    }
+
+    async fn exchange(
+        &self,
+        upstream: &Upstream,
+        permit: Permit,
+        route: &Route,
+        reuse: Reuse,
+    ) -> Result<Exchange, ConnectError> {
+        let made = |key, connection, reused| Exchange {
+            connection,
+            reused,
+            key,
+            pool: Rc::clone(&self.pool),
+            keep_alive: route.limits().keep_alive,
+            progress: None,
+            permit,
+        };
+        let key = upstream.pool_key();
+        if reuse == Reuse::Allowed
+            && let Some(connection) = self.pool.take(&key)
+        {
+            return Ok(made(key, connection, true));
+        }
+        match connect(upstream, route.timeouts().connect).await {
+            Ok((connection, reading)) => Ok(made(PoolKey { reading, ..key }, connection, false)),
+            Err(error) => {
+                tracing::warn!(%upstream, %error, "cannot connect to the upstream");
+                upstream.failed();
+                Err(error)
+            }
+        }
     }
 }
 
-/// A connection that is no longer HTTP's.
-pub(super) type UpstreamIo = TokioIo<Upgraded>;
+/// The first place that becomes free, within the route's time for connecting.
+async fn wait_for_any<'r>(full: &[&'r Upstream], route: &Route) -> Result<(&'r Upstream, Permit), ConnectError> {
+    let _waiting = route.wait().ok_or(ConnectError::Busy)?;
+    let places = full.iter().map(|&upstream| Box::pin(async move { (upstream, upstream.permit().await) }));
+    match timeout(route.timeouts().connect, select_all(places)).await {
+        Ok(((upstream, Some(permit)), ..)) => Ok((upstream, permit)),
+        _ => Err(ConnectError::Busy),
+    }
+}
+
+/// A connection that is no longer HTTP's. It keeps its place at the upstream.
+pub(super) struct UpstreamIo {
+    /// The bytes both ways.
+    pub(super) io: TokioIo<Upgraded>,
+    _permit: Permit,
+}
 
 /// One request and its response on a connection. Dropping it before [`finish`](Self::finish) closes the connection.
 pub(super) struct Exchange {
     connection: Connection,
     reused: bool,
-    origin: Arc<origin::Origin>,
+    key: PoolKey,
     pool: Rc<Pool>,
+    keep_alive: Duration,
     progress: Option<Rc<Progress>>,
+    permit: Permit,
 }
 
 /// A request that got no answer.
@@ -134,14 +208,14 @@ impl Exchange {
     /// The response is a 101: the connection itself, from the first byte behind that.
     pub(super) async fn switch(self, mut response: Response<Incoming>) -> Result<(Parts, UpstreamIo), hyper::Error> {
         let io = hyper::upgrade::on(&mut response).await?;
-        Ok((response.into_parts().0, TokioIo::new(io)))
+        Ok((response.into_parts().0, UpstreamIo { io: TokioIo::new(io), _permit: self.permit }))
     }
 
     /// The response has been read to its end: the connection goes back to the pool, unless the request is still being
     /// sent (the upstream answered early) or the upstream wants it closed.
     pub(super) fn finish(self) {
         if self.progress.is_some_and(|progress| progress.stage() == Stage::Sent) {
-            self.pool.put(self.origin, self.connection);
+            self.pool.put(self.key, self.connection, self.keep_alive);
         }
     }
 }

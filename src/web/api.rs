@@ -5,7 +5,7 @@ use actix_web::http::header::HeaderName;
 use actix_web::{HttpRequest, HttpResponse, web};
 use tokio::time::Instant;
 
-use crate::proxy::{self, ForwardContext, Route, RouteAuth, TunnelLimits, UpstreamClient};
+use crate::proxy::{self, ForwardContext, Route, RouteAuth, TunnelLimits, UpstreamClient, asks_for_websocket};
 use crate::refresh::Usable;
 use crate::session::Session;
 use crate::session::cookies::{RequestCookies, SetCookie};
@@ -29,7 +29,7 @@ pub async fn handle(
     match route.auth() {
         RouteAuth::None => {
             check_method(route, request.method())?;
-            Ok(forward(services, client, route, request, payload, None).await?)
+            Ok(forward(services, client, route, request, payload, None, TunnelLimits::default()).await?)
         }
         RouteAuth::Session => with_session(services, client, route, request, payload).await,
     }
@@ -50,11 +50,13 @@ async fn with_session(
     csrf::check(route.csrf(), request, &services.site)?;
     let cookies = services.cookies(request);
     let active = services.session(&cookies)?;
+    // From here on its end is heard of, also while it is refreshed and the upstream answers.
+    let tunnel = tunnel_limits(services, request, &active.session);
     let usable = match services.refresher.usable(&active).await {
         Ok(usable) => usable,
         Err(unusable) => return conflict::answer(services, request, &active, &cookies, unusable).await,
     };
-    let forwarded = forward(services, client, route, request, payload, Some(&usable.session)).await;
+    let forwarded = forward(services, client, route, request, payload, Some(&usable.session), tunnel).await;
     // Only now: while the upstream took its time, the session may have been refreshed again, or ended.
     let lines = earned(services, &active, &usable, &cookies);
     match forwarded {
@@ -88,6 +90,7 @@ async fn forward(
     request: &HttpRequest,
     payload: web::Payload,
     session: Option<&Session>,
+    tunnel: TunnelLimits,
 ) -> Result<HttpResponse, Problem> {
     let peer = request.peer_addr().map(|address| address.ip());
     let context = ForwardContext {
@@ -97,15 +100,22 @@ async fn forward(
         peer,
         trusted_peer: services.site.trusts(peer),
         traceparent: None,
-        tunnel: session.map(|session| tunnel_limits(services, session)).unwrap_or_default(),
+        tunnel,
     };
     Ok(proxy::forward(client, route, request, payload.into_inner(), &context).await?)
 }
 
 /// A WebSocket lives no longer than its session; the expiry of the access token does not end it.
-fn tunnel_limits(services: &Services, session: &Session) -> TunnelLimits {
+fn tunnel_limits(services: &Services, request: &HttpRequest, session: &Session) -> TunnelLimits {
+    if !asks_for_websocket(request) {
+        return TunnelLimits::default();
+    }
     let left = services.clock.now().until(session.absolute_end);
-    TunnelLimits { ends_at: Instant::now().checked_add(left), idle: Some(services.sessions.settings().idle_timeout) }
+    TunnelLimits {
+        ends_at: Instant::now().checked_add(left),
+        idle: Some(services.sessions.settings().idle_timeout),
+        ended: Some(services.tunnels.end_of(session.sid)),
+    }
 }
 
 /// What an upstream would grant to other origins, it cannot grant on a session's behalf.

@@ -18,8 +18,8 @@ use crate::web::head::{MAX_HEAD, head_bytes};
 use crate::web::landing;
 use crate::web::page::{self, Page};
 use crate::web::problem::{
-    INVALID_REQUEST, LOGIN_FAILED, LOGIN_NOT_ALLOWED, LOGIN_NOT_FOUND, LOGIN_REFUSED, Problem, REQUEST_TIMEOUT,
-    SIGN_IN_RETRY_AFTER,
+    CONTENT_TOO_LARGE, INVALID_REQUEST, LOGIN_FAILED, LOGIN_NOT_ALLOWED, LOGIN_NOT_FOUND, LOGIN_REFUSED, Problem,
+    REQUEST_TIMEOUT, SIGN_IN_RETRY_AFTER,
 };
 use crate::web::query::{Parameters, Repeated};
 use crate::web::{Services, Site, append_cookies, own_response};
@@ -88,7 +88,8 @@ async fn parameters(request: &HttpRequest, payload: web::Payload) -> Result<Para
     match tokio::time::timeout(LONGEST_FORM, payload.to_bytes_limited(MAX_FORM_BYTES)).await {
         Ok(Ok(Ok(body))) => Ok(Parameters::parse(&body)),
         Err(_) => Err(Problem::new(&REQUEST_TIMEOUT, "The form came too slowly.")),
-        _ => Err(Problem::new(&INVALID_REQUEST, "The form is too large or was cut off.")),
+        Ok(Err(_)) => Err(Problem::new(&CONTENT_TOO_LARGE, "The form is larger than any that a provider sends.")),
+        _ => Err(Problem::new(&INVALID_REQUEST, "The form was cut off.")),
     }
 }
 
@@ -201,6 +202,7 @@ fn signed_in(
     })?;
     if let Some(replaced) = replaced {
         services.refresher.forget(replaced.ended.sid);
+        services.tunnels.end(replaced.ended.sid);
     }
     services.metrics.count_login(Outcome::Succeeded);
     tracing::info!(target: "sealgate::audit", event = "login", ?sid, "a user logged in");

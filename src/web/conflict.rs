@@ -7,9 +7,10 @@
 use std::time::Duration;
 
 use actix_web::http::Method;
-use actix_web::http::header::{LOCATION, UPGRADE};
+use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse};
 
+use crate::proxy::asks_for_websocket;
 use crate::refresh::Unusable;
 use crate::session::Session;
 use crate::session::cookies::{RequestCookies, SetCookie};
@@ -60,7 +61,7 @@ async fn lost_race(
         tracing::error!(%error, "a refresh marker cannot be sealed");
         Problem::internal()
     })?;
-    if request.headers().contains_key(UPGRADE) {
+    if asks_for_websocket(request) {
         return Err(Problem::provider_unavailable(PAUSE).with_cookies([marker]));
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
@@ -88,6 +89,7 @@ fn conflict() -> Problem {
 /// The session is over: a tombstone says so, so that `/bff/user` agrees from now on.
 fn ended(services: &Services, session: &Session, cookies: &RequestCookies, problem: Problem) -> Problem {
     tracing::info!(target: "sealgate::audit", event = "session_ended", sid = ?session.sid, "the session cannot be refreshed any more");
+    services.tunnels.end(session.sid);
     match services.sessions.bury(session.into(), cookies) {
         Ok(tombstone) => problem.with_cookies([tombstone]),
         Err(error) => {

@@ -51,6 +51,7 @@ pub async fn handle(services: &Services, request: &HttpRequest) -> Result<HttpRe
         append_cookies(&mut response, services.sessions.delete_session());
         return Ok(response);
     };
+    services.tunnels.end(session.sid);
     let newest = services.refresher.end(session.clone()).await;
     revoke(services, &newest).await;
     let lines = services.sessions.end(&newest, &cookies).map_err(|error| {

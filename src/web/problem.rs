@@ -80,6 +80,8 @@ problem_types! {
     LOGIN_FAILED = "login-failed", 502, "The sign-in failed";
     /// The session does not fit the cookies.
     SESSION_TOO_LARGE = "session-too-large", 500, "Your sign-in is too large for cookies";
+    /// The request's body is longer than the endpoint reads.
+    CONTENT_TOO_LARGE = "content-too-large", 413, "The body is too large";
     /// The request's `Cookie` line is too long.
     COOKIES_TOO_LARGE = "cookies-too-large", 431, "Your cookies are too large";
     /// The provider cannot be reached now.
@@ -88,6 +90,8 @@ problem_types! {
     UPSTREAM_UNREACHABLE = "upstream-unreachable", 502, "The application is not reachable";
     /// The upstream took too long.
     UPSTREAM_TIMEOUT = "upstream-timeout", 504, "The application took too long";
+    /// As many requests are under way as the route allows.
+    UPSTREAM_BUSY = "upstream-busy", 503, "The application is busy";
     /// The request has been here before.
     LOOP_DETECTED = "loop-detected", 508, "The request goes in a circle";
     /// The client took too long over its body.
@@ -242,6 +246,10 @@ impl From<ForwardError> for Problem {
             400 => Self::new(&INVALID_REQUEST, "The request cannot be forwarded as it is."),
             405 => Self::new(&METHOD_NOT_ALLOWED, "The method is never forwarded."),
             408 => Self::new(&REQUEST_TIMEOUT, "The request's body came too slowly."),
+            503 => Self {
+                retry_after: Some(Duration::from_secs(1)),
+                ..Self::new(&UPSTREAM_BUSY, "Try again in a moment.")
+            },
             504 => Self::new(&UPSTREAM_TIMEOUT, "Try again in a moment."),
             508 => Self::new(&LOOP_DETECTED, "The request has already passed through here."),
             _ => Self::new(&UPSTREAM_UNREACHABLE, "Try again in a moment."),

@@ -24,6 +24,7 @@ use self::dev_server::DevServer;
 use self::file::{AcceptedCodings, Entity, Stamp, Tags};
 use self::hashed_name::is_hashed;
 use self::index::NoncedPage;
+use crate::metrics::Metrics;
 use crate::proxy::UpstreamClient;
 use crate::web::Services;
 use crate::web::fetch_metadata;
@@ -82,8 +83,8 @@ impl StaticSite {
     /// Serves the app, whose `index.html` the configuration has checked.
     ///
     /// # Errors
-    /// When the folder cannot be resolved.
-    pub fn new(settings: &StaticSettings, headers: SecurityHeaders) -> io::Result<Self> {
+    /// When the folder cannot be resolved, or a dev server's TLS cannot be prepared.
+    pub fn new(settings: &StaticSettings, headers: SecurityHeaders, metrics: &Metrics) -> io::Result<Self> {
         let source = match settings {
             StaticSettings::Folder { root, immutable_paths } => {
                 root.canonicalize()?;
@@ -91,7 +92,10 @@ impl StaticSite {
                 let (tags, page) = (Tags::default(), ArcSwapOption::empty());
                 Source::Folder(Arc::new(Folder { root, immutable_paths, tags, page }))
             }
-            StaticSettings::DevServer(address) => Source::DevServer(Box::new(DevServer::new(address.clone()))),
+            StaticSettings::DevServer(address) => {
+                let server = DevServer::new(address.clone(), metrics).map_err(io::Error::other)?;
+                Source::DevServer(Box::new(server))
+            }
         };
         Ok(Self { headers, source })
     }

@@ -33,7 +33,8 @@ async fn a_custom_header_with_another_value_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_header_and_its_value_are_configurable() {
     let plan = World::plan().set("csrf", serde_json::json!({"header": "X-Requested-With", "value": "app"}));
-    let world = plan.signed_in().await;
+    let world = plan.start().await;
+    world.browser.sign_in().await;
     let with = |name: &'static str, value: &'static str| {
         world.browser.request(Method::GET, "/api/echo", Context::Fetch).field(name, value).send()
     };

@@ -24,4 +24,5 @@ mod static_site;
 #[path = "../support/support.rs"]
 mod support;
 mod tampering;
+mod tls;
 mod websocket;

@@ -5,43 +5,12 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 use sealgate::clock::Clock;
-use sealgate::keyring::{KeyRing, RingFile, RingHandle, RingUpdateError};
-use sealgate::metrics::Metrics;
-use sealgate::seal::{Purpose, Sealer};
-use sealgate::secret::{AccessToken, IdToken};
-use sealgate::session::{NewSession, ProviderId, Session, SessionId, StoredAccessToken, WriteFormat};
+use sealgate::keyring::{KeyRing, RingFile, RingUpdateError};
 use serde_json::Value;
 
+use crate::support::alone::{alone, session_cookie};
 use crate::support::eventually;
-use crate::support::sealgate::{Sealgate, SealgateOptions};
-
-const HOUR: Duration = Duration::from_secs(3600);
-
-/// A server whose provider does not answer.
-async fn alone() -> Sealgate {
-    let gate = Sealgate::launch(SealgateOptions::new("http://127.0.0.1:1", 1)).await;
-    eventually("the management listener", Duration::from_secs(30), async || gate.management("/healthz").await).await;
-    gate
-}
-
-/// The `Cookie` field of a session that would be good there but for the site and the client that it was sealed for.
-fn session_cookie(gate: &Sealgate, origin: &str, client_id: &str) -> String {
-    let (clock, metrics) = (Clock::system(), Metrics::default());
-    let ring = RingHandle::load(gate.ring.clone(), clock.clone(), metrics.clone()).expect("a valid ring");
-    let now = clock.now();
-    let new = NewSession {
-        provider: ProviderId { issuer: gate.options.issuer.clone(), client_id: client_id.to_owned() },
-        absolute_end: now.plus(HOUR),
-        access_token: StoredAccessToken::new(AccessToken::new("hunter2"), now, now.plus(HOUR), None),
-        refresh_token: None,
-        id_token: IdToken::new("e30.e30.hunter2"),
-    };
-    let session = Session::begin(SessionId::random().expect("randomness"), new, now);
-    let sealer = Sealer::new(ring, origin.parse().expect("an origin"), clock, metrics);
-    let sealed =
-        sealer.seal(Purpose::Session, "sealgate", &session.encode(WriteFormat::default())).expect("a primary key");
-    format!("sealgate=1{sealed}")
-}
+use crate::support::sealgate::Sealgate;
 
 /// The log lines about refused sessions, after a request with these cookies was answered with 401.
 async fn lines_after(gate: &Sealgate, cookies: &str) -> Vec<Value> {
@@ -61,7 +30,7 @@ async fn lines_after(gate: &Sealgate, cookies: &str) -> Vec<Value> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_of_another_client_is_refused_with_a_line_of_its_own() {
-    let gate = alone().await;
+    let gate = alone(|options| options).await.gate;
     let good = session_cookie(&gate, gate.url(), &gate.options.client_id);
     assert_eq!(gate.get_with_cookies("/bff/user", &good).await.status, StatusCode::OK, "the control");
     let lines = lines_after(&gate, &session_cookie(&gate, gate.url(), "another-client")).await;
@@ -71,7 +40,7 @@ async fn a_session_of_another_client_is_refused_with_a_line_of_its_own() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_of_another_site_is_refused_with_a_hint_at_the_keys_that_may_have_changed() {
-    let gate = alone().await;
+    let gate = alone(|options| options).await.gate;
     let lines = lines_after(&gate, &session_cookie(&gate, "https://old.example.com", &gate.options.client_id)).await;
     let reason = lines[0]["reason"].as_str().expect("a reason");
     assert!(reason.contains("session.cookie_name or server.public_url may have changed"), "{lines:?}");
@@ -79,7 +48,7 @@ async fn a_session_of_another_site_is_refused_with_a_hint_at_the_keys_that_may_h
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revoked_key_s_session_is_refused_with_the_key_id() {
-    let gate = alone().await;
+    let gate = alone(|options| options).await.gate;
     let cookie = session_cookie(&gate, gate.url(), &gate.options.client_id);
     let now = Clock::system().now();
     let revoke = |ring: &mut KeyRing| {

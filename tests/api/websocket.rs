@@ -8,6 +8,9 @@ use reqwest::header::{COOKIE, HeaderMap, ORIGIN, SET_COOKIE};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::handshake::client::Response;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
@@ -143,6 +146,81 @@ async fn a_socket_whose_session_lost_the_race_of_a_refresh_is_told_to_come_again
 
 /// DESIGN §7: a WebSocket lives no longer than its session.
 #[tokio::test(flavor = "multi_thread")]
+async fn a_logout_ends_the_session_s_sockets_and_nobody_else_s() {
+    let world = World::signed_in().await;
+    let (one, _) = open(&world).await;
+    let (two, _) = open(&world).await;
+    let public = handshake(&world, "/public/socket", fields(&world)).await;
+    let (mut public, _) = public.expect("everybody may");
+    let other = world.new_browser();
+    other.sign_in().await;
+    let mut others_fields = fields(&world);
+    let cookie = format!("{SESSION}={}", other.cookie(SESSION).expect("signed in"));
+    others_fields.insert(COOKIE, cookie.parse().expect("a field value"));
+    let (mut others, _) = handshake(&world, "/api/socket", others_fields).await.expect("the handshake is accepted");
+
+    world.browser.post("/bff/logout").await;
+    one.ended().await;
+    two.ended().await;
+    others.says_back(Message::text("still here")).await;
+    public.says_back(Message::text("still here")).await;
+    other.post("/bff/logout").await;
+    others.ended().await;
+}
+
+/// A logout elsewhere shows here when the browser comes by with its tombstone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_logout_at_another_replica_ends_sockets_here_at_the_browser_s_next_request() {
+    let world = World::signed_in().await;
+    let other = world.another(|options| options).await;
+    let (mut socket, _) = open(&world).await;
+    let session = world.session_cookie();
+    let mut elsewhere: url::Url = other.url().parse().expect("an origin");
+    elsewhere.set_port(Some(other.options.port)).expect("a port");
+    let target = elsewhere.join("/bff/logout").expect("a path");
+    world.browser.post(target.as_str()).await;
+    socket.says_back(Message::text("not heard of yet")).await;
+    world.browser.set_cookie(SESSION, &session);
+    world.browser.get("/api/echo").await.problem(401);
+    socket.ended().await;
+}
+
+/// RFC 6455 §5.4, §5.5, §7.4: what Sealgate does not look into arrives as it was sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn pings_fragments_and_close_codes_pass_in_both_directions() {
+    let world = World::signed_in().await;
+    let (mut socket, _) = handshake(&world, "/api/socket", fields(&world)).await.expect("accepted");
+    let fragment = |data: &'static str, opcode, last| Message::Frame(Frame::message(data, OpCode::Data(opcode), last));
+    for piece in [fragment("in ", Data::Text, false), fragment("three ", Data::Continue, false)] {
+        socket.0.send(piece).await.expect("the tunnel stands");
+    }
+    // Between the fragments of a message (RFC 6455 §5.4); the pong overtakes the message.
+    socket.0.send(Message::Ping("are you there".into())).await.expect("the tunnel stands");
+    let pong = socket.0.next().await.expect("an answer").expect("a message");
+    assert_eq!(pong, Message::Pong("are you there".into()));
+    socket.0.send(fragment("pieces", Data::Continue, true)).await.expect("the tunnel stands");
+    let whole = socket.0.next().await.expect("an answer").expect("a message");
+    assert_eq!(whole, Message::text("in three pieces"));
+    let reason = CloseFrame { code: CloseCode::Library(4321), reason: "had enough".into() };
+    socket.0.close(Some(reason.clone())).await.expect("the tunnel stands");
+    let farewell = socket.0.next().await.expect("an answer").expect("a message");
+    assert_eq!(farewell, Message::Close(Some(reason)));
+    socket.ended().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_close_code_of_the_upstream_arrives() {
+    let world = World::signed_in().await;
+    let (mut socket, _) = open(&world).await;
+    socket.0.send(Message::text("close 4000 enough of that")).await.expect("the tunnel stands");
+    let farewell = socket.0.next().await.expect("an answer").expect("a message");
+    let reason = CloseFrame { code: CloseCode::Library(4000), reason: "enough of that".into() };
+    assert_eq!(farewell, Message::Close(Some(reason)));
+    socket.ended().await;
+}
+
+/// DESIGN §7: a WebSocket lives no longer than its session.
+#[tokio::test(flavor = "multi_thread")]
 async fn a_socket_ends_with_its_session_and_not_with_its_access_token() {
     let world = World::plan()
         .set("session.absolute_timeout", "8s")
@@ -160,6 +238,14 @@ async fn a_socket_ends_with_its_session_and_not_with_its_access_token() {
     world.browser.get("/bff/user").await.problem(401);
 }
 
+/// The `Upgrade` that curl sends with `--http2` is no handshake: such a request is sent to the same address again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_offers_another_protocol_is_no_socket_when_its_session_lost_the_race() {
+    let world = beyond_refresh().await;
+    let request = world.browser.fetch(reqwest::Method::GET, "/api/echo").field("Upgrade", "h2c");
+    assert_eq!(request.send().await.status, StatusCode::TEMPORARY_REDIRECT);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_socket_that_says_nothing_ends_when_its_session_is_idle() {
     let world = World::plan().set("session.idle_timeout", "3s").signed_in().await;
@@ -169,6 +255,8 @@ async fn a_socket_that_says_nothing_ends_when_its_session_is_idle() {
         socket.says_back(Message::text("talking keeps it open")).await;
         reach(Instant::now() + Duration::from_millis(500)).await;
     }
+    // No response has brought the time of it to the browser.
+    world.browser.get("/bff/user").await.problem(401);
     socket.ended().await;
     let lived = begun.elapsed();
     assert!((Duration::from_secs(7)..Duration::from_secs(12)).contains(&lived), "it ended after {lived:?}");

@@ -51,10 +51,17 @@ const issued = new Map(); // value → kind
 let mode = {};
 let releaseHeld = [];
 
+// The end of the input means that the tests have ended, or that they wait for this process to end: after SIGTERM both
+// come, in any order.
 process.stdin.resume();
-process.stdin.on('end', () => process.exit(0));
+process.stdin.on('end', stop);
+process.on('SIGTERM', stop);
+let stopping = false;
+
 // What was begun is answered; what is stored is written down.
-process.on('SIGTERM', () => {
+function stop() {
+  if (stopping) return;
+  stopping = true;
   server.close(() => {
     if (options.store) {
       const state = { items: adapter.save(), stats, presented: [...presented], cookieKey };
@@ -62,8 +69,8 @@ process.on('SIGTERM', () => {
     }
     process.exit(0);
   });
-  setTimeout(() => server.closeAllConnections(), 500);
-});
+  setTimeout(() => server.closeAllConnections(), 500).unref();
+}
 
 const server = createServer((request, response) => {
   dispatch(request, response).catch((error) => {

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use reqwest::header::{COOKIE, HeaderMap, LOCATION, SET_COOKIE};
-use reqwest::{Client, Method, StatusCode, redirect};
+use reqwest::{Certificate, Client, Method, StatusCode, redirect};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::Url;
@@ -142,6 +142,11 @@ impl Browser {
     /// A browser without cookies, whose own pages are those of `origin`.
     pub fn new(origin: &str) -> Self {
         Self { remembers: true, ..Self::one_of_many(origin, client()) }
+    }
+
+    /// A browser without cookies that trusts these certificates, in PEM.
+    pub fn trusting(origin: &str, roots: &[&str]) -> Self {
+        Self { remembers: true, ..Self::one_of_many(origin, client_that_trusts(roots)) }
     }
 
     /// A browser among many: shares their connections, and does not remember what it was shown.
@@ -292,7 +297,14 @@ impl Browser {
 
 /// A client that follows no redirects.
 pub fn client() -> Client {
+    client_that_trusts(&[])
+}
+
+/// As `client`, with these roots in PEM beside the usual ones.
+pub fn client_that_trusts(roots: &[&str]) -> Client {
+    let roots = roots.iter().map(|pem| Certificate::from_pem(pem.as_bytes()).expect("a certificate"));
     Client::builder()
+        .tls_certs_merge(roots)
         .redirect(redirect::Policy::none())
         .timeout(Duration::from_secs(30))
         .no_proxy()

@@ -263,6 +263,11 @@ impl Sealgate {
         super::Reply { url, status, headers, body: response.text().await.expect("text") }
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("it is running")
+    }
+
     /// Asks it to stop (SIGTERM).
     pub fn terminate(&self) {
         self.signal("TERM");
@@ -270,7 +275,7 @@ impl Sealgate {
 
     /// Sends it a signal by name.
     pub fn signal(&self, name: &str) {
-        let pid = self.child.id().expect("it is running").to_string();
+        let pid = self.pid().to_string();
         let sent = std::process::Command::new("kill").args([&format!("-{name}"), &pid]).status().expect("kill runs");
         assert!(sent.success(), "the signal is sent");
     }

@@ -1,10 +1,11 @@
 //! What every test here stands on: a real provider, a real upstream, a real Sealgate and a browser that can be looked
-//! into. Nothing in here may know how Sealgate works inside.
+//! into. Nothing in here may know how Sealgate works inside, but `alone`, which seals a session itself.
 //!
 //! It is a module of every test binary that drives servers, by `#[path]`, and lies in a folder so that it is none itself.
 
 #![allow(dead_code, unused_imports, reason = "each test binary uses its own part of it")]
 
+pub mod alone;
 pub mod browser;
 pub mod cookie_jar;
 pub mod front;

@@ -10,7 +10,9 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::Role;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use super::ports::{free_port, loopback};
 
@@ -43,15 +45,16 @@ impl Seen {
 
 /// The API. It answers by the last segments of the path:
 ///
-/// `…/echo` the request as JSON · `…/hold` the same, once [`Upstream::release`] was called · `…/status/CODE` ·
+/// `…/echo` the request as JSON · `…/hold` the same, once [`Upstream::release`] was called or `…/release` asked for · `…/status/CODE` ·
 /// `…/repeated` fields that occur twice, cookies, and permission for shared caches · `…/large/BYTES` chunked ·
 /// `…/events` an event stream whose second event waits for the release · `…/redirect` a 302 to another host ·
-/// `…/cors` CORS permissions · `…/socket` a WebSocket that says everything back.
+/// `…/cors` CORS permissions · `…/socket` a WebSocket that says everything back,
+/// and closes when it is told `close CODE REASON`.
 pub struct Upstream {
     /// Its port on 127.0.0.1.
     pub port: u16,
     seen: Arc<Mutex<Vec<Seen>>>,
-    gate: watch::Sender<bool>,
+    gate: Arc<watch::Sender<bool>>,
     task: AbortHandle,
 }
 
@@ -61,8 +64,8 @@ const REMEMBERED: usize = 20_000;
 impl Upstream {
     /// Starts one; its task ends with the test's runtime.
     pub async fn start() -> Self {
-        let (port, seen, gate) = (free_port(), Arc::default(), watch::Sender::new(false));
-        let task = listen(port, Connection { seen: Arc::clone(&seen), gate: gate.subscribe() }).await;
+        let (port, seen, gate) = (free_port(), Arc::default(), Arc::new(watch::Sender::new(false)));
+        let task = listen(port, Connection { seen: Arc::clone(&seen), gate: Arc::clone(&gate) }).await;
         Self { port, seen, gate, task }
     }
 
@@ -73,7 +76,7 @@ impl Upstream {
 
     /// Listens again at the same port.
     pub async fn come_back(&mut self) {
-        let connection = Connection { seen: Arc::clone(&self.seen), gate: self.gate.subscribe() };
+        let connection = Connection { seen: Arc::clone(&self.seen), gate: Arc::clone(&self.gate) };
         self.task = listen(self.port, connection).await;
     }
 
@@ -111,7 +114,7 @@ async fn listen(port: u16, connection: Connection) -> AbortHandle {
 #[derive(Clone)]
 struct Connection {
     seen: Arc<Mutex<Vec<Seen>>>,
-    gate: watch::Receiver<bool>,
+    gate: Arc<watch::Sender<bool>>,
 }
 
 impl Connection {
@@ -145,6 +148,10 @@ impl Connection {
                 self.released().await;
                 whole(out, "200 OK", "", &json(&request)).await
             }
+            [.., "release"] => {
+                self.gate.send_replace(true);
+                whole(out, "200 OK", "", "{}").await
+            }
             // These two never have a body (RFC 9110 §6.4.1).
             [.., "status", code @ ("204" | "304")] => {
                 out.write_all(format!("HTTP/1.1 {code} Told So\r\n\r\n").as_bytes()).await
@@ -176,7 +183,7 @@ impl Connection {
 
     async fn released(&mut self) {
         // An error means that the upstream is gone, and the test with it.
-        let _ = self.gate.wait_for(|open| *open).await;
+        let _ = self.gate.subscribe().wait_for(|open| *open).await;
     }
 }
 
@@ -193,10 +200,18 @@ async fn echo(handshake: &Seen, mut stream: impl AsyncRead + AsyncWrite + Unpin)
     let mut socket = WebSocketStream::from_raw_socket(stream, Role::Server, None).await;
     while let Some(Ok(message)) = socket.next().await {
         // A client that is gone shows in the next read.
-        if message.is_text() || message.is_binary() {
+        if let Some((code, reason)) = asked_to_close(&message) {
+            let _ = socket.close(Some(CloseFrame { code, reason })).await;
+        } else if message.is_text() || message.is_binary() {
             let _ = socket.send(message).await;
         }
     }
+}
+
+/// `close CODE REASON`.
+fn asked_to_close(message: &Message) -> Option<(CloseCode, Utf8Bytes)> {
+    let (code, reason) = message.to_text().ok()?.strip_prefix("close ")?.split_once(' ')?;
+    Some((code.parse::<u16>().ok()?.into(), reason.into()))
 }
 
 fn json(request: &Seen) -> String {

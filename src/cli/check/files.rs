@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::{Report, Subject, Verdict};
+use crate::config::Config;
 use crate::web::static_site::StaticSettings;
 
 const OTHERS_READ: u32 = 0o004;
@@ -22,6 +23,9 @@ pub(super) fn check(subject: &Subject<'_>, report: &mut Report) {
         private_file(subject, &file.key, &file.path, report);
     }
     replaceable(subject, "keys.ring", &config.ring, report);
+    for (key, path) in tls_keys(&subject.loaded.config) {
+        replaceable(subject, &key, path, report);
+    }
     if let Some(StaticSettings::Folder { root, .. }) = &config.static_site {
         static_root(subject, root, report);
     }
@@ -61,8 +65,15 @@ fn static_root(subject: &Subject<'_>, root: &Path, report: &mut Report) {
     replaceable(subject, KEY, &index, report);
     let config = &subject.loaded.config;
     let secrets = subject.loaded.secret_files.iter().map(|file| &file.path);
-    let served: Vec<_> =
-        subject.files.iter().chain([&config.ring]).chain(secrets).filter(|path| lies_in(path, root)).collect();
+    let keys: Vec<_> = tls_keys(config).collect();
+    let served: Vec<_> = subject
+        .files
+        .iter()
+        .chain([&config.ring])
+        .chain(secrets)
+        .chain(keys.iter().map(|(_, path)| *path))
+        .filter(|path| lies_in(path, root))
+        .collect();
     for path in &served {
         let message = format!("{} lies in {}, whose files everybody gets; move it out", path.display(), root.display());
         report.add(subject.loaded, Verdict::Error, KEY, message);
@@ -70,6 +81,16 @@ fn static_root(subject: &Subject<'_>, root: &Path, report: &mut Report) {
     if is_readable && served.is_empty() {
         report.ok(KEY, format!("{} can be read, and holds none of our secrets", root.display()));
     }
+}
+
+/// The private keys of certificates, and the configuration's keys that name them.
+fn tls_keys(config: &Config) -> impl Iterator<Item = (String, &PathBuf)> {
+    let listener = config.server.tls.iter().map(|files| ("server.tls_key_file".to_owned(), &files.key));
+    let routes = config.routes.iter().enumerate().filter_map(|(index, route)| {
+        let files = route.upstream_settings.tls.identity.as_ref()?;
+        Some((format!("routes[{index}].upstream_client_key_file"), &files.key))
+    });
+    listener.chain(routes)
 }
 
 /// Whether the file lies below the folder, once all links are followed; a file that is not there lies nowhere.
@@ -124,6 +145,18 @@ mod tests {
         folder.static_site("web");
         std::os::unix::fs::symlink("..", folder.path("web/all")).expect("a link");
         folder.check(check).has(Verdict::Ok, "static.root", "can be read");
+    }
+
+    #[test]
+    fn a_private_key_in_the_static_root_is_an_error() {
+        let folder = Folder::new("");
+        folder.static_site("web");
+        std::fs::write(folder.path("web/tls.key"), "key").expect("the folder is ours");
+        let (root, key) = (folder.path("web"), folder.path("web/tls.key"));
+        folder.configure(&format!(
+            "[server]\ntls_certificate_file = \"tls.crt\"\ntls_key_file = {key:?}\n[static]\nroot = {root:?}\n"
+        ));
+        folder.check(check).has(Verdict::Error, "static.root", "tls.key lies in");
     }
 
     #[test]

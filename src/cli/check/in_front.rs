@@ -9,8 +9,8 @@ pub(super) fn check(subject: &Subject<'_>, report: &mut Report) {
     for (what, uri) in [("redirect URI", redirect_uri(config)), ("post-logout redirect URI", post_logout_uri(config))] {
         report.note("provider.client_id", format!("register this {what} at the provider, to the letter: {uri}"));
     }
-    // Our listener is plain, so somebody in front speaks TLS with the browsers.
-    if config.server.public_url.is_https() {
+    // Where our listener is plain, somebody in front speaks TLS with the browsers.
+    if config.server.public_url.is_https() && config.server.tls.is_none() {
         reverse_proxy(subject, report);
     }
 }
@@ -62,6 +62,8 @@ mod tests {
         checked.has(Verdict::Note, "server.listen", "proxy_buffer_size 16k");
         let trusting = Checked::new("[server]\ntrusted_proxies = [\"10.0.0.0/8\"]", check);
         trusting.has_none("server.trusted_proxies");
+        let direct = "[server]\ntls_certificate_file = \"tls.crt\"\ntls_key_file = \"tls.key\"";
+        Checked::new(direct, check).has_none("server.listen");
         let loopback = Checked::new("[server]\npublic_url = \"http://127.0.0.1:8080\"", check);
         loopback.has_none("server.trusted_proxies");
         loopback.has_none("server.listen");

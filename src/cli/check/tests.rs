@@ -57,6 +57,11 @@ impl Folder {
         Config::load_with(&self.files, []).expect("a valid configuration")
     }
 
+    /// Replaces the second configuration file.
+    pub(super) fn configure(&self, text: &str) {
+        fs::write(&self.files[1], text).expect("the folder is ours");
+    }
+
     pub(super) fn set_mode(&self, name: &str, mode: u32) {
         fs::set_permissions(self.path(name), fs::Permissions::from_mode(mode)).expect("the file is ours");
     }

@@ -9,10 +9,11 @@ use clap::Args;
 use serde::Serialize;
 use url::Url;
 
+use super::place::Place;
 use super::replicas::{self, Answer};
 use super::{KeysError, moment};
 use crate::clock::UnixTime;
-use crate::keyring::{CLOCK_SKEW, KeyRecord, KeyRing, KeyState, RingDigest, RingFile};
+use crate::keyring::{CLOCK_SKEW, KeyRecord, KeyRing, KeyState, RingDigest};
 
 /// The arguments of `keys check`.
 #[derive(Debug, Args)]
@@ -45,9 +46,9 @@ struct Outcome<'a> {
     lines: &'a [Line],
 }
 
-pub(super) fn run(file: &RingFile, args: &CheckArgs, now: UnixTime, out: &mut dyn Write) -> Result<(), KeysError> {
-    let ring = file.read()?;
-    let mut lines = ring_lines(file, &ring, now);
+pub(super) fn run(place: &Place, args: &CheckArgs, now: UnixTime, out: &mut dyn Write) -> Result<(), KeysError> {
+    let ring = place.read()?;
+    let mut lines = ring_lines(place, &ring, now);
     let mut arrived = None;
     if !args.replica.is_empty() {
         let wait = args.wait.map_or(Duration::ZERO, |wait| wait.unwrap_or(ring.propagation()));
@@ -69,14 +70,15 @@ pub(super) fn run(file: &RingFile, args: &CheckArgs, now: UnixTime, out: &mut dy
             writeln!(out, "\n{arrived}")?;
         }
     }
-    if problems > 0 { Err(KeysError::Problems { path: file.path().to_owned(), problems }) } else { Ok(()) }
+    if problems > 0 { Err(KeysError::Problems { path: place.path().to_owned(), problems }) } else { Ok(()) }
 }
 
 /// The file could be read, so that its mode is private and every key in it is whole and not weak.
-fn ring_lines(file: &RingFile, ring: &KeyRing, now: UnixTime) -> Vec<Line> {
-    let subject = file.path().display().to_string();
+fn ring_lines(place: &Place, ring: &KeyRing, now: UnixTime) -> Vec<Line> {
+    let subject = place.path().display().to_string();
     let (generation, digest) = (ring.generation(), ring.digest());
-    let message = format!("private and valid, generation {generation}, digest {digest}");
+    let sound = if let Place::File(_) = place { "private and valid" } else { "valid" };
+    let message = format!("{sound}, generation {generation}, digest {digest}");
     let mut lines = vec![Line { ok: true, subject: subject.clone(), message }];
     lines.extend(ring.states(now).map(|(record, state)| key_line(ring, record, state, now)));
     if ring.primary(now).is_none() {

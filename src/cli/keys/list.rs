@@ -8,10 +8,11 @@ use std::path::Path;
 use clap::Args;
 use serde::Serialize;
 
+use super::place::Place;
 use super::{KeysError, moment};
 use crate::aead::Algorithm;
 use crate::clock::UnixTime;
-use crate::keyring::{KeyId, KeyRecord, KeyRing, KeyState, RingDigest, RingFile};
+use crate::keyring::{KeyId, KeyRecord, KeyRing, KeyState, RingDigest};
 
 /// The arguments of `keys list`.
 #[derive(Debug, Args)]
@@ -21,10 +22,10 @@ pub struct ListArgs {
     pub json: bool,
 }
 
-pub(super) fn run(file: &RingFile, args: &ListArgs, now: UnixTime, out: &mut dyn Write) -> Result<(), KeysError> {
-    let ring = file.read()?;
+pub(super) fn run(place: &Place, args: &ListArgs, now: UnixTime, out: &mut dyn Write) -> Result<(), KeysError> {
+    let ring = place.read()?;
     if args.json {
-        serde_json::to_writer_pretty(&mut *out, &listing(file.path(), &ring, now)).map_err(io::Error::from)?;
+        serde_json::to_writer_pretty(&mut *out, &listing(place.path(), &ring, now)).map_err(io::Error::from)?;
         writeln!(out)?;
     } else {
         table(&ring, now, out)?;

@@ -1,4 +1,4 @@
-//! Where a changing command finds the ring and leaves it: in its file, or in the pipe between two other programs.
+//! Where a command finds the ring and leaves it: in its file, or in the pipe between two other programs.
 //!
 //! In a pipe the ring never touches a disk here. Must never write a ring that readers would refuse.
 
@@ -13,7 +13,7 @@ use crate::keyring::{KeyRing, MAX_RING_BYTES, RingFile, RingFileError, RingUpdat
 /// The name of standard input in messages.
 const INPUT: &str = "standard input";
 
-/// The ring that a command changes.
+/// The ring that a command reads or changes.
 pub(super) enum Place {
     /// Its file, changed under the lock.
     File(RingFile),
@@ -34,6 +34,14 @@ impl Place {
         }
         let ring = KeyRing::parse(&json).map_err(|reason| RingFileError::Invalid { path: path(), reason })?;
         Ok(Self::Pipe(Box::new(RefCell::new(ring))))
+    }
+
+    /// The ring as it is.
+    pub(super) fn read(&self) -> Result<KeyRing, RingFileError> {
+        match self {
+            Self::File(file) => file.read(),
+            Self::Pipe(held) => Ok(held.borrow().clone()),
+        }
     }
 
     pub(super) fn path(&self) -> &Path {

@@ -438,6 +438,21 @@ fn in_a_pipe_the_changed_ring_goes_out_and_messages_beside_it() {
     assert!(same == *json && messages.starts_with("Nothing to remove"), "{messages}");
     let error = piped(b"{}", &[&["rotate"], &pipe[..]].concat()).expect_err("no ring").to_string();
     assert!(error.starts_with("standard input: not a key ring"), "{error}");
-    assert!(matches!(piped(&json, &["rotate", "--ring", "-"]), Err(KeysError::HalfPipe)));
-    assert!(matches!(piped(&json, &[&["list"], &pipe[..]].concat()), Err(KeysError::NoPipe)));
+    assert!(matches!(piped(&json, &["rotate", "--ring", "-"]), Err(KeysError::NoOutput)));
+    assert!(matches!(piped(&json, &["generate", "--ring", "-"]), Err(KeysError::NoOutput)));
+    assert!(matches!(piped(&json, &[&["list"], &pipe[..]].concat()), Err(KeysError::NeedlessOutput)));
+    assert!(matches!(piped(&json, &["rotate", "--output", "-"]), Err(KeysError::NeedlessOutput)));
+}
+
+#[test]
+fn a_ring_is_made_into_a_pipe_and_looked_at_from_one() {
+    let made = ["generate", "--max-session", "12h", "--ring", "-", "--output", "-"];
+    let (json, messages) = piped(b"not looked at", &made).expect("valid settings");
+    assert_eq!(KeyRing::parse(&json).expect("a ring alone").max_session(), Duration::from_secs(12 * 3_600));
+    assert!(messages.starts_with("Made a key ring with key "), "{messages}");
+    let (list, _) = piped(&json, &["list", "--ring", "-"]).expect("a valid ring");
+    let (checked, _) = piped(&json, &["check", "--ring", "-"]).expect("a valid ring");
+    let (list, checked) = (String::from_utf8_lossy(&list), String::from_utf8_lossy(&checked));
+    assert!(list.contains("primary") && !list.contains("sgk1_"), "{list}");
+    assert!(checked.starts_with("ok     standard input: valid, generation 1"), "{checked}");
 }

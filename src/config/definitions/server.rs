@@ -61,6 +61,22 @@ A path on the public listener that answers 200 while the process lives, for plat
 they publish. Unset: there is none.",
         },
         KeyDefinition {
+            name: "tls_certificate_file",
+            unit: "path of a PEM file",
+            preset: Preset::Optional(r#""/etc/sealgate/tls/tls.crt""#),
+            doc: "\
+The certificate for public_url, with its chain behind it: Sealgate then speaks TLS itself (1.2 and 1.3, HTTP/1.1).
+Set it, with tls_key_file, where no load balancer or reverse proxy in front does. Read again whenever it changes.",
+        },
+        KeyDefinition {
+            name: "tls_key_file",
+            unit: "path of a PEM file",
+            preset: Preset::Optional(r#""/etc/sealgate/tls/tls.key""#),
+            doc: "\
+The certificate's private key, without a passphrase. Only its owner or a group may read it: mode 0600, 0640, 0400 or
+0440 (Kubernetes: defaultMode: 0440 on the secret's volume).",
+        },
+        KeyDefinition {
             name: "client_timeout",
             unit: "duration",
             preset: Preset::Default(r#""30s""#),

@@ -102,3 +102,30 @@ fn to_trust_everybody_is_a_warning() {
     assert!(fixture.load().is_ok());
     assert!(fixture.only_finding().starts_with("0.toml:2: server.trusted_proxies[1]: 0.0.0.0/0 is everybody"));
 }
+
+#[test]
+fn a_certificate_and_its_key_come_together_and_mean_https() {
+    let with = |lines: &str| extended_server(lines).findings();
+    let one = with("tls_key_file = \"k\"");
+    assert!(one.len() == 1 && one[0].contains("is set without server.tls_certificate_file"), "{one:#?}");
+    assert_eq!(with("tls_key_file = \"k\"\ntls_certificate_file = \"c\""), Vec::<String>::new());
+    let loopback = MINIMAL.replace("https://app.example.com", "http://127.0.0.1:8080");
+    let server = "[server]\ntls_key_file = \"k\"\ntls_certificate_file = \"c\"";
+    let finding = Fixture::new(&[&loopback.replace("[server]", server)]).only_finding();
+    assert!(finding.contains("server.public_url: http://127.0.0.1:8080 is http"), "{finding}");
+}
+
+fn extended_server(lines: &str) -> Fixture {
+    Fixture::new(&[&MINIMAL.replace("[server]", &format!("[server]\n{lines}"))])
+}
+
+#[test]
+fn tls_settings_without_an_https_upstream_are_doubtful() {
+    let route = |upstream: &str| {
+        let text = format!("[[routes]]\npath = \"/api\"\nupstream = \"{upstream}\"\nupstream_ca_file = \"ca.pem\"\n");
+        extended(&text).findings()
+    };
+    assert_eq!(route("https://api.internal"), Vec::<String>::new());
+    let doubtful = route("http://127.0.0.1:3000");
+    assert!(doubtful.len() == 1 && doubtful[0].contains("no upstream of the route is https"), "{doubtful:#?}");
+}

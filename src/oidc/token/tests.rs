@@ -289,6 +289,16 @@ async fn a_refreshed_id_token_for_another_audience_is_refused() {
     party.provider.refresh(&refresh_token(), &original).await.expect("the order does not matter");
 }
 
+/// The refresh token may be spent by then: nobody is signed out because the provider signs with a key that it does not
+/// publish yet. What cannot be verified is not used.
+#[tokio::test]
+async fn a_refreshed_id_token_under_a_key_that_nobody_knows_counts_as_absent() {
+    let party = TestParty::new().await;
+    party.gives_id_token(TestKey::es256("not published").token(&party.claims_with(json!({"sub": "mallory"}))));
+    let tokens = party.refresh().await.expect("tokens");
+    assert!(tokens.id_token.is_none() && tokens.claims.is_none() && tokens.refresh_token.is_some());
+}
+
 /// OpenID Connect Core §12.2, §3.1.3.7
 #[tokio::test]
 async fn a_refreshed_id_token_with_a_forged_signature_is_refused() {

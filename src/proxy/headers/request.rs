@@ -55,7 +55,7 @@ pub(in crate::proxy) fn request_fields(input: &RequestFields<'_>) -> Result<Head
         outgoing.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         outgoing.insert(header::UPGRADE, HeaderValue::from_static(WEBSOCKET));
     }
-    if input.route.forwards_cookies() {
+    if input.route.forwards_cookies() && !options.names(header::COOKIE.as_str()) {
         set_cookies(&mut outgoing, incoming, input.context.own_cookies)?;
     }
     set_forwarded(&mut outgoing, incoming, input.context)?;
@@ -70,7 +70,7 @@ pub(in crate::proxy) fn request_fields(input: &RequestFields<'_>) -> Result<Head
     Ok(outgoing)
 }
 
-/// How long the request says its body is. HTTP/2 may leave it open.
+/// How long the request says its body is.
 pub(in crate::proxy) fn body_length(request: &HttpRequest) -> Result<BodyLength, BadRequest> {
     let headers = request.headers();
     let mut lengths = headers.get_all(inbound::CONTENT_LENGTH);
@@ -81,8 +81,7 @@ pub(in crate::proxy) fn body_length(request: &HttpRequest) -> Result<BodyLength,
         let alone = lengths.next().is_none() && !headers.contains_key(inbound::TRANSFER_ENCODING);
         return if alone { Ok(BodyLength::Exactly(length)) } else { Err(BadRequest::Malformed) };
     }
-    let open = headers.contains_key(inbound::TRANSFER_ENCODING) || request.version() == Version::HTTP_2;
-    Ok(if open { BodyLength::Unknown } else { BodyLength::Absent })
+    Ok(if headers.contains_key(inbound::TRANSFER_ENCODING) { BodyLength::Unknown } else { BodyLength::Absent })
 }
 
 /// `Max-Forwards` of an OPTIONS request (RFC 9110 §7.6.2); other methods that it is for do not pass.
@@ -175,7 +174,6 @@ fn set_via(outgoing: &mut HeaderMap, incoming: &InboundMap, version: Version) ->
     outgoing.append(
         header::VIA,
         HeaderValue::from_static(match version {
-            Version::HTTP_2 => "2 sealgate",
             Version::HTTP_10 => "1.0 sealgate",
             _ => "1.1 sealgate",
         }),

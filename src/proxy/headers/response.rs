@@ -20,6 +20,7 @@ pub(in crate::proxy) fn copy_response_fields(
     to: &mut OutboundMap,
     own: &OwnCookieNames,
 ) -> Result<(), BadGateway> {
+    check_coding(from)?;
     let options = options(&from.headers)?;
     let keeps_length = (is_head || from.status == StatusCode::NOT_MODIFIED)
         // A transfer coding overrides a length (RFC 9112 §6.3).
@@ -38,6 +39,16 @@ pub(in crate::proxy) fn copy_response_fields(
     let via = if from.version == Version::HTTP_10 { "1.0 sealgate" } else { "1.1 sealgate" };
     to.append(VIA, OutboundValue::from_static(via));
     Ok(())
+}
+
+/// Refuses transfer codings but `chunked`: hyper leaves others in the body, and their name must not go on (RFC 9112 §6.1,
+/// §7). HTTP/1.0 has none at all.
+fn check_coding(from: &http::response::Parts) -> Result<(), BadGateway> {
+    let mut codings = from.headers.get_all(header::TRANSFER_ENCODING).iter();
+    let Some(coding) = codings.next() else { return Ok(()) };
+    let is_chunked = coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
+    let is_clear = is_chunked && codings.next().is_none() && from.version != Version::HTTP_10;
+    if is_clear { Ok(()) } else { Err(BadGateway::TransferCoding) }
 }
 
 fn options(headers: &HeaderMap) -> Result<ConnectionOptions<'_>, BadGateway> {

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::harness::*;
 
@@ -96,6 +97,20 @@ fn a_put_with_a_body_is_not_sent_again() {
         assert_eq!(status(&front.exchange(GET).await), 200);
         assert_eq!(status(&front.exchange(POST.replace("POST", "PUT")).await), 502);
         assert_eq!(upstream.connections(), 1);
+    });
+}
+
+/// RFC 9110 §9.2.1: a repeated DELETE would answer 404 to a deletion that worked.
+#[test]
+fn what_is_idempotent_but_not_safe_is_not_sent_again() {
+    run(async {
+        for method in ["DELETE", "PUT"] {
+            let upstream = forgetful().await;
+            let front = Front::to(&upstream);
+            assert_eq!(status(&front.exchange(GET).await), 200);
+            assert_eq!(status(&front.exchange(GET.replace("GET", method)).await), 502, "{method}");
+            assert_eq!(upstream.connections(), 1);
+        }
     });
 }
 
@@ -259,6 +274,41 @@ fn a_client_that_leaves_takes_the_upstream_connection_with_it() {
     });
 }
 
+/// An upstream that makes events, or takes an upload, for nobody is told at once, and not when it next writes.
+#[test]
+fn a_client_that_leaves_in_the_middle_of_a_body_takes_the_upstream_connection_with_it() {
+    for request in [
+        "GET /x HTTP/1.1\r\nHost: a\r\n\r\n",
+        "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+        "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf",
+    ] {
+        run(async {
+            let (ended, gone) = oneshot::channel();
+            let ended = std::cell::RefCell::new(Some(ended));
+            let upstream = Upstream::scripted(move |_, mut peer| {
+                let ended = ended.take();
+                async move {
+                    peer.head().await;
+                    peer.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n").await;
+                    peer.closed().await;
+                    ended.expect("one connection").send(()).expect("the test waits");
+                }
+            })
+            .await;
+            let mut client = Front::to(&upstream).connect().await;
+            client.write_all(request.as_bytes()).await.expect("it reads");
+            let mut answer = Vec::new();
+            while !answer.ends_with(b"half\r\n") {
+                assert_ne!(client.read_buf(&mut answer).await.expect("readable"), 0);
+            }
+            let left = Instant::now();
+            drop(client);
+            gone.await.expect("the upstream connection ends");
+            assert!(left.elapsed() < Duration::from_secs(5), "sooner than by the idle time");
+        });
+    }
+}
+
 /// The answer counts, and the rest of the request has nowhere to go.
 #[test]
 fn an_early_answer_is_passed_on_and_the_connection_given_up() {
@@ -283,6 +333,30 @@ fn an_early_answer_is_passed_on_and_the_connection_given_up() {
             .expect("it reads");
         let answer = read_response(&mut client).await;
         assert_eq!((status(&answer), body(&answer)), (413, "big"));
+        gone.await.expect("the upstream connection ends");
+    });
+}
+
+/// RFC 9110 §15.2: there may be any number of them, but not for ever.
+#[test]
+fn an_upstream_that_only_ever_says_wait_times_out() {
+    run(async {
+        let (ended, gone) = oneshot::channel();
+        let ended = std::cell::RefCell::new(Some(ended));
+        let upstream = Upstream::scripted(move |_, mut peer| {
+            let ended = ended.take();
+            async move {
+                peer.request().await;
+                let hints = "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n".repeat(100);
+                while peer.stream.write_all(hints.as_bytes()).await.is_ok() {}
+                ended.expect("one connection").send(()).expect("the test waits");
+            }
+        })
+        .await;
+        let mut settings = route("/", &[&upstream.uri]);
+        settings.timeouts.first_byte = Duration::from_millis(300);
+        let answer = Front::start(vec![settings], false).exchange(GET).await;
+        assert_eq!((status(&answer), body(&answer)), (504, "upstream-timeout"));
         gone.await.expect("the upstream connection ends");
     });
 }

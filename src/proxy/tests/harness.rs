@@ -9,14 +9,15 @@ use std::time::Duration;
 
 use actix_web::http::header::ALLOW;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, rt, web};
-use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 
+use crate::metrics::Metrics;
 use crate::origin::PublicOrigin;
 use crate::proxy::{
     CsrfMode, ForwardContext, ForwardError, OwnCookieNames, RouteAuth, RouteSettings, RouteTable, TunnelLimits,
-    UpstreamClient, UpstreamTimeouts, forward,
+    UpstreamClient, UpstreamSettings, UpstreamTimeouts, UpstreamWatch, forward,
 };
 use crate::secret::AccessToken;
 
@@ -154,36 +155,30 @@ impl Peer {
 /// A server with the proxy in it.
 pub(super) struct Front {
     pub(super) address: SocketAddr,
+    pub(super) metrics: Metrics,
+    _watch: UpstreamWatch,
 }
 
 impl Front {
     /// One worker, with these routes; the peer counts as one of our proxies if `trusted`.
     pub(super) fn start(routes: Vec<RouteSettings>, trusted: bool) -> Self {
-        Self::start_with(routes, trusted, no_roots())
-    }
-
-    /// As `start`, with this view of whom to trust behind https.
-    pub(super) fn start_with(routes: Vec<RouteSettings>, trusted: bool, tls: Arc<ClientConfig>) -> Self {
-        Self::start_limited(routes, trusted, tls, TunnelLimits::default)
+        Self::start_limited(routes, trusted, TunnelLimits::default)
     }
 
     /// As `to`, with tunnels that end as `limits` says when they begin.
     pub(super) fn with_tunnels(upstream: &Upstream, limits: fn() -> TunnelLimits) -> Self {
-        Self::start_limited(vec![route("/", &[&upstream.uri])], false, no_roots(), limits)
+        Self::start_limited(vec![route("/", &[&upstream.uri])], false, limits)
     }
 
-    fn start_limited(
-        routes: Vec<RouteSettings>,
-        trusted: bool,
-        tls: Arc<ClientConfig>,
-        limits: fn() -> TunnelLimits,
-    ) -> Self {
+    fn start_limited(routes: Vec<RouteSettings>, trusted: bool, limits: fn() -> TunnelLimits) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("bound");
-        let table = Arc::new(RouteTable::new(routes));
+        let metrics = Metrics::default();
+        let table = Arc::new(RouteTable::new(routes, &metrics).expect("usable files"));
+        let watch = table.watch(&Handle::current(), &metrics);
         let origin: PublicOrigin = "https://app.example.com".parse().expect("an origin");
         let server = HttpServer::new(move || {
-            let (client, table, origin) = (UpstreamClient::new(Arc::clone(&tls)), Arc::clone(&table), origin.clone());
+            let (client, table, origin) = (UpstreamClient::new(), Arc::clone(&table), origin.clone());
             App::new().default_service(web::to(move |request: HttpRequest, payload: web::Payload| {
                 let (client, table, origin) = (client.clone(), Arc::clone(&table), origin.clone());
                 async move { handle(&client, &table, &origin, trusted, limits(), request, payload).await }
@@ -196,7 +191,7 @@ impl Front {
         .expect("listening")
         .run();
         rt::spawn(server);
-        Self { address }
+        Self { address, metrics, _watch: watch }
     }
 
     /// One public route `/`, to one upstream.
@@ -236,6 +231,7 @@ pub(super) fn route(path: &str, upstreams: &[&str]) -> RouteSettings {
             first_byte: Duration::from_secs(10),
             idle: Duration::from_secs(10),
         },
+        upstream_settings: UpstreamSettings::default(),
     }
 }
 
@@ -290,12 +286,6 @@ pub(super) fn body(message: &str) -> &str {
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack.windows(needle.len()).position(|window| window == needle)
-}
-
-fn no_roots() -> Arc<ClientConfig> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    Arc::new(builder.expect("TLS").with_root_certificates(RootCertStore::empty()).with_no_client_auth())
 }
 
 /// What the web layer does around the proxy, cut down: the error's kind is the body.

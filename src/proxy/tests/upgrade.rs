@@ -2,11 +2,12 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::harness::{Front, Peer, Upstream, body, field, fields, read_to_end, run, status};
@@ -205,7 +206,7 @@ const LIFE: Duration = Duration::from_millis(300);
 fn a_tunnel_ends_when_its_time_is_up_however_busy_it_is() {
     run(async {
         let (upstream, closed) = switching(echo).await;
-        let ends = || TunnelLimits { ends_at: Some(Instant::now() + LIFE), idle: None };
+        let ends = || TunnelLimits { ends_at: Some(Instant::now() + LIFE), ..TunnelLimits::default() };
         let mut stream = tunnel(&Front::with_tunnels(&upstream, ends)).await;
         let mut byte = [0];
         while stream.write_all(b"x").await.is_ok() && matches!(stream.read(&mut byte).await, Ok(1)) {}
@@ -225,7 +226,7 @@ fn a_tunnel_ends_when_its_time_is_up_although_the_client_reads_nothing() {
             }
         })
         .await;
-        let ends = || TunnelLimits { ends_at: Some(Instant::now() + LIFE), idle: None };
+        let ends = || TunnelLimits { ends_at: Some(Instant::now() + LIFE), ..TunnelLimits::default() };
         let _silent = tunnel(&Front::with_tunnels(&upstream, ends)).await;
         closed.notified().await;
         assert!(SENT.get() < 64 * 1024 * 1024, "{} bytes went somewhere", SENT.get());
@@ -237,7 +238,7 @@ fn a_tunnel_ends_when_nothing_passes_for_too_long() {
     run(async {
         let (upstream, closed) = switching(echo).await;
         const IDLE: Duration = Duration::from_secs(1);
-        let idle = || TunnelLimits { ends_at: None, idle: Some(IDLE) };
+        let idle = || TunnelLimits { idle: Some(IDLE), ..TunnelLimits::default() };
         let mut stream = tunnel(&Front::with_tunnels(&upstream, idle)).await;
         let begun = Instant::now();
         let mut byte = [0];
@@ -246,6 +247,21 @@ fn a_tunnel_ends_when_nothing_passes_for_too_long() {
             stream.write_all(b"x").await.expect("the tunnel stands");
             stream.read_exact(&mut byte).await.expect("the tunnel stands");
         }
+        assert_eq!(read_to_end(&mut stream).await, "");
+        closed.notified().await;
+    });
+}
+
+#[test]
+fn a_tunnel_ends_when_it_is_told_so_and_not_before() {
+    static ENDED: LazyLock<watch::Sender<bool>> = LazyLock::new(|| watch::Sender::new(false));
+    run(async {
+        let (upstream, closed) = switching(echo).await;
+        let ended = || TunnelLimits { ended: Some(ENDED.subscribe()), ..TunnelLimits::default() };
+        let mut stream = tunnel(&Front::with_tunnels(&upstream, ended)).await;
+        stream.write_all(b"x").await.expect("the tunnel stands");
+        stream.read_exact(&mut [0]).await.expect("the tunnel stands");
+        ENDED.send_replace(true);
         assert_eq!(read_to_end(&mut stream).await, "");
         closed.notified().await;
     });

@@ -1,4 +1,4 @@
-//! Idle connections, by origin, the freshest first.
+//! Idle connections, by origin and by how they were made, the freshest first.
 //!
 //! A connection is here only between exchanges that both ended cleanly; anything else is closed.
 
@@ -16,10 +16,19 @@ use tokio::time::Instant;
 use super::super::body::RequestBody;
 use super::origin::Origin;
 
-/// The most idle connections to one origin that a worker keeps.
+/// The most idle connections of one key that a worker keeps.
 const MAX_IDLE: usize = 64;
-/// How long an idle connection is kept: less than the 60 s and 75 s after which common servers close it.
-const IDLE_LIFE: Duration = Duration::from_secs(50);
+/// How often old ones are looked for.
+const SWEEP: Duration = Duration::from_secs(5);
+
+/// What a connection must have in common with a request that takes it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct PoolKey {
+    /// Where it leads.
+    pub(super) origin: Arc<Origin>,
+    /// Under which reading of which certificates it was made; 0 without TLS.
+    pub(super) reading: u64,
+}
 
 /// A connection: hyper's handle, and the task that moves its bytes. The task ends with it.
 pub(super) struct Connection {
@@ -41,20 +50,20 @@ impl Drop for Connection {
 
 /// The idle connections of one worker.
 pub(super) struct Pool {
-    /// The oldest of each origin first.
-    idle: RefCell<HashMap<Arc<Origin>, VecDeque<Idle>>>,
+    /// The oldest of each key first.
+    idle: RefCell<HashMap<PoolKey, VecDeque<Idle>>>,
     /// Whether a task is closing what gets old.
     sweeping: Cell<bool>,
 }
 
 struct Idle {
     connection: Connection,
-    since: Instant,
+    until: Instant,
 }
 
 impl Idle {
     fn is_usable(&self, now: Instant) -> bool {
-        now.duration_since(self.since) < IDLE_LIFE && self.connection.sender.is_ready()
+        now < self.until && self.connection.sender.is_ready()
     }
 }
 
@@ -63,10 +72,10 @@ impl Pool {
         Rc::new(Self { idle: RefCell::default(), sweeping: Cell::new(false) })
     }
 
-    /// The connection to `origin` that was used last, if one is still good.
-    pub(super) fn take(&self, origin: &Arc<Origin>) -> Option<Connection> {
+    /// The connection of that key that was used last, if one is still good.
+    pub(super) fn take(&self, key: &PoolKey) -> Option<Connection> {
         let mut idle = self.idle.borrow_mut();
-        let connections = idle.get_mut(origin)?;
+        let connections = idle.get_mut(key)?;
         let now = Instant::now();
         while let Some(candidate) = connections.pop_back() {
             if candidate.is_usable(now) {
@@ -76,29 +85,30 @@ impl Pool {
         None
     }
 
-    /// Keeps `connection` for the next request, once hyper is done with the last one; drops it if it is closed.
-    pub(super) fn put(self: Rc<Self>, origin: Arc<Origin>, mut connection: Connection) {
+    /// Keeps `connection` for the next request, `life` at most, once hyper is done with the last one; drops it if it is
+    /// closed.
+    pub(super) fn put(self: Rc<Self>, key: PoolKey, mut connection: Connection, life: Duration) {
         if connection.sender.is_ready() {
-            self.keep(origin, connection);
+            self.keep(key, connection, life);
         } else if !connection.sender.is_closed() {
             let pool = Rc::downgrade(&self);
             rt::spawn(async move {
-                let settled = tokio::time::timeout(IDLE_LIFE, connection.sender.ready()).await;
+                let settled = tokio::time::timeout(life, connection.sender.ready()).await;
                 if let (Ok(Ok(())), Some(pool)) = (settled, pool.upgrade()) {
-                    pool.keep(origin, connection);
+                    pool.keep(key, connection, life);
                 }
             });
         }
     }
 
-    fn keep(self: Rc<Self>, origin: Arc<Origin>, connection: Connection) {
+    fn keep(self: Rc<Self>, key: PoolKey, connection: Connection, life: Duration) {
         {
             let mut idle = self.idle.borrow_mut();
-            let connections = idle.entry(origin).or_default();
+            let connections = idle.entry(key).or_default();
             if connections.len() >= MAX_IDLE {
                 connections.pop_front();
             }
-            connections.push_back(Idle { connection, since: Instant::now() });
+            connections.push_back(Idle { connection, until: Instant::now() + life });
         }
         if !self.sweeping.replace(true) {
             rt::spawn(sweep(Rc::downgrade(&self)));
@@ -120,7 +130,7 @@ impl Pool {
 /// Closes connections as they get old, until none is left.
 async fn sweep(pool: Weak<Pool>) {
     loop {
-        tokio::time::sleep(IDLE_LIFE / 5).await;
+        tokio::time::sleep(SWEEP).await;
         let Some(pool) = pool.upgrade() else { return };
         if !pool.purge() {
             pool.sweeping.set(false);

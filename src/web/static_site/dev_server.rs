@@ -9,9 +9,10 @@ use actix_web::http::header::{CONTENT_SECURITY_POLICY, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 use http::Uri;
 
+use crate::metrics::Metrics;
 use crate::proxy::{
-    self, CsrfMode, ForwardContext, ForwardError, Route, RouteAuth, RouteSettings, TunnelLimits, UpstreamClient,
-    UpstreamTimeouts, asks_for_websocket,
+    self, CsrfMode, ForwardContext, ForwardError, RouteAuth, RouteSettings, RouteTable, TunnelLimits, UpstreamClient,
+    UpstreamSettings, UpstreamTimeouts, UpstreamTlsError, asks_for_websocket,
 };
 use crate::web::problem::{Problem, UPSTREAM_UNREACHABLE};
 use crate::web::{Services, csrf};
@@ -26,13 +27,14 @@ const POLICY: &str = "default-src 'self'; script-src 'self' 'unsafe-inline' 'uns
 /// The way to a dev server.
 #[derive(Debug)]
 pub(super) struct DevServer {
-    route: Route,
+    /// The one route, for everything.
+    routes: RouteTable,
     address: Uri,
 }
 
 impl DevServer {
-    pub(super) fn new(address: Uri) -> Self {
-        let route = Route::new(RouteSettings {
+    pub(super) fn new(address: Uri, metrics: &Metrics) -> Result<Self, UpstreamTlsError> {
+        let route = RouteSettings {
             path: "/".to_owned(),
             upstreams: vec![address.clone()],
             auth: RouteAuth::None,
@@ -45,8 +47,9 @@ impl DevServer {
                 first_byte: Duration::from_secs(120),
                 idle: Duration::from_secs(24 * 3600),
             },
-        });
-        Self { route, address }
+            upstream_settings: UpstreamSettings::default(),
+        };
+        Ok(Self { routes: RouteTable::new(vec![route], metrics)?, address })
     }
 
     /// Forwards a request, WebSockets of our own pages among them.
@@ -69,7 +72,9 @@ impl DevServer {
             traceparent: None,
             tunnel: TunnelLimits::default(),
         };
-        let forwarded = proxy::forward(client, &self.route, request, payload.into_inner(), &context).await;
+        // The server has checked the path, and a route for `/` takes every one.
+        let route = self.routes.find("/").ok().flatten().ok_or_else(Problem::internal)?;
+        let forwarded = proxy::forward(client, route, request, payload.into_inner(), &context).await;
         let mut response = forwarded.map_err(|error| self.problem(error))?;
         response.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
         Ok(response)

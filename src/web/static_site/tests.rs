@@ -58,7 +58,7 @@ impl Fixture {
         };
         let origin = "https://app.example.com".parse().expect("an origin");
         let headers = SecurityHeaders::new(&headers, &origin, "https://login.example.com");
-        let site = StaticSite::new(&settings, headers).expect("the folder is there");
+        let site = StaticSite::new(&settings, headers, &Metrics::default()).expect("the folder is there");
         Self { folder, site }
     }
 
