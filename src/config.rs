@@ -20,10 +20,12 @@ mod server;
 mod session;
 mod site;
 mod sources;
+mod static_site;
 mod unknown;
 mod upstreams;
 mod values;
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -43,7 +45,10 @@ use crate::oidc::ProviderSettings;
 use crate::origin::PublicOrigin;
 use crate::proxy::RouteSettings;
 use crate::session::SessionSettings;
-use crate::web::{CsrfHeader, StaticSettings};
+use crate::web::CsrfHeader;
+use crate::web::page::Pages;
+use crate::web::security_headers::SecurityHeaderSettings;
+use crate::web::static_site::StaticSettings;
 
 /// A whole, valid configuration.
 #[derive(Clone, Debug)]
@@ -62,8 +67,22 @@ pub struct Config {
     pub routes: Vec<RouteSettings>,
     /// The single-page app, if we serve it.
     pub static_site: Option<StaticSettings>,
+    /// What browsers refuse on its behalf.
+    pub security_headers: SecurityHeaderSettings,
+    /// What it is told at run time; public.
+    pub spa_settings: serde_json::Map<String, serde_json::Value>,
+    /// The pages that people see.
+    pub pages: Pages,
     /// What is logged, and how.
     pub log: LogConfig,
+}
+
+/// What `[security_headers]` says when nothing is set.
+pub fn default_security_headers() -> SecurityHeaderSettings {
+    let positions = Positions::default();
+    let mut reader = Reader::new(&positions, Vec::new(), HashSet::new());
+    // The defaults are valid: loading any configuration in the tests reads all of them.
+    static_site::security_headers(raw::RawSecurityHeaders::default(), &mut reader).unwrap_or_default()
 }
 
 /// A valid configuration, and what somebody should look at nevertheless.
@@ -126,7 +145,11 @@ impl Config {
         let csrf = site::csrf(raw.csrf, reader);
         let ring = site::ring(raw.keys, reader);
         let routes = routes::parse(raw.routes, &own_paths, reader);
-        let static_site = site::static_site(raw.static_site, reader);
+        let public_url = server.as_ref().map(|server| &server.public_url);
+        let static_site = static_site::parse(raw.static_site, public_url, reader);
+        let security_headers = static_site::security_headers(raw.security_headers, reader);
+        let spa_settings = static_site::spa_settings(raw.spa_settings, reader);
+        let pages = site::pages(raw.pages, reader);
         let log = site::log(raw.log, reader);
         if let (Some(routes), Some(Some(_))) = (&routes, &static_site) {
             routes::check_against_static(routes, reader);
@@ -139,6 +162,9 @@ impl Config {
             csrf: csrf?,
             routes: routes?,
             static_site: static_site?,
+            security_headers: security_headers?,
+            spa_settings: spa_settings?,
+            pages: pages?,
             log: log?,
         })
     }

@@ -58,6 +58,11 @@ impl PublicOrigin {
         self.https
     }
 
+    /// Whether only this machine can be meant.
+    pub fn is_loopback(&self) -> bool {
+        Url::parse(&self.serialized).is_ok_and(|url| is_loopback(&url))
+    }
+
     /// `path` (which begins with `/`) as an absolute URL on this origin.
     pub fn join(&self, path: &str) -> String {
         format!("{}{path}", self.serialized)

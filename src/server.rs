@@ -36,6 +36,8 @@ use crate::telemetry::{self, RequestSpan};
 use crate::tls::{CertificateWatch, ListenerCertificate};
 use crate::web::problem::{NOT_FOUND, PATH_REFUSED, Problem};
 use crate::web::redemptions::Redemptions;
+use crate::web::security_headers::SecurityHeaders;
+use crate::web::spa_settings::SpaSettings;
 use crate::web::static_site::StaticSite;
 use crate::web::tunnels::Tunnels;
 use crate::web::{Services, Site, api, callback, cookie_line, landing, login, logout, refresh, user};
@@ -115,12 +117,14 @@ impl Application {
         let status = Status::new(ring.clone(), provider.clone(), metrics.clone(), clock.clone());
         let services = Arc::new(services(&config, ring, provider, clock, metrics, &runtime.handle())?);
         let refresher = services.refresher.clone();
+        let pages = web::Data::new(config.pages.clone());
         let upstream_watch = services.routes.watch(&runtime.handle(), &services.metrics);
         let health_path = config.server.public_health_path.clone();
         let server = HttpServer::new(move || {
             App::new()
                 .wrap(TracingLogger::<RequestSpan>::new())
                 .app_data(web::Data::from(services.clone()))
+                .app_data(pages.clone())
                 .app_data(web::Data::new(HealthPath(health_path.clone())))
                 .app_data(web::Data::new(UpstreamClient::new()))
                 .default_service(web::to(dispatch))
@@ -266,8 +270,9 @@ fn services(
     let sessions = Sessions::new(sealer, names, config.session.clone(), registration, clock.clone(), skew);
     let refresher = Refresher::new(provider.clone(), sessions.clone(), clock.clone(), metrics.clone(), runtime.clone());
     let static_site = config.static_site.as_ref().map(|settings| {
-        let failed = |error| StartError::Static { root: settings.root.display().to_string(), error };
-        StaticSite::new(settings).map_err(failed)
+        let failed = |error| StartError::Static { root: settings.to_string(), error };
+        let headers = SecurityHeaders::new(&config.security_headers, &origin, &config.provider.issuer);
+        StaticSite::new(settings, headers, &metrics).map_err(failed)
     });
     let site = Site {
         origin,
@@ -287,6 +292,7 @@ fn services(
         redemptions: Redemptions::default(),
         tunnels: Tunnels::default(),
         static_site,
+        spa_settings: SpaSettings::new(&config.spa_settings),
         clock,
         metrics,
     })
@@ -361,9 +367,11 @@ async fn call(endpoint: &str, services: &Services, request: &HttpRequest, payloa
         ("/landing", &Method::GET) => (Handler::Callback, landing::handle(services, request)),
         ("/user", &Method::GET) => (Handler::User, user::handle(services, request)),
         ("/logout", &Method::GET | &Method::POST) => (Handler::Logout, logout::handle(services, request).await),
+        ("/config.json", &Method::GET | &Method::HEAD) => (Handler::Other, Ok(services.spa_settings.handle())),
         ("/refresh", &Method::POST) => (Handler::Refresh, refresh::handle(services, request).await),
         ("/login" | "/landing" | "/user", _) => (Handler::Other, Err(Problem::method_not_allowed("GET"))),
         ("/callback" | "/logout", _) => (Handler::Other, Err(Problem::method_not_allowed("GET, POST"))),
+        ("/config.json", _) => (Handler::Other, Err(Problem::method_not_allowed("GET, HEAD"))),
         ("/refresh", _) => (Handler::Other, Err(Problem::method_not_allowed("POST"))),
         _ => (Handler::Other, Err(Problem::new(&NOT_FOUND, "There is no endpoint of this name."))),
     }
@@ -388,7 +396,7 @@ async fn beyond_the_prefix(
         }
         Ok(Some(route)) => (Handler::Proxy, api::handle(services, client, route, request, payload).await),
         Ok(None) => match &services.static_site {
-            Some(site) => (Handler::Static, site.handle(request)),
+            Some(site) => (Handler::Static, site.handle(services, client, request, payload).await),
             None => (Handler::Other, Err(Problem::new(&NOT_FOUND, "No route has this address."))),
         },
     }

@@ -18,12 +18,13 @@ pub mod problem;
 pub mod query;
 pub mod redemptions;
 pub mod refresh;
+pub mod security_headers;
+pub mod spa_settings;
 pub mod static_site;
 pub mod tunnels;
 pub mod user;
 
 use std::net::IpAddr;
-use std::path::PathBuf;
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{COOKIE, HeaderValue, SET_COOKIE};
@@ -32,6 +33,7 @@ use ipnet::IpNet;
 
 use self::problem::Problem;
 use self::redemptions::Redemptions;
+use self::spa_settings::SpaSettings;
 use self::static_site::StaticSite;
 use self::tunnels::Tunnels;
 use crate::clock::Clock;
@@ -50,13 +52,6 @@ pub struct CsrfHeader {
     pub name: String,
     /// Its value; `1` unless configured.
     pub value: String,
-}
-
-/// Where the single-page app lies.
-#[derive(Clone, Debug)]
-pub struct StaticSettings {
-    /// The folder with `index.html`; unknown paths serve that file.
-    pub root: PathBuf,
 }
 
 /// What the endpoints know of the site that they serve.
@@ -109,6 +104,8 @@ pub struct Services {
     pub tunnels: Tunnels,
     /// The single-page app, if we serve it.
     pub static_site: Option<StaticSite>,
+    /// What the single-page app is told at run time.
+    pub spa_settings: SpaSettings,
     /// The time.
     pub clock: Clock,
     /// The counters.

@@ -2,6 +2,7 @@
 //!
 //! The scenarios are in `tests/browser/*.mjs`; screenshots go to `tests/artifacts/`.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -110,8 +111,7 @@ async fn pages_keep_event_streams_and_sockets_open_until_they_sign_out() {
 #[tokio::test(flavor = "multi_thread")]
 async fn behind_tls_the_cookies_are_host_bound_secure_and_strict() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let options = ProviderOptions { form: true, jwt_access_tokens: true, ..ProviderOptions::default() };
-    let (provider, upstream) = tokio::join!(Provider::start(options), Upstream::start());
+    let (provider, upstream) = parts().await;
     let tls_port = free_port();
     let mut options = SealgateOptions::new(&provider.issuer, upstream.port);
     options.public_url = format!("https://{HOST}:{tls_port}");
@@ -124,6 +124,102 @@ async fn behind_tls_the_cookies_are_host_bound_secure_and_strict() {
     })
     .await;
     play("https.mjs", json!({"origin": gate.url(), "provider": provider.issuer})).await;
+}
+
+/// CSP3 §8; the app is a build of Vite's, with React and the client.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_of_vite_s_runs_under_the_strict_policy_and_what_is_slipped_in_does_not() {
+    let app = tempfile::tempdir().expect("a temporary folder");
+    let built = vite(app.path(), &["build", "--outDir", app.path().join("dist").to_str().expect("UTF-8")]).output();
+    let built = tokio::time::timeout(Duration::from_secs(120), built).await.expect("in time").expect("node starts");
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    let (provider, upstream) = parts().await;
+    let options =
+        SealgateOptions::new(&provider.issuer, upstream.port).set("static", json!({"root": app.path().join("dist")}));
+    provider.register(options.registration()).await;
+    let gate = Sealgate::start(options).await;
+    play("app.mjs", json!({"origin": gate.url(), "provider": provider.issuer})).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dev_server_s_app_signs_in_and_changes_while_it_runs() {
+    let app = tempfile::tempdir().expect("a temporary folder");
+    let sources = app.path().join("app");
+    fs::create_dir(&sources).expect("a new folder");
+    for entry in fs::read_dir(folder().join("app")).expect("the app is there") {
+        let entry = entry.expect("a readable entry");
+        fs::copy(entry.path(), sources.join(entry.file_name())).expect("a new file");
+    }
+    std::os::unix::fs::symlink(folder().join("node_modules"), app.path().join("node_modules")).expect("a new link");
+    let port = free_port();
+    let server = vite(app.path(), &["dev", "--port", &port.to_string()]).env("APP_ROOT", &sources).spawn();
+    let _server = server.expect("node starts");
+    eventually("Vite to listen", Duration::from_secs(60), async || {
+        TcpStream::connect(loopback(port)).await.ok().map(drop)
+    })
+    .await;
+    let (provider, upstream) = parts().await;
+    let options = SealgateOptions::new(&provider.issuer, upstream.port)
+        .set("static", json!({"dev_server": format!("http://{}", loopback(port))}));
+    provider.register(options.registration()).await;
+    let gate = Sealgate::start(options).await;
+    play("dev.mjs", json!({"origin": gate.url(), "message": sources.join("message.js")})).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pages_that_people_see_are_accessible_in_every_size_colour_and_language() {
+    let (provider, upstream) = parts().await;
+    let options = SealgateOptions::new(&provider.issuer, upstream.port);
+    provider.register(options.registration()).await;
+    let gate = Sealgate::start(options).await;
+    let nowhere = format!("http://localhost:{}", free_port());
+    let without_provider = Sealgate::launch(SealgateOptions::new(&nowhere, upstream.port)).await;
+    eventually("the second to listen", Duration::from_secs(30), async || {
+        TcpStream::connect(loopback(without_provider.options.port)).await.ok().map(drop)
+    })
+    .await;
+    let origins = json!({
+        "origin": gate.url(), "provider": provider.issuer, "providerDown": without_provider.url(),
+    });
+    play("pages.mjs", origins).await;
+}
+
+/// The client's types are what its source does, and it stays as small as its page says.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_client_s_types_hold_and_it_is_under_two_kilobytes() {
+    let checked = Command::new("node")
+        .arg("node_modules/typescript/bin/tsc")
+        .args(["--project", "client/tsconfig.json"])
+        .current_dir(folder())
+        .kill_on_drop(true)
+        .output();
+    let checked = tokio::time::timeout(Duration::from_secs(120), checked).await.expect("in time").expect("node starts");
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
+    for name in ["index.js", "react.js"] {
+        let source = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("web/client").join(name)).expect("a file");
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        std::io::Write::write_all(&mut packed, &source).expect("a vector takes everything");
+        let size = packed.finish().expect("a vector takes everything").len();
+        assert!(size < 2_048, "{name} is {size} bytes");
+    }
+}
+
+/// Vite over the app of `tests/browser/app`, with what it keeps in `cache`.
+fn vite(cache: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new("node");
+    command
+        .args(["node_modules/vite/bin/vite.js", arguments[0], "--config", "app/vite.config.mjs"])
+        .args(&arguments[1..])
+        .env("APP_CACHE", cache.join("cache"))
+        .current_dir(folder())
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    command
+}
+
+async fn parts() -> (Provider, Upstream) {
+    let options = ProviderOptions { form: true, jwt_access_tokens: true, ..ProviderOptions::default() };
+    tokio::join!(Provider::start(options), Upstream::start())
 }
 
 /// nginx with its own defaults for every buffer: what we send must fit them (DESIGN §4).

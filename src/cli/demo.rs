@@ -9,14 +9,16 @@ use clap::Args;
 
 use crate::aead::Algorithm;
 use crate::clock::Clock;
-use crate::config::{Config, LogConfig, LogFormat, ServerConfig};
+use crate::config::{self, Config, LogConfig, LogFormat, ServerConfig};
 use crate::demo::{CLIENT_ID, Demo, DemoSettings, DemoStartError, loopback};
 use crate::keyring::{GenerateError, KeyRing, RingFile, RingFileError, RingUpdateError};
 use crate::oidc::{ClientAuth, LoginLimits, ProviderSettings};
 use crate::proxy::{CsrfMode, RouteAuth, RouteSettings, UpstreamSettings, UpstreamTimeouts};
 use crate::server::{self, Application, ServeError};
 use crate::session::{SameSite, SessionSettings, UserFormat, WriteFormat};
-use crate::web::{CsrfHeader, StaticSettings};
+use crate::web::CsrfHeader;
+use crate::web::page::Pages;
+use crate::web::static_site::StaticSettings;
 use crate::{origin, telemetry};
 
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8080));
@@ -170,7 +172,13 @@ fn config(
         ring: ring.to_owned(),
         csrf: CsrfHeader { name: "X-CSRF".to_owned(), value: "1".to_owned() },
         routes: vec![route],
-        static_site: Some(StaticSettings { root: demo.page().to_owned() }),
+        static_site: Some(StaticSettings::Folder {
+            root: demo.page().to_owned(),
+            immutable_paths: vec!["/".to_owned()],
+        }),
+        security_headers: config::default_security_headers(),
+        spa_settings: serde_json::Map::new(),
+        pages: Pages::default(),
         log,
     })
 }

@@ -8,6 +8,7 @@ mod provider;
 mod routes;
 mod server;
 mod session;
+mod site;
 
 use super::sources::PREFIX;
 
@@ -31,6 +32,8 @@ pub enum Form {
     Table,
     /// `[name]`, once or not at all; the reference shows it as a comment.
     OptionalTable,
+    /// `[name]`, with names of the operator's own choice.
+    FreeTable,
     /// `[[name]]`, any number of times.
     List,
 }
@@ -72,12 +75,22 @@ impl Preset {
     }
 }
 
+impl Preset {
+    /// As [`Preset::shown`], a text of several lines in one.
+    pub fn on_one_line(&self) -> String {
+        match self.shown().strip_prefix("\"\"\"\n").and_then(|rest| rest.strip_suffix("\"\"\"")) {
+            Some(lines) => format!("\"{}\"", lines.replace("\\\n", "")),
+            None => self.shown().to_owned(),
+        }
+    }
+}
+
 impl SectionDefinition {
     /// The path of one of its keys: `server.listen`, `routes[].path`.
     pub fn path(&self, key: &KeyDefinition) -> String {
         match self.form {
             Form::List => format!("{}[].{}", self.name, key.name),
-            Form::Table | Form::OptionalTable => format!("{}.{}", self.name, key.name),
+            Form::Table | Form::OptionalTable | Form::FreeTable => format!("{}.{}", self.name, key.name),
         }
     }
 
@@ -96,7 +109,10 @@ pub const SECTIONS: &[SectionDefinition] = &[
     session::CSRF,
     session::KEYS,
     routes::ROUTES,
-    session::STATIC,
+    site::STATIC,
+    site::SECURITY_HEADERS,
+    site::SPA_SETTINGS,
+    site::PAGES,
     session::LOG,
 ];
 

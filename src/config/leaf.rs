@@ -14,7 +14,7 @@ pub(super) enum Leaf {
     /// A whole number that fits 64 bits.
     Integer(i64),
     /// Any other number.
-    Float,
+    Float(f64),
     /// A string (TOML's dates arrive as strings too).
     Text(String),
     /// A value from the environment: a text that may stand for any type.
@@ -33,7 +33,7 @@ impl Leaf {
         match self {
             Self::Boolean(_) => "a boolean",
             Self::Integer(_) => "an integer",
-            Self::Float => "a floating-point number",
+            Self::Float(_) => "a floating-point number",
             Self::Text(_) | Self::Untyped(_) => "a string",
             Self::List(_) => "a list",
             Self::Table => "a table",
@@ -66,11 +66,11 @@ impl<'de> Visitor<'de> for LeafVisitor {
     }
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<Leaf, E> {
-        Ok(i64::try_from(value).map_or(Leaf::Float, Leaf::Integer))
+        Ok(i64::try_from(value).map_or(Leaf::Float(value as f64), Leaf::Integer))
     }
 
-    fn visit_f64<E: Error>(self, _: f64) -> Result<Leaf, E> {
-        Ok(Leaf::Float)
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Leaf, E> {
+        Ok(Leaf::Float(value))
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<Leaf, E> {

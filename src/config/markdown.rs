@@ -48,6 +48,7 @@ fn section_text(text: &mut String, section: &SectionDefinition) {
     let header = match section.form {
         Form::Table => format!("`[{}]`", section.name),
         Form::OptionalTable => format!("`[{}]`, optional", section.name),
+        Form::FreeTable => format!("`[{}]`, names of your own", section.name),
         Form::List => format!("`[[{}]]`, any number", section.name),
     };
     let _ = writeln!(text, "\n## {header}\n\n{}", escaped(section.doc));
@@ -65,7 +66,7 @@ fn section_text(text: &mut String, section: &SectionDefinition) {
 
 fn default(key: &KeyDefinition) -> String {
     match key.preset {
-        Preset::Default(value) => format!("`{value}`"),
+        Preset::Default(_) => format!("`{}`", key.preset.on_one_line()),
         Preset::Required(_) => "none; required".to_owned(),
         Preset::RequiredUnless(other, _) => format!("none; required, unless `{other}` is set"),
         Preset::Optional(_) => "not set".to_owned(),

@@ -2,6 +2,8 @@
 //!
 //! Never leaves this folder; the typed configuration is made from it, with the defaults of the key definitions.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use super::leaf::Leaf;
@@ -17,6 +19,10 @@ pub(super) struct RawConfig {
     pub(super) routes: Vec<RawRoute>,
     #[serde(rename = "static")]
     pub(super) static_site: Option<RawStatic>,
+    pub(super) security_headers: RawSecurityHeaders,
+    /// Any names.
+    pub(super) spa_settings: BTreeMap<String, Leaf>,
+    pub(super) pages: RawPages,
     pub(super) log: RawLog,
 }
 
@@ -117,6 +123,26 @@ pub(super) struct RawRoute {
 #[serde(default)]
 pub(super) struct RawStatic {
     pub(super) root: Option<Leaf>,
+    pub(super) immutable_paths: Option<Leaf>,
+    pub(super) dev_server: Option<Leaf>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawSecurityHeaders {
+    pub(super) content_security_policy: Option<Leaf>,
+    pub(super) strict_transport_security: Option<Leaf>,
+    pub(super) referrer_policy: Option<Leaf>,
+    pub(super) permissions_policy: Option<Leaf>,
+    pub(super) cross_origin_opener_policy: Option<Leaf>,
+    pub(super) cross_origin_resource_policy: Option<Leaf>,
+    pub(super) x_content_type_options: Option<Leaf>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawPages {
+    pub(super) templates: Option<Leaf>,
 }
 
 #[derive(Default, Deserialize)]
@@ -196,6 +222,10 @@ mod tests {
             ("keys", fields::<RawKeys>()),
             ("routes", fields::<RawRoute>()),
             ("static", fields::<RawStatic>()),
+            ("security_headers", fields::<RawSecurityHeaders>()),
+            // Any names, so that there are none to define.
+            ("spa_settings", BTreeSet::new()),
+            ("pages", fields::<RawPages>()),
             ("log", fields::<RawLog>()),
         ];
         assert_eq!(fields::<RawConfig>(), SECTIONS.iter().map(|section| section.name).collect());

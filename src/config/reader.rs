@@ -219,6 +219,10 @@ impl<'a> Reader<'a> {
                     self.missing(key, &format!("; set it, for example {name} = {example}"));
                     None
                 }
+                Some((name, Preset::RequiredUnless(other, example))) => {
+                    self.missing(key, &format!("; set it, for example {name} = {example}, or set {other}"));
+                    None
+                }
                 _ => {
                     self.missing(key, "");
                     None

@@ -34,7 +34,7 @@ pub fn reference() -> String {
 fn section_text(text: &mut String, section: &SectionDefinition) {
     let header = match section.form {
         Form::Table => format!("[{}]", section.name),
-        Form::OptionalTable => format!("# [{}]", section.name),
+        Form::OptionalTable | Form::FreeTable => format!("# [{}]", section.name),
         Form::List => format!("[[{}]]", section.name),
     };
     text.push('\n');
@@ -52,6 +52,7 @@ fn section_text(text: &mut String, section: &SectionDefinition) {
 fn key_text(text: &mut String, form: Form, key: &KeyDefinition) {
     comment(text, key.doc);
     let (mark, preset) = match key.preset {
+        Preset::Default(value) if value.contains('\n') => ("", "Default: as it stands here.".to_owned()),
         Preset::Default(value) => ("", format!("Default: {value}.")),
         Preset::Required(_) => ("", "Required.".to_owned()),
         Preset::RequiredUnless(other, _) => ("", format!("Required, unless {other} is set.")),

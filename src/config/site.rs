@@ -1,14 +1,15 @@
-//! `[csrf]`, `[keys]`, `[static]` and `[log]`, typed.
+//! `[csrf]`, `[keys]`, `[pages]` and `[log]`, typed.
 
 use std::path::PathBuf;
 
 use tracing_subscriber::EnvFilter;
 
 use super::leaf::Leaf;
-use super::raw::{RawCsrf, RawKeys, RawLog, RawStatic};
+use super::raw::{RawCsrf, RawKeys, RawLog, RawPages};
 use super::reader::Reader;
 use super::{LogConfig, LogFormat, values};
-use crate::web::{CsrfHeader, StaticSettings};
+use crate::web::CsrfHeader;
+use crate::web::page::Pages;
 
 const LEVELS: &[&str] = &["error", "warn", "info", "debug", "trace", "off"];
 
@@ -22,22 +23,9 @@ pub(super) fn ring(raw: RawKeys, reader: &mut Reader<'_>) -> Option<PathBuf> {
     reader.value("keys.ring", raw.ring, values::path)
 }
 
-pub(super) fn static_site(raw: Option<RawStatic>, reader: &mut Reader<'_>) -> Option<Option<StaticSettings>> {
-    match raw {
-        None => Some(None),
-        Some(raw) => reader.value("static.root", raw.root, static_root).map(|root| Some(StaticSettings { root })),
-    }
-}
-
-fn static_root(leaf: &Leaf) -> Result<PathBuf, String> {
-    let root = values::path(leaf)?;
-    if !root.is_dir() {
-        return Err(format!("{} is not a folder; build the app first, or name its folder", root.display()));
-    }
-    if !root.join("index.html").is_file() {
-        return Err(format!("{} has no index.html; name the folder of the built app", root.display()));
-    }
-    Ok(root)
+pub(super) fn pages(raw: RawPages, reader: &mut Reader<'_>) -> Option<Pages> {
+    let load = |leaf: &Leaf| Pages::load(&values::path(leaf)?).map_err(|error| error.to_string());
+    reader.optional("pages.templates", raw.templates, load).map(Option::unwrap_or_default)
 }
 
 pub(super) fn log(raw: RawLog, reader: &mut Reader<'_>) -> Option<LogConfig> {

@@ -8,6 +8,7 @@ use super::*;
 
 mod across_keys;
 mod environment;
+mod static_site;
 
 /// A folder with configuration files, and an environment.
 struct Fixture {
@@ -76,6 +77,13 @@ impl Fixture {
 fn set_mode(path: &std::path::Path, mode: u32) {
     use std::os::unix::fs::PermissionsExt as _;
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("the file is ours");
+}
+
+fn folder(site: Option<StaticSettings>) -> Option<PathBuf> {
+    match site? {
+        StaticSettings::Folder { root, .. } => Some(root),
+        StaticSettings::DevServer(_) => None,
+    }
 }
 
 /// `MINIMAL` with `more` behind it.
@@ -316,7 +324,7 @@ fn a_static_root_needs_an_index() {
     let fixture = fixture.with("SEALGATE__STATIC__ROOT", root.clone());
     assert!(fixture.only_finding().contains("has no index.html"));
     fixture.write("index.html", "<!doctype html>");
-    assert_eq!(fixture.config().static_site.map(|site| site.root), Some(root));
+    assert_eq!(folder(fixture.config().static_site), Some(root));
 }
 
 #[test]

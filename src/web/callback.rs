@@ -105,13 +105,8 @@ pub(super) fn without_transaction(
         return Err(Problem::new(&LOGIN_NOT_FOUND, detail));
     }
     tracing::debug!(path = request.path(), "a callback came to a browser that is signed in");
-    let page = Page {
-        title: "You are already signed in",
-        detail: "This sign-in was finished before.",
-        request_id: None,
-        continue_at_once: true,
-    };
-    Ok(page::respond(own_response(HttpResponse::build(StatusCode::BAD_REQUEST)), &page))
+    let page = Page { kind: "signed-in-already", values: &[], detail: None, request_id: None, continue_at_once: true };
+    Ok(page::respond(own_response(HttpResponse::build(StatusCode::BAD_REQUEST)), request, &page))
 }
 
 async fn complete(
@@ -133,7 +128,9 @@ async fn complete(
     if let Some(error) = answer.error {
         services.metrics.count_login(Outcome::Refused);
         tracing::info!(target: "sealgate::audit", event = "login_refused", error = %safe_code(error), "the provider refused a login");
-        return Err(Problem::new(&LOGIN_REFUSED, format!("The sign-in service answered: {}.", safe_code(error))));
+        let code = safe_code(error);
+        let problem = Problem::new(&LOGIN_REFUSED, format!("The sign-in service answered: {code}."));
+        return Err(problem.with_values([("code", code.to_owned())]));
     }
     let code = answer.code.filter(|code| !code.is_empty());
     let code = code.ok_or_else(|| Problem::new(&INVALID_REQUEST, "The parameter code is missing."))?;

@@ -32,14 +32,24 @@ pub fn check(services: &Services, request: &HttpRequest) -> Result<(), Problem> 
     let cookies = services.cookies(request);
     let ours = cookies.characters();
     tracing::warn!(total, ours, possible = MAX_COOKIE_LINE, "a request's cookies are too large");
-    Err(Problem::new(&COOKIES_TOO_LARGE, detail(total, ours)).with_cookies(deletions(services, &cookies)))
+    Err(problem(total, ours).with_cookies(deletions(services, &cookies)))
 }
 
-fn detail(total: usize, ours: usize) -> String {
+fn problem(total: usize, ours: usize) -> Problem {
     let others = total.saturating_sub(ours);
-    let sent = format!("Your browser sent {total} bytes of cookies, and {MAX_COOKIE_LINE} are possible.");
     // Without ours it would have passed, or it would not.
-    if others > MAX_COOKIE_LINE - OUR_COOKIES {
+    let by_others = others > MAX_COOKIE_LINE - OUR_COOKIES;
+    let problem = Problem::new(&COOKIES_TOO_LARGE, detail(total, others, by_others)).with_values([
+        ("sent", total.to_string()),
+        ("possible", MAX_COOKIE_LINE.to_string()),
+        ("others", others.to_string()),
+    ]);
+    if by_others { problem.in_words("cookies-of-others-too-large") } else { problem }
+}
+
+fn detail(total: usize, others: usize, by_others: bool) -> String {
+    let sent = format!("Your browser sent {total} bytes of cookies, and {MAX_COOKIE_LINE} are possible.");
+    if by_others {
         return format!(
             "{sent} {others} of them belong to other applications on the same host, which we cannot delete: delete the \
              cookies of this site in your browser, then sign in again."
@@ -64,8 +74,9 @@ mod tests {
 
     #[test]
     fn the_page_names_other_applications_where_they_are_the_cause() {
+        let detail = |total, ours| format!("{:?}", problem(total, ours));
         assert!(detail(20_000, 0).contains("20000 of them belong to other applications"));
-        assert!(detail(20_000, 7_000).contains("other applications"));
+        assert!(detail(20_000, 7_000).contains("cookies-of-others-too-large"));
         assert!(!detail(20_000, 15_000).contains("other applications"));
     }
 }

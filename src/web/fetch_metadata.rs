@@ -85,6 +85,11 @@ pub fn is_preflight(request: &HttpRequest) -> bool {
         && request.headers().contains_key("access-control-request-method")
 }
 
+/// Whether the client would take a page for an answer, as far as `Accept` tells.
+pub fn accepts_page(request: &HttpRequest) -> bool {
+    accept(request).contains("text/html")
+}
+
 fn accept(request: &HttpRequest) -> &str {
     request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }

@@ -1,83 +1,262 @@
-//! The page that a person sees instead of a problem document: small, accessible, without scripts or foreign content.
+//! The page that a person sees instead of a problem document: small, accessible, without scripts or foreign content, in
+//! the browser's language where we have it, and with the operator's own template where there is one.
 
-use std::sync::LazyLock;
+mod texts;
 
-use actix_web::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
-use actix_web::{HttpResponse, HttpResponseBuilder};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
+
+use actix_web::http::header::{ACCEPT_LANGUAGE, CONTENT_LANGUAGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use minijinja::{Environment, context};
+use minijinja::{Environment, UndefinedBehavior, Value, context};
 use sha2::{Digest as _, Sha256};
 
-const TEMPLATE: &str = include_str!("page.html");
-const STYLE: &str = include_str!("page.css");
+use self::texts::Texts;
+
+const TEMPLATE: &str = include_str!("page/page.html");
+const STYLE: &str = include_str!("page/page.css");
+const TEMPLATE_FILE: &str = "page.html";
+const TEXTS_FILE: &str = "texts.toml";
 
 /// Nothing may be loaded and nothing may run; the one style sheet is named by its hash.
-static POLICY: LazyLock<String> = LazyLock::new(|| {
-    let style = STANDARD.encode(Sha256::digest(STYLE));
-    format!(
-        "default-src 'none'; style-src 'sha256-{style}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    )
-});
+static POLICY: LazyLock<String> = LazyLock::new(|| policy("default-src 'none'", "style-src"));
+/// As [`POLICY`], and this site's own style sheets, images and fonts, for the operator's templates.
+static OWN_TEMPLATE_POLICY: LazyLock<String> =
+    LazyLock::new(|| policy("default-src 'none'; img-src 'self' data:; font-src 'self'", "style-src 'self'"));
 
-static PAGES: LazyLock<Environment<'static>> = LazyLock::new(|| {
-    let mut pages = Environment::new();
+static BUNDLED: LazyLock<Pages> = LazyLock::new(|| {
     // The template is part of the binary; a test renders it.
-    if let Err(error) = pages.add_template("page.html", TEMPLATE) {
+    Pages::new(TEMPLATE.to_owned(), Texts::bundled(), &POLICY).unwrap_or_else(|error| {
         tracing::error!(%error, "the page's template is broken");
-    }
-    pages
+        Pages { environment: Arc::new(Environment::new()), texts: Arc::new(Texts::bundled()), policy: &POLICY }
+    })
 });
 
-/// What stands on the page. Everything is escaped.
+/// Why the operator's own pages cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PagesError {
+    /// The folder has neither of the files.
+    #[error("{0} has neither page.html nor texts.toml; name a folder that has one of them")]
+    Empty(PathBuf),
+    /// A file cannot be read.
+    #[error("{path} cannot be read: {source}; let this user read it")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The words are no TOML, or have unknown names.
+    #[error("{path} does not hold words: {message}")]
+    Texts {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        message: String,
+    },
+    /// The template is wrong, or names what is not there.
+    #[error("the template {0}")]
+    Template(String),
+}
+
+/// The pages of a site: a template, and the words in it.
+#[derive(Clone, Debug)]
+pub struct Pages {
+    environment: Arc<Environment<'static>>,
+    texts: Arc<Texts>,
+    policy: &'static str,
+}
+
+impl Default for Pages {
+    /// Those in the binary.
+    fn default() -> Self {
+        BUNDLED.clone()
+    }
+}
+
+/// What stands on a page. Everything is escaped.
+#[derive(Clone, Copy, Debug)]
 pub struct Page<'a> {
-    /// The heading.
-    pub title: &'a str,
-    /// What happened and what to do.
-    pub detail: &'a str,
+    /// Which entry of the words it is.
+    pub kind: &'a str,
+    /// The values in the words.
+    pub values: &'a [(&'static str, String)],
+    /// What exactly is wrong, in English, where that helps a person.
+    pub detail: Option<&'a str>,
     /// The request's identifier, to find it in the log.
     pub request_id: Option<&'a str>,
     /// Whether the browser goes on to the application by itself.
     pub continue_at_once: bool,
 }
 
-/// Renders the page as the builder's body.
-pub fn respond(mut builder: HttpResponseBuilder, page: &Page<'_>) -> HttpResponse {
+/// Renders the page as the builder's body, with the pages of the site that the request came to.
+pub fn respond(mut builder: HttpResponseBuilder, request: &HttpRequest, page: &Page<'_>) -> HttpResponse {
+    let pages = request.app_data::<web::Data<Pages>>().map_or_else(|| &*BUNDLED, |pages| pages.get_ref());
+    let accepted = request.headers().get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let language = pages.texts.choose(accepted).0;
+    let html = pages.render(language, page).unwrap_or_else(|error| {
+        tracing::error!(%error, "the page cannot be rendered");
+        BUNDLED.render(language, page).unwrap_or_default()
+    });
     builder
         .insert_header((CONTENT_TYPE, "text/html; charset=utf-8"))
-        .insert_header((CONTENT_SECURITY_POLICY, POLICY.as_str()))
-        .body(render(page))
+        .insert_header((CONTENT_LANGUAGE, language))
+        .insert_header((CONTENT_SECURITY_POLICY, pages.policy))
+        .body(html)
 }
 
-fn render(page: &Page<'_>) -> String {
-    let Page { title, detail, request_id, continue_at_once } = *page;
-    let rendered = PAGES
-        .get_template("page.html")
-        .and_then(|template| template.render(context! { title, detail, request_id, continue_at_once, style => STYLE }));
-    rendered.unwrap_or_else(|error| {
-        tracing::error!(%error, "the page cannot be rendered");
-        String::new()
-    })
+impl Pages {
+    /// The operator's own template, words, or both, from a folder. Every page is rendered once in every language, so
+    /// that mistakes are found here.
+    ///
+    /// # Errors
+    /// See [`PagesError`].
+    pub fn load(folder: &Path) -> Result<Self, PagesError> {
+        let (template, words) = (folder.join(TEMPLATE_FILE), folder.join(TEXTS_FILE));
+        let (own, own_words) = (read(&template)?, read(&words)?);
+        if own.is_none() && own_words.is_none() {
+            return Err(PagesError::Empty(folder.to_owned()));
+        }
+        let mut texts = Texts::bundled();
+        if let Some(toml) = own_words {
+            let own = Texts::parse(&toml)
+                .map_err(|error| PagesError::Texts { path: words, message: error.message().to_owned() })?;
+            texts = texts.with(own);
+        }
+        let policy = if own.is_some() { &OWN_TEMPLATE_POLICY } else { &POLICY };
+        let pages = Self::new(own.unwrap_or_else(|| TEMPLATE.to_owned()), texts, policy)?;
+        pages.rehearse()?;
+        Ok(pages)
+    }
+
+    fn new(template: String, texts: Texts, policy: &'static str) -> Result<Self, PagesError> {
+        let mut environment = Environment::new();
+        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        environment.add_template_owned(TEMPLATE_FILE, template).map_err(template_error)?;
+        Ok(Self { environment: Arc::new(environment), texts: Arc::new(texts), policy })
+    }
+
+    fn rehearse(&self) -> Result<(), PagesError> {
+        let (_, english) = self.texts.choose(texts::DEFAULT_LANGUAGE);
+        for language in self.texts.languages() {
+            for kind in english.problems.keys() {
+                for (text, continue_at_once) in [(Some("x"), false), (None, true)] {
+                    let page = Page { kind, values: &[], detail: text, request_id: text, continue_at_once };
+                    self.render(language, &page)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn render(&self, language: &str, page: &Page<'_>) -> Result<String, PagesError> {
+        let (language, words) = self.texts.choose(language);
+        let Page { kind, detail, request_id, continue_at_once, .. } = *page;
+        let (title, text) = match words.problems.get(kind) {
+            Some(of_kind) => (of_kind.title.clone(), of_kind.text_with(page.values)),
+            None => (kind.to_owned(), String::new()),
+        };
+        let template = self.environment.get_template(TEMPLATE_FILE).map_err(template_error)?;
+        let words = Value::from(BTreeMap::from([
+            ("continue", words.r#continue.clone()),
+            ("reference", words.reference.clone()),
+        ]));
+        let values =
+            context! { language, kind, title, text, detail, request_id, continue_at_once, words, style => STYLE };
+        template.render(values).map_err(template_error)
+    }
+}
+
+fn policy(loading: &str, styles: &str) -> String {
+    let style = STANDARD.encode(Sha256::digest(STYLE));
+    format!("{loading}; {styles} 'sha256-{style}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+}
+
+fn read(path: &Path) -> Result<Option<String>, PagesError> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(PagesError::Read { path: path.to_owned(), source }),
+    }
+}
+
+fn template_error(error: minijinja::Error) -> PagesError {
+    let line = error.line().map(|line| format!(", line {line}")).unwrap_or_default();
+    let detail = error.detail().map(|detail| format!(": {detail}")).unwrap_or_default();
+    PagesError::Template(format!("{TEMPLATE_FILE}{line}: {}{detail}", error.kind()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn page(kind: &str) -> Page<'_> {
+        Page { kind, values: &[], detail: None, request_id: None, continue_at_once: false }
+    }
+
+    fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (name, text) in files {
+            fs::write(folder.path().join(name), text).expect("a new file");
+        }
+        folder
+    }
+
     /// CVE-2021-32792.
     #[test]
     fn whatever_stands_on_the_page_is_escaped() {
         let evil = "<script>alert(1)</script>\"'";
-        let html = render(&Page { title: evil, detail: evil, request_id: Some(evil), continue_at_once: false });
-        assert!(html.contains("&lt;script&gt;"), "{html}");
+        let values = [("code", evil.to_owned())];
+        let page = Page { values: &values, detail: Some(evil), request_id: Some(evil), ..page("login-refused") };
+        let html = BUNDLED.render("en", &page).expect("a page");
+        assert_eq!(html.matches("&lt;script&gt;").count(), 3, "{html}");
         assert!(!html.contains("<script"), "{html}");
     }
 
     #[test]
     fn the_style_sheet_is_the_one_that_the_policy_names() {
-        let html = render(&Page { title: "t", detail: "d", request_id: None, continue_at_once: true });
+        let html = BUNDLED.render("en", &Page { continue_at_once: true, ..page("not-found") }).expect("a page");
         let style = html.split("<style>").nth(1).and_then(|rest| rest.split("</style>").next()).expect("a style sheet");
         assert!(POLICY.contains(&STANDARD.encode(Sha256::digest(style))));
         assert!(html.contains("http-equiv=\"refresh\"") && html.contains("href=\"/\""));
+    }
+
+    #[test]
+    fn every_page_of_ours_can_be_rendered() {
+        BUNDLED.rehearse().expect("no mistake");
+        let html = BUNDLED.render("de", &page("not-signed-in")).expect("a page");
+        assert!(html.contains("<html lang=\"de\">") && html.contains("Sie sind nicht angemeldet"), "{html}");
+    }
+
+    #[test]
+    fn the_operator_s_own_template_and_words_take_over() {
+        let words = "[fr.problems]\nnot-found = { title = \"Rien ici\" }\n";
+        let folder = folder(&[("page.html", "<h1>{{ title }}</h1>{{ words.continue }}"), ("texts.toml", words)]);
+        let pages = Pages::load(folder.path()).expect("pages");
+        assert_eq!(
+            pages.render("fr", &page("not-found")).expect("a page"),
+            "<h1>Rien ici</h1>Continue to the application"
+        );
+        assert!(pages.policy.contains("img-src 'self'") && !pages.policy.contains("script-src"));
+    }
+
+    #[test]
+    fn mistakes_in_the_operator_s_own_files_are_found_at_once() {
+        for (name, text, expected) in [
+            ("page.html", "<h1>{{ title }", "the template page.html, line 1"),
+            ("page.html", "a\n{{ titel }}", "the template page.html, line 2: undefined value"),
+            ("page.html", "{% if continue_at_once %}{{ wrong }}{% endif %}", "undefined value"),
+            ("texts.toml", "[fr]\nweiter = \"x\"\n", "texts.toml does not hold words: unknown field `weiter`"),
+            ("other", "", "has neither page.html nor texts.toml"),
+        ] {
+            let error = Pages::load(folder(&[(name, text)]).path()).expect_err(text).to_string();
+            assert!(error.contains(expected), "{error}");
+        }
     }
 }

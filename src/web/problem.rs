@@ -29,6 +29,13 @@ pub struct ProblemType {
     pub title: &'static str,
 }
 
+impl ProblemType {
+    /// Whether a person is helped only by what exactly is wrong.
+    fn needs_detail(&self) -> bool {
+        *self == INVALID_REQUEST || *self == INVALID_RETURN_URL
+    }
+}
+
 macro_rules! problem_types {
     ($($(#[$doc:meta])* $constant:ident = $name:literal, $status:literal, $title:literal;)+) => {
         $($(#[$doc])* pub const $constant: ProblemType = ProblemType { name: $name, status: $status, title: $title };)+
@@ -101,15 +108,39 @@ pub const SIGN_IN_RETRY_AFTER: Duration = Duration::from_secs(5);
 pub struct Problem {
     kind: &'static ProblemType,
     detail: String,
+    page: PageWords,
     retry_after: Option<Duration>,
     allow: Option<String>,
     cookies: Vec<SetCookie>,
 }
 
+/// What its page says. The values lie elsewhere: they are rare, and results that may be a problem are everywhere.
+#[derive(Debug)]
+struct PageWords {
+    entry: &'static str,
+    #[allow(clippy::box_collection, reason = "one word where there are none")]
+    values: Option<Box<Vec<(&'static str, String)>>>,
+}
+
 impl Problem {
     /// A problem of this type; `detail` says to the client what to do.
     pub fn new(kind: &'static ProblemType, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), retry_after: None, allow: None, cookies: Vec::new() }
+        let page = PageWords { entry: kind.name, values: None };
+        Self { kind, detail: detail.into(), page, retry_after: None, allow: None, cookies: Vec::new() }
+    }
+
+    /// The same, with values for the words of its page.
+    #[must_use]
+    pub fn with_values(mut self, values: impl IntoIterator<Item = (&'static str, String)>) -> Self {
+        self.page.values = Some(Box::new(values.into_iter().collect()));
+        self
+    }
+
+    /// The same, with other words on its page than its type's.
+    #[must_use]
+    pub fn in_words(mut self, entry: &'static str) -> Self {
+        self.page.entry = entry;
+        self
     }
 
     /// No session at all.
@@ -146,7 +177,12 @@ impl Problem {
              {largest}, with {largest_characters} characters. The application's owner can have the sign-in service \
              put fewer groups and claims into it, or ask it for fewer scopes. Signing in again changes nothing."
         );
-        Self::new(&SESSION_TOO_LARGE, detail)
+        Self::new(&SESSION_TOO_LARGE, detail).with_values([
+            ("needed", characters.to_string()),
+            ("possible", possible.to_string()),
+            ("largest", (*largest).to_owned()),
+            ("largest_characters", largest_characters.to_string()),
+        ])
     }
 
     /// The provider cannot be asked now.
@@ -180,8 +216,14 @@ impl Problem {
             builder.insert_header((ALLOW, allow.as_str()));
         }
         let mut response = if is_navigation(request) {
-            let (title, detail) = (self.kind.title, self.detail.as_str());
-            page::respond(builder, &Page { title, detail, request_id: request_id.as_deref(), continue_at_once: false })
+            let page = Page {
+                kind: self.page.entry,
+                values: self.page.values.as_deref().map(Vec::as_slice).unwrap_or_default(),
+                detail: self.kind.needs_detail().then_some(self.detail.as_str()),
+                request_id: request_id.as_deref(),
+                continue_at_once: false,
+            };
+            page::respond(builder, request, &page)
         } else {
             let body = json!({
                 "type": format!("urn:sealgate:error:{}", self.kind.name),

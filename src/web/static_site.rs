@@ -1,85 +1,237 @@
-//! The single-page app's files; a path that names none serves `index.html`, so that the app's own routes work.
+//! The single-page app: its files, where a path that names none serves `index.html`, so that the app's own routes work;
+//! or, in development, its dev server.
 //!
-//! Must never serve a file outside the root, nor one whose name begins with a dot.
+//! Must never serve a file outside the root, nor one whose name begins with a dot (but what lies in `.well-known`,
+//! RFC 8615). Links are followed as long as they stay below the root.
 
+mod dev_server;
+mod file;
+mod hashed_name;
+mod index;
+
+use std::fmt;
+use std::io;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
-use actix_files::NamedFile;
 use actix_web::http::Method;
-use actix_web::http::header::{CACHE_CONTROL, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse, web};
+use arc_swap::ArcSwapOption;
+use http::Uri;
 
-use crate::web::StaticSettings;
+use self::dev_server::DevServer;
+use self::file::{AcceptedCodings, Entity, Stamp, Tags};
+use self::hashed_name::is_hashed;
+use self::index::NoncedPage;
+use crate::metrics::Metrics;
+use crate::proxy::UpstreamClient;
+use crate::web::Services;
+use crate::web::fetch_metadata;
 use crate::web::problem::{NOT_FOUND, Problem};
+use crate::web::security_headers::{Nonce, SecurityHeaders};
 
 const INDEX: &str = "index.html";
+/// A year, the most that caches take (RFC 9111 §5.2.2.1), and no question in between (RFC 8246).
+const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+/// Kept, and asked for before each use. The page names the current assets: an old copy would ask for files that are gone.
+const ASK_FIRST: HeaderValue = HeaderValue::from_static("no-cache");
 
-/// A folder of files.
+/// Where the single-page app comes from.
 #[derive(Clone, Debug)]
+pub enum StaticSettings {
+    /// A folder of files.
+    Folder {
+        /// The folder with `index.html`; unknown paths serve that file.
+        root: PathBuf,
+        /// Paths under which a name with a hash means a file that never changes.
+        immutable_paths: Vec<String>,
+    },
+    /// A dev server: scheme and authority. On loopback sites only.
+    DevServer(Uri),
+}
+
+/// The folder, or the address.
+impl fmt::Display for StaticSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder { root, .. } => root.display().fmt(f),
+            Self::DevServer(address) => address.fmt(f),
+        }
+    }
+}
+
+/// The single-page app.
 pub struct StaticSite {
+    headers: SecurityHeaders,
+    source: Source,
+}
+
+enum Source {
+    Folder(Arc<Folder>),
+    DevServer(Box<DevServer>),
+}
+
+struct Folder {
     root: PathBuf,
+    immutable_paths: Vec<String>,
+    tags: Tags,
+    page: ArcSwapOption<(PathBuf, Stamp, NoncedPage)>,
 }
 
 impl StaticSite {
-    /// Serves the folder, whose `index.html` the configuration has checked.
+    /// Serves the app, whose `index.html` the configuration has checked.
     ///
     /// # Errors
-    /// When the folder cannot be resolved.
-    pub fn new(settings: &StaticSettings) -> std::io::Result<Self> {
-        Ok(Self { root: settings.root.canonicalize()? })
+    /// When the folder cannot be resolved, or a dev server's TLS cannot be prepared.
+    pub fn new(settings: &StaticSettings, headers: SecurityHeaders, metrics: &Metrics) -> io::Result<Self> {
+        let source = match settings {
+            StaticSettings::Folder { root, immutable_paths } => {
+                root.canonicalize()?;
+                let (root, immutable_paths) = (root.clone(), immutable_paths.clone());
+                let (tags, page) = (Tags::default(), ArcSwapOption::empty());
+                Source::Folder(Arc::new(Folder { root, immutable_paths, tags, page }))
+            }
+            StaticSettings::DevServer(address) => {
+                let server = DevServer::new(address.clone(), metrics).map_err(io::Error::other)?;
+                Source::DevServer(Box::new(server))
+            }
+        };
+        Ok(Self { headers, source })
     }
 
-    /// The file for the request's path, or the index.
+    /// The file for the request's path, or the index; or what the dev server answers.
     ///
     /// # Errors
-    /// 404 for what looks like a file and is none, 405 for methods other than GET and HEAD.
-    pub fn handle(&self, request: &HttpRequest) -> Result<HttpResponse, Problem> {
+    /// 404 for what looks like a file and is none, 405 for methods other than GET and HEAD; in development what
+    /// forwarding may end with.
+    pub async fn handle(
+        &self,
+        services: &Services,
+        client: &UpstreamClient,
+        request: &HttpRequest,
+        payload: web::Payload,
+    ) -> Result<HttpResponse, Problem> {
+        match &self.source {
+            Source::Folder(folder) => self.file(folder, request).await,
+            Source::DevServer(server) => server.handle(services, client, request, payload).await,
+        }
+    }
+
+    async fn file(&self, folder: &Arc<Folder>, request: &HttpRequest) -> Result<HttpResponse, Problem> {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return Err(Problem::method_not_allowed("GET, HEAD"));
         }
         let not_found = || Problem::new(&NOT_FOUND, "No file and no route has this address.");
-        let relative = relative_path(request.uri().path()).ok_or_else(not_found)?;
-        let (file, is_index) = match self.file(&relative) {
-            Some(file) => (file, relative.as_os_str() == INDEX),
-            None if relative.extension().is_some() && !accepts_html(request) => return Err(not_found()),
-            None => (self.root.join(INDEX), true),
+        let path = relative_path(request.uri().path()).ok_or_else(not_found)?;
+        let wanted = Wanted {
+            falls_back: path.extension().is_none() || fetch_metadata::accepts_page(request),
+            never_changes: folder.never_changes(request.uri().path()) && is_hashed(&path),
+            path,
+            accepted: AcceptedCodings::of(request),
+            with_nonce: self.headers.wants_nonce(),
         };
-        let file = NamedFile::open(file).map_err(|_| not_found())?;
-        let mut response = file.into_response(request);
-        let headers = response.headers_mut();
-        if is_index {
-            // The page names the current assets: an old copy would ask for files that are gone.
-            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        }
-        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
-        Ok(response)
+        let folder = Arc::clone(folder);
+        let found = web::block(move || folder.find(&wanted)).await.map_err(|error| {
+            tracing::error!(%error, "no thread to read files on");
+            Problem::internal()
+        })?;
+        let found = found.map_err(|error| {
+            tracing::error!(%error, "a file of the app cannot be read");
+            Problem::internal()
+        })?;
+        found.map(|found| self.respond(found, request)).ok_or_else(not_found)
     }
 
-    /// The file, if there is one and, with all links resolved, it lies below the root.
-    fn file(&self, relative: &Path) -> Option<PathBuf> {
-        let file = self.root.join(relative).canonicalize().ok()?;
-        let file = if file.is_dir() { file.join(INDEX) } else { file };
-        (file.starts_with(&self.root) && file.is_file()).then_some(file)
+    fn respond(&self, found: Found, request: &HttpRequest) -> HttpResponse {
+        let nonce = Nonce::fresh();
+        let (mut response, caching) = match found {
+            Found::File { entity, never_changes } => {
+                (entity.respond(request), if never_changes { FOR_EVER } else { ASK_FIRST })
+            }
+            // Without a validator: what a browser had kept would have another nonce than the policy beside it.
+            Found::Page(page) => {
+                let html = page.2.with(&nonce);
+                (HttpResponse::Ok().insert_header((CONTENT_TYPE, "text/html; charset=utf-8")).body(html), ASK_FIRST)
+            }
+        };
+        let headers = response.headers_mut();
+        headers.insert(CACHE_CONTROL, caching);
+        self.headers.add_fixed(headers);
+        // Documents of any kind, SVG images among them, can run scripts.
+        self.headers.add_policy(headers, &nonce);
+        response
     }
 }
 
-fn accepts_html(request: &HttpRequest) -> bool {
-    request
-        .headers()
-        .get("accept")
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|accept| accept.contains("text/html"))
+/// What a request asks of the folder.
+struct Wanted {
+    path: PathBuf,
+    accepted: AcceptedCodings,
+    /// Whether the index answers where there is no such file.
+    falls_back: bool,
+    never_changes: bool,
+    with_nonce: bool,
+}
+
+enum Found {
+    File { entity: Entity, never_changes: bool },
+    Page(Arc<(PathBuf, Stamp, NoncedPage)>),
+}
+
+impl Folder {
+    /// Opens the file, or the index in its stead. Blocks.
+    fn find(&self, wanted: &Wanted) -> io::Result<Option<Found>> {
+        // Anew each time: a deployment may switch the link that the root is.
+        let root = self.root.canonicalize()?;
+        let (path, never_changes) = match resolve(&root, &wanted.path) {
+            Some(path) => (path, wanted.never_changes),
+            None if wanted.falls_back => (root.join(INDEX).canonicalize()?, false),
+            None => return Ok(None),
+        };
+        if wanted.with_nonce && path.extension().is_some_and(|extension| extension == "html") {
+            return self.page(path).map(Found::Page).map(Some);
+        }
+        let entity = Entity::open(&path, &wanted.accepted, &self.tags)?;
+        Ok(Some(Found::File { entity, never_changes }))
+    }
+
+    /// The page, cut for nonces; kept until the file changes or another page is asked for.
+    fn page(&self, path: PathBuf) -> io::Result<Arc<(PathBuf, Stamp, NoncedPage)>> {
+        let stamp = Stamp::of(&path.metadata()?);
+        if let Some(known) = self.page.load_full().filter(|known| known.0 == path && known.1 == stamp) {
+            return Ok(known);
+        }
+        let (stamp, html) = file::read_text(&path)?;
+        let page = Arc::new((path, stamp, NoncedPage::parse(&html)));
+        self.page.store(Some(Arc::clone(&page)));
+        Ok(page)
+    }
+
+    fn never_changes(&self, path: &str) -> bool {
+        self.immutable_paths.iter().any(|prefix| {
+            let prefix = prefix.trim_end_matches('/');
+            path.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/'))
+        })
+    }
+}
+
+/// The file, if there is one and, with all links resolved, it lies below the root.
+fn resolve(root: &Path, relative: &Path) -> Option<PathBuf> {
+    let file = root.join(relative).canonicalize().ok()?;
+    let file = if file.is_dir() { file.join(INDEX).canonicalize().ok()? } else { file };
+    (file.starts_with(root) && file.is_file()).then_some(file)
 }
 
 /// The decoded path below the root; none for anything that could lead out of it or to a hidden file.
 fn relative_path(raw: &str) -> Option<PathBuf> {
     let decoded = percent_encoding::percent_decode_str(raw).decode_utf8().ok()?;
-    if decoded.contains(['\\', '\0']) || decoded.chars().any(char::is_control) {
+    if decoded.contains('\\') || decoded.chars().any(char::is_control) {
         return None;
     }
     let path = Path::new(decoded.trim_start_matches('/'));
-    let harmless = path.components().all(|component| match component {
+    let public = path.strip_prefix(".well-known").unwrap_or(path);
+    let harmless = public.components().all(|component| match component {
         Component::Normal(name) => !name.as_encoded_bytes().starts_with(b"."),
         _ => false,
     });
@@ -90,77 +242,4 @@ fn relative_path(raw: &str) -> Option<PathBuf> {
 }
 
 #[cfg(test)]
-mod tests {
-    use actix_web::body::to_bytes;
-    use actix_web::test::TestRequest;
-
-    use super::*;
-
-    struct Served {
-        status: u16,
-        body: String,
-        cache_control: Option<String>,
-    }
-
-    async fn get(site: &StaticSite, uri: &str, accept: &'static str) -> Served {
-        let request = TestRequest::with_uri(uri).insert_header(("accept", accept)).to_http_request();
-        match site.handle(&request) {
-            Ok(response) => {
-                let cache_control =
-                    response.headers().get(CACHE_CONTROL).map(|value| value.to_str().expect("ASCII").to_owned());
-                let status = response.status().as_u16();
-                let body = to_bytes(response.into_body()).await.expect("a small file");
-                Served { status, body: String::from_utf8(body.to_vec()).expect("text"), cache_control }
-            }
-            Err(problem) => {
-                Served { status: problem.respond(&request).status().as_u16(), body: String::new(), cache_control: None }
-            }
-        }
-    }
-
-    fn site() -> (tempfile::TempDir, StaticSite) {
-        let folder = tempfile::tempdir().expect("a folder");
-        let root = folder.path().join("dist");
-        std::fs::create_dir_all(root.join("assets")).expect("a folder");
-        for (name, text) in [
-            ("dist/index.html", "index"),
-            ("dist/assets/app.js", "script"),
-            ("dist/.env", "hidden"),
-            ("secret.txt", "secret"),
-        ] {
-            std::fs::write(folder.path().join(name), text).expect("a file");
-        }
-        std::os::unix::fs::symlink(folder.path().join("secret.txt"), root.join("link.txt")).expect("a link");
-        let site = StaticSite::new(&StaticSettings { root }).expect("the folder is there");
-        (folder, site)
-    }
-
-    #[actix_web::test]
-    async fn files_are_served_and_the_app_s_own_routes_get_the_index() {
-        let (_folder, site) = site();
-        assert_eq!(get(&site, "/assets/app.js", "*/*").await.body, "script");
-        for uri in ["/", "/index.html", "/inbox/42", "/inbox/v1.2"] {
-            let served = get(&site, uri, "text/html").await;
-            assert_eq!((served.status, served.body.as_str()), (200, "index"), "{uri}");
-            assert_eq!(served.cache_control.as_deref(), Some("no-cache"));
-        }
-        assert_eq!(get(&site, "/assets/gone.js", "*/*").await.status, 404);
-    }
-
-    #[actix_web::test]
-    async fn nothing_outside_the_root_and_no_hidden_file_is_served() {
-        let (_folder, site) = site();
-        for uri in [
-            "/../secret.txt",
-            "/%2e%2e/secret.txt",
-            "/assets/..%2f..%2fsecret.txt",
-            "/.env",
-            "/link.txt",
-            "/..%5csecret.txt",
-            "/%00",
-        ] {
-            let served = get(&site, uri, "*/*").await;
-            assert!(served.status == 404 || served.body == "index", "{uri}: {} {}", served.status, served.body);
-        }
-    }
-}
+mod tests;

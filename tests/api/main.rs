@@ -20,6 +20,7 @@ mod refusals;
 mod secrets;
 mod sessions;
 mod shutdown;
+mod static_site;
 #[path = "../support/support.rs"]
 mod support;
 mod tampering;

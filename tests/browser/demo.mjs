@@ -2,7 +2,7 @@
 //
 //   node demo.mjs '{"origin","chromium","artifacts","rotate":["sealgate","keys","rotate",…],"refreshWithin":seconds}'
 import { execFileSync } from 'node:child_process';
-import { assert, equal, run, showsNoToken, signIn } from './scenario.mjs';
+import { assert, equal, run, showsNoToken, signIn, violations } from './scenario.mjs';
 
 const options = { name: 'demo', ...JSON.parse(process.argv[2]) };
 
@@ -25,6 +25,7 @@ await run(options, [], async ({ page, context, watch, shot }) => {
   await page.goto(`${options.origin}/`);
   await page.waitForSelector('#sign-in', { state: 'visible' });
   await shot('demo-1-signed-out');
+  equal((await violations(page)).join('\n'), '', 'the policy refuses nothing of the page');
 
   await page.click('#sign-in');
   await page.waitForSelector('input[name=username]');
@@ -69,6 +70,15 @@ await run(options, [], async ({ page, context, watch, shot }) => {
   assert((await session()).value !== cookie.value, 'the refresh sealed a new cookie');
   await showsNoToken(page);
   await shot('demo-4-refreshed');
+
+  equal((await violations(page)).join('\n'), '', 'the policy refuses nothing of the page');
+  await page.evaluate(() => {
+    const script = document.createElement('script');
+    script.textContent = 'window.pwned = true';
+    document.body.append(script);
+  });
+  await page.waitForFunction(() => window.violations.length > 0);
+  equal(await page.evaluate(() => window.pwned), undefined, 'an inline script that was slipped in does not run');
 
   await page.click('#sign-out');
   // The provider may ask before it signs out too.

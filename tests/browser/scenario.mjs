@@ -20,6 +20,10 @@ export async function run(options, flags, scenario) {
   const browser = await chromium.launch({ executablePath: options.chromium, headless: true, args: [...FLAGS, ...flags] });
   const context = await browser.newContext({ ignoreHTTPSErrors: true, viewport: { width: 1100, height: 800 } });
   context.setDefaultTimeout(20_000);
+  await context.addInitScript(() => {
+    window.violations = [];
+    addEventListener('securitypolicyviolation', ({ effectiveDirective, blockedURI }) => window.violations.push(`${effectiveDirective}: ${blockedURI}`));
+  });
   const page = await context.newPage();
   const watch = watchOrigin(context, options.origin);
   mkdirSync(options.artifacts, { recursive: true });
@@ -87,6 +91,11 @@ export async function showsNoToken(page, tokens = []) {
   const readable = await readableByScripts(page);
   assert(!JWT.test(readable), `a token is readable by scripts: ${JWT.exec(readable)}`);
   for (const token of tokens) assert(!readable.includes(token), 'a token is readable by scripts');
+}
+
+// What the page's security policy has refused since the page was loaded.
+export async function violations(page) {
+  return page.evaluate(() => window.violations);
 }
 
 export async function signIn(page, name, password) {

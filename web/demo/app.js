@@ -1,6 +1,8 @@
 // The demo's single-page app. It holds no token: all that it knows of the session comes from /bff/user.
+// To begin an app of your own, copy sealgate.js (web/client/index.js) and what uses `bff` here.
+import { createClient } from "./sealgate.js";
 
-const CSRF = { "X-CSRF": "1" };
+const bff = createClient();
 const POLL_EVERY = 15_000;
 const CALL_EVERY = 10_000;
 const EVENTS_KEPT = 40;
@@ -24,27 +26,26 @@ const view = {
 /** Asks who is signed in. `cause` says how a new access token came about. */
 async function loadUser(cause) {
   const number = (view.asked += 1);
-  let response;
   let user;
+  let trouble = null;
   try {
     // Looking is no activity: it must not keep an idle session alive.
-    response = await fetch("/bff/user?slide=false", { headers: CSRF, cache: "no-store" });
-    user = response.ok ? await response.json() : null;
-  } catch {
-    response = null;
+    user = await bff.user({ slide: false });
+  } catch (error) {
+    trouble = error;
   }
   if (number < view.shown) {
     return;
   }
   view.shown = number;
-  if (response === null) {
+  if (trouble instanceof TypeError) {
     showTrouble("Sealgate does not answer. Is the demo still running?");
+  } else if (trouble) {
+    showTrouble(`${trouble.message}; the session may be fine, try again in a moment.`);
   } else if (user) {
     showUser(user, cause);
-  } else if (response.status === 401) {
-    showSignedOut();
   } else {
-    showTrouble(`Sealgate answered ${response.status}; the session may be fine, try again in a moment.`);
+    showSignedOut();
   }
 }
 
@@ -56,7 +57,7 @@ async function callApi() {
   button.disabled = true;
   const start = performance.now();
   try {
-    const response = await fetch("/api/echo", { headers: CSRF, cache: "no-store" });
+    const response = await bff.fetch("/api/echo", { cache: "no-store" });
     const text = await response.text();
     showResult(response, text, Math.round(performance.now() - start));
   } catch {
@@ -72,7 +73,7 @@ async function refreshNow() {
   const button = $("refresh-now");
   button.disabled = true;
   try {
-    const response = await fetch("/bff/refresh", { method: "POST", headers: CSRF });
+    const response = await bff.fetch("/bff/refresh", { method: "POST" });
     if (!response.ok && response.status !== 401) {
       record(`The refresh was answered with ${response.status}`);
     }
@@ -286,6 +287,11 @@ function coloured(json) {
 
 // Start
 
+$("sign-in").addEventListener("click", (event) => {
+  event.preventDefault();
+  bff.login();
+});
+bff.onSessionEnd(showSignedOut);
 $("call-api").addEventListener("click", callApi);
 $("refresh-now").addEventListener("click", refreshNow);
 $("auto-call").addEventListener("change", (event) => setAutoCall(event.target.checked));

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Report, Subject, Verdict};
 use crate::config::Config;
+use crate::web::static_site::StaticSettings;
 
 const OTHERS_READ: u32 = 0o004;
 const OTHERS_WRITE: u32 = 0o002;
@@ -25,8 +26,8 @@ pub(super) fn check(subject: &Subject<'_>, report: &mut Report) {
     for (key, path) in tls_keys(&subject.loaded.config) {
         replaceable(subject, &key, path, report);
     }
-    if let Some(site) = &config.static_site {
-        static_root(subject, &site.root, report);
+    if let Some(StaticSettings::Folder { root, .. }) = &config.static_site {
+        static_root(subject, root, report);
     }
 }
 

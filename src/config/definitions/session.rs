@@ -109,18 +109,6 @@ taken up without a restart. Rotations sign nobody out, nor do changes of its pro
     }],
 };
 
-pub(super) const STATIC: SectionDefinition = SectionDefinition {
-    name: "static",
-    form: Form::OptionalTable,
-    doc: "The single-page app. Without this section Sealgate serves its endpoints and routes only.",
-    keys: &[KeyDefinition {
-        name: "root",
-        unit: "path of a folder",
-        preset: Preset::Required(r#""web/dist""#),
-        doc: "The folder with index.html, which is also the answer to paths that are no file.",
-    }],
-};
-
 pub(super) const LOG: SectionDefinition = SectionDefinition {
     name: "log",
     form: Form::Table,
