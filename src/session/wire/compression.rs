@@ -139,7 +139,7 @@ fn inflate(frame: &[u8]) -> Result<SecretBytes, WireError> {
     const ROOM: usize = MAX_INFLATED + 1;
     with_decoder(|decoder| {
         // A first guess that is right for all but the most repetitive.
-        let mut inflated = SecretBytes::from(vec![0; (frame.len() * 5).clamp(256, ROOM)]);
+        let mut inflated = SecretBytes::from(vec![0; (frame.len() * 3).clamp(512, ROOM)]);
         let mut input = InBuffer::around(frame);
         let mut length = 0;
         loop {

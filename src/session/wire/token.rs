@@ -79,12 +79,19 @@ pub fn read_token<'b>(decoder: &mut Decoder<'b>, opaque: &mut Opaque<'b>) -> Res
             Part::Encoded(bytes) => (bytes.len() * 4).div_ceil(3),
         };
     })?;
-    let mut token = String::with_capacity(length);
-    read_parts(decoder, opaque, |part| match part {
-        Part::Literal(text) => token.push_str(text),
-        Part::Encoded(bytes) => BASE64URL.encode_string(bytes, &mut token),
+    let mut token = SecretBytes::from(vec![0; length]);
+    let mut at = 0;
+    read_parts(decoder, opaque, |part| {
+        at += match part {
+            Part::Literal(text) => token.get_mut(at..at + text.len()).map_or(0, |room| {
+                room.copy_from_slice(text.as_bytes());
+                text.len()
+            }),
+            // Straight into its place: as a growing text it would be copied and checked in pieces.
+            Part::Encoded(bytes) => BASE64URL.encode_slice(bytes, &mut token[at..]).unwrap_or(0),
+        };
     })?;
-    Ok(SecretString::new(token))
+    String::from_utf8(std::mem::take(&mut *token)).map(SecretString::new).map_err(|_| WireError::Malformed)
 }
 
 enum Part<'b> {
