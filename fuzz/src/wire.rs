@@ -12,8 +12,10 @@ pub fn run(data: &[u8]) {
         assert_eq!(smaller.claims(), session.claims());
         for session in [session, smaller] {
             for format in [WriteFormat::Plain, WriteFormat::Zstd1] {
-                let again = Session::decode(session.encode(format));
-                assert!(again.is_ok_and(|again| again == session), "{session:?} as {format:?}");
+                let again = Session::decode(session.encode(format)).expect("what was written is read");
+                // Members of later releases may move between the two maps of a compressed payload.
+                let same = again.encode(WriteFormat::Plain) == session.encode(WriteFormat::Plain);
+                assert!(same, "{session:?} as {format:?}");
             }
         }
     }

@@ -15,7 +15,8 @@ use crate::session::wire::{
 };
 use crate::session::{Generation, ProviderId, Session, SessionId, StoredAccessToken};
 
-/// Tags of the payload's members. A number is never used again for something else. Tokens may stand at these tags
+/// Tags of the payload's members. A number is never used again for something else. In a compressed payload the members
+/// up to the access tokens are in the first map, the three behind them in the second. Tokens may stand at these tags
 /// only: a later release that keeps them elsewhere takes a new codec number.
 mod tag {
     pub const ISSUER: u32 = 0;
@@ -106,7 +107,10 @@ impl Packed {
         let second = maps.get(self.second..).ok_or(WireError::Malformed)?;
         let mut opaque = Opaque::new(compressed.opaque.get(self.opaque..).ok_or(WireError::Malformed)?);
         let mut rest = Rest::default();
-        rest.unknown = read_map(second, |tag, decoder| rest.read(tag, decoder, &mut opaque))?;
+        rest.unknown = read_map(second, |tag, decoder| match tag {
+            tag::ISSUER..=tag::ACCESS_TOKENS => Err(WireError::Malformed),
+            _ => rest.read(tag, decoder, &mut opaque),
+        })?;
         Ok(rest)
     }
 }
@@ -122,9 +126,12 @@ impl Session {
             }
         };
         compressed.unwrap_or_else(|| {
-            let mut map = MapWriter::default();
+            let (mut map, rest) = (MapWriter::default(), self.rest.whole());
             self.write_first(&mut map);
-            self.rest.whole().write(&mut map);
+            rest.write(&mut map);
+            // Behind all that is known, where a reader of one map finds them all the same.
+            map.unknown(&self.unknown);
+            map.unknown(&rest.unknown);
             map.finish_plain()
         })
     }
@@ -133,9 +140,11 @@ impl Session {
     fn maps_and_opaque(&self) -> [SecretBytes; 3] {
         let mut first = MapWriter::beside(SecretBytes::default());
         self.write_first(&mut first);
+        first.unknown(&self.unknown);
         let (first, opaque) = first.into_parts();
-        let mut second = MapWriter::beside(opaque.unwrap_or_default());
-        self.rest.whole().write(&mut second);
+        let (mut second, rest) = (MapWriter::beside(opaque.unwrap_or_default()), self.rest.whole());
+        rest.write(&mut second);
+        second.unknown(&rest.unknown);
         let (second, opaque) = second.into_parts();
         [first, second, opaque.unwrap_or_default()]
     }
@@ -148,7 +157,6 @@ impl Session {
         map.integer(tag::ISSUED_AT, self.issued_at.as_secs());
         map.integer(tag::ABSOLUTE_END, self.absolute_end.as_secs());
         map.maps(tag::ACCESS_TOKENS, &self.access_tokens, write_access_token);
-        map.unknown(&self.unknown);
     }
 
     /// Reads what [`Session::encode`] wrote, in this release or another.
@@ -176,7 +184,10 @@ impl Session {
         let compressed = Compressed::read(&plaintext[1..])?;
         let map = compressed.first()?;
         let (mut first, mut opaque) = (FirstMembers::default(), Opaque::new(compressed.opaque));
-        let unknown = read_map(&map, |tag, decoder| first.read(tag, decoder, &mut opaque))?;
+        let unknown = read_map(&map, |tag, decoder| match tag {
+            tag::REFRESH_TOKEN..=tag::CLAIMS => Err(WireError::Malformed),
+            _ => first.read(tag, decoder, &mut opaque),
+        })?;
         let opaque = compressed.opaque.len() - opaque.left();
         let packed = Packed { second: map.len(), opaque, plaintext };
         first.finish(unknown, Deferred { rest: OnceLock::new(), packed: Some(packed) })
@@ -197,7 +208,6 @@ impl Rest {
         map.optional_token(tag::REFRESH_TOKEN, self.refresh_token.as_ref().map(RefreshToken::expose));
         map.optional_token(tag::ID_TOKEN, self.id_token.as_ref().map(IdToken::expose));
         map.optional_text(tag::CLAIMS, self.claims.as_ref().map(|claims| claims.expose()));
-        map.unknown(&self.unknown);
     }
 
     fn read<'b>(&mut self, tag: u32, decoder: &mut Decoder<'b>, opaque: &mut Opaque<'b>) -> Result<bool, WireError> {
