@@ -18,7 +18,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::UpstreamTimeouts;
-use super::upstream::Exchange;
+use super::upstream::{Exchange, Reading};
 
 /// How long a body is said to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,8 +165,8 @@ impl Body for RequestBody {
 pub(super) struct ResponseBody {
     incoming: Incoming,
     size: BodySize,
-    /// Held until the end, then handed back to the pool.
-    exchange: Option<Exchange>,
+    /// Held until the end, then handed back to the pool; or until nobody reads on.
+    reading: Rc<Reading>,
     idle: IdleTimer,
 }
 
@@ -183,7 +183,7 @@ impl ResponseBody {
     /// The body `incoming` of `exchange`, whose pieces may be `idle` apart.
     pub(super) fn new(incoming: Incoming, exchange: Exchange, idle: Duration) -> Self {
         let size = incoming.size_hint().exact().map_or(BodySize::Stream, BodySize::Sized);
-        Self { incoming, size, exchange: Some(exchange), idle: IdleTimer::new(idle) }
+        Self { incoming, size, reading: Reading::new(exchange, idle), idle: IdleTimer::new(idle) }
     }
 }
 
@@ -196,10 +196,17 @@ impl MessageBody for ResponseBody {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ResponseBodyError>>> {
         let this = self.get_mut();
+        this.reading.is_asked();
         loop {
             match Pin::new(&mut this.incoming).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
                     this.idle.stop();
+                    if this.incoming.is_end_stream() {
+                        // The last piece may lie with the client for long; the upstream has done its part.
+                        this.reading.finish();
+                    } else {
+                        this.reading.is_to_be_asked();
+                    }
                     // Trailers are dropped: actix cannot send them. An empty piece would end a chunked body.
                     if let Ok(piece) = frame.into_data()
                         && !piece.is_empty()
@@ -208,18 +215,16 @@ impl MessageBody for ResponseBody {
                     }
                 }
                 Poll::Ready(Some(Err(error))) => {
-                    this.exchange = None;
+                    this.reading.close();
                     return Poll::Ready(Some(Err(ResponseBodyError::Broken(error))));
                 }
                 Poll::Ready(None) => {
-                    if let Some(exchange) = this.exchange.take() {
-                        exchange.finish();
-                    }
+                    this.reading.finish();
                     return Poll::Ready(None);
                 }
                 Poll::Pending => {
                     ready!(this.idle.poll_elapsed(cx));
-                    this.exchange = None;
+                    this.reading.close();
                     return Poll::Ready(Some(Err(ResponseBodyError::Idle)));
                 }
             }

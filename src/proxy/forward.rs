@@ -178,7 +178,12 @@ impl Outgoing<'_> {
                 return Err(BadRequest::BrokenBody.into());
             }
             if !exchange.is_reused() {
-                upstream.failed();
+                // An upload that it does not take, or a handshake, an upstream may end by closing: no client of its own
+                // accord has it left out for everybody.
+                let is_the_request_s = self.handshake || !self.is_bodyless();
+                if !(is_the_request_s && failure.is_closed_connection()) {
+                    upstream.failed();
+                }
                 return Err(BadGateway::Exchange(failure.error).into());
             }
             // The connection was an old one, which the upstream may close at any time.
@@ -199,10 +204,13 @@ impl Outgoing<'_> {
 
     /// Whether a request that was written, but not answered, may be sent once more: the third point of the rule above.
     fn may_send_again(&self, failure: &SendError) -> bool {
-        let bodyless = matches!(self.length, BodyLength::Absent | BodyLength::Exactly(0));
         let safe =
             matches!(*self.request.method(), inbound::Method::GET | inbound::Method::HEAD | inbound::Method::OPTIONS);
-        bodyless && safe && failure.is_closed_connection()
+        self.is_bodyless() && safe && failure.is_closed_connection()
+    }
+
+    fn is_bodyless(&self) -> bool {
+        matches!(self.length, BodyLength::Absent | BodyLength::Exactly(0))
     }
 
     fn build(&self, body: RequestBody) -> Result<Request<RequestBody>, ForwardError> {

@@ -10,6 +10,7 @@ mod health;
 mod origin;
 mod pool;
 mod tls;
+mod unread;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -30,6 +31,7 @@ pub(super) use self::health::is_failure;
 pub(super) use self::origin::{Upstream, is_https};
 pub(super) use self::tls::{UpstreamTls, no_roots, system_roots};
 pub use self::tls::{UpstreamTlsError, UpstreamTlsSettings};
+pub(super) use self::unread::Reading;
 
 use self::connect::connect;
 use self::origin::Permit;

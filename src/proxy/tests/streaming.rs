@@ -97,6 +97,36 @@ fn a_download_waits_for_the_client_and_then_arrives_whole() {
     });
 }
 
+/// Otherwise a few clients could take all places at an upstream, and keep them.
+#[test]
+fn a_client_that_reads_nothing_gives_its_place_at_the_upstream_back() {
+    run(async {
+        let upstream = Upstream::scripted(|connection, mut peer| async move {
+            peer.request().await;
+            if connection == 0 {
+                peer.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {LARGE}\r\n\r\n")).await;
+                write_until_stalled(&mut peer.stream).await;
+                let mut rest = Vec::new();
+                let _ = peer.stream.read_to_end(&mut rest).await;
+            } else {
+                peer.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine").await;
+            }
+        })
+        .await;
+        let mut settings = route("/", &[&upstream.uri]);
+        settings.upstream_settings.limits.max_connections = 1;
+        settings.timeouts.connect = Duration::from_secs(15);
+        let front = Front::start(vec![settings], false);
+        let mut idler = front.connect().await;
+        idler.write_all(b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("it reads");
+        let mut other = front.connect().await;
+        other.write_all(b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.expect("it reads");
+        let answer = read_response(&mut other).await;
+        assert_eq!((status(&answer), body(&answer)), (200, "fine"));
+        drop(idler);
+    });
+}
+
 /// Server-sent events: every piece at once, not when a buffer is full.
 #[test]
 fn pieces_pass_as_they_come_in_both_directions() {

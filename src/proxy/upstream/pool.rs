@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::super::body::RequestBody;
 use super::origin::Origin;
+use super::unread::Reading;
 
 /// The most idle connections of one key that a worker keeps.
 const MAX_IDLE: usize = 64;
@@ -52,6 +53,8 @@ impl Drop for Connection {
 pub(super) struct Pool {
     /// The oldest of each key first.
     idle: RefCell<HashMap<PoolKey, VecDeque<Idle>>>,
+    /// Responses that take long to be read.
+    read: RefCell<Vec<Weak<Reading>>>,
     /// Whether a task is closing what gets old.
     sweeping: Cell<bool>,
 }
@@ -69,7 +72,7 @@ impl Idle {
 
 impl Pool {
     pub(super) fn new() -> Rc<Self> {
-        Rc::new(Self { idle: RefCell::default(), sweeping: Cell::new(false) })
+        Rc::new(Self { idle: RefCell::default(), read: RefCell::default(), sweeping: Cell::new(false) })
     }
 
     /// The connection of that key that was used last, if one is still good.
@@ -110,20 +113,35 @@ impl Pool {
             }
             connections.push_back(Idle { connection, until: Instant::now() + life });
         }
+        self.begin_sweeping();
+    }
+
+    /// Closes the connection of a response that nobody reads on.
+    pub(super) fn look_at(self: Rc<Self>, reading: Weak<Reading>) {
+        self.read.borrow_mut().push(reading);
+        self.begin_sweeping();
+    }
+
+    fn begin_sweeping(self: &Rc<Self>) {
         if !self.sweeping.replace(true) {
-            rt::spawn(sweep(Rc::downgrade(&self)));
+            rt::spawn(sweep(Rc::downgrade(self)));
         }
     }
 
     /// Closes what is too old or no longer good; whether anything is left.
     fn purge(&self) -> bool {
         let now = Instant::now();
+        // Taken out: what is closed may come back here.
+        let mut read = self.read.take();
+        read.retain(|reading| reading.upgrade().is_some_and(|reading| reading.is_read(now)));
+        let is_read = !read.is_empty();
+        self.read.borrow_mut().append(&mut read);
         let mut idle = self.idle.borrow_mut();
         idle.retain(|_, connections| {
             connections.retain(|idle| idle.is_usable(now));
             !connections.is_empty()
         });
-        !idle.is_empty()
+        is_read || !idle.is_empty()
     }
 }
 

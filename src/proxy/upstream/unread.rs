@@ -1,0 +1,70 @@
+//! Exchanges whose response somebody has stopped reading: they give their place at the upstream back.
+//!
+//! actix asks a body for its next piece only while the client takes what it was given, so a body cannot keep time
+//! itself: a client that reads nothing would hold a connection for as long as it likes.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Exchange;
+
+/// How long a client may take for a piece at least, however short the route's idle timeout is: the upstream's silence is
+/// another matter. nginx gives its clients as long (`send_timeout`).
+#[cfg(not(test))]
+const LEAST_PATIENCE: Duration = Duration::from_secs(60);
+#[cfg(test)]
+const LEAST_PATIENCE: Duration = Duration::from_secs(4);
+
+/// An exchange whose response is being read.
+pub(in crate::proxy) struct Reading {
+    exchange: RefCell<Option<Exchange>>,
+    asked_at: Cell<Instant>,
+    patience: Duration,
+    /// Whether the pool looks at it from time to time.
+    watched: Cell<bool>,
+}
+
+impl Reading {
+    /// The response of `exchange`, whose pieces may be asked for `patience` apart, or a minute if that is less.
+    pub(in crate::proxy) fn new(exchange: Exchange, patience: Duration) -> Rc<Self> {
+        let patience = patience.max(LEAST_PATIENCE);
+        let (exchange, asked_at) = (RefCell::new(Some(exchange)), Cell::new(Instant::now()));
+        Rc::new(Self { exchange, asked_at, patience, watched: Cell::new(false) })
+    }
+
+    /// Somebody reads on.
+    pub(in crate::proxy) fn is_asked(&self) {
+        self.asked_at.set(Instant::now());
+    }
+
+    /// A piece was given out, and more are to come: from now on it is seen when nobody asks for them.
+    pub(in crate::proxy) fn is_to_be_asked(self: &Rc<Self>) {
+        if !self.watched.replace(true)
+            && let Some(exchange) = &*self.exchange.borrow()
+        {
+            Rc::clone(&exchange.pool).look_at(Rc::downgrade(self));
+        }
+    }
+
+    /// The response has been read to its end.
+    pub(in crate::proxy) fn finish(&self) {
+        let exchange = self.exchange.take();
+        exchange.into_iter().for_each(Exchange::finish);
+    }
+
+    /// The connection is closed; what of it is still to be read breaks off.
+    pub(in crate::proxy) fn close(&self) {
+        drop(self.exchange.take());
+    }
+
+    /// Closes the connection if nobody has asked for too long; whether it is still in use.
+    pub(super) fn is_read(&self, now: Instant) -> bool {
+        if now.duration_since(self.asked_at.get()) > self.patience {
+            self.close();
+        }
+        self.exchange.borrow().is_some()
+    }
+}
