@@ -115,7 +115,9 @@ fn a_client_that_reads_nothing_gives_its_place_at_the_upstream_back() {
         .await;
         let mut settings = route("/", &[&upstream.uri]);
         settings.upstream_settings.limits.max_connections = 1;
-        settings.timeouts.connect = Duration::from_secs(15);
+        settings.timeouts.idle = STALL;
+        // The other one waits for so long: longer than the idler may take, and the next look at it.
+        settings.timeouts.connect = Duration::from_secs(18);
         let front = Front::start(vec![settings], false);
         let mut idler = front.connect().await;
         idler.write_all(b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("it reads");
