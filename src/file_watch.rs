@@ -17,9 +17,10 @@ use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{self, Receiver};
 use tokio::task::{AbortHandle, spawn_blocking};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep};
 
-const POLL_INTERVAL: Duration = Duration::from_secs(5);
+/// How often files are looked at where no event tells of them.
+pub const POLL_INTERVAL: Duration = Duration::from_secs(5);
 const RETRY_INTERVAL: Duration = Duration::from_secs(60);
 /// A writer makes several events in a row, and a certificate comes with its key; one look after the last will do.
 const SETTLING: Duration = Duration::from_millis(50);
@@ -49,38 +50,24 @@ fn watch_polling_every(
     runtime: &Handle,
     changed: impl Fn() -> bool + Clone + Send + 'static,
 ) -> FileWatch {
-    let (watcher, events) = watch_directories(&files);
+    let watched = Watched::new(&files);
     // Taken before this returns, so that nothing which happens later is missed.
     let seen = fingerprints(&files);
     let task = runtime.spawn(async move {
-        // It lives as long as the task does; to drop it is to stop it.
-        let _watcher = watcher;
-        follow(period, files, seen, events, changed).await;
+        follow(watched.signs(period), files, seen, changed).await;
     });
     FileWatch(task.abort_handle())
 }
 
 async fn follow(
-    period: Duration,
+    mut signs: Signs,
     files: Vec<PathBuf>,
     mut seen: Vec<Option<Fingerprint>>,
-    mut events: Receiver<()>,
     changed: impl Fn() -> bool + Clone + Send + 'static,
 ) {
-    let mut hangups = hangups();
     let mut refused_at = None;
-    let mut poll = interval(period);
-    poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let told = tokio::select! {
-            Some(()) = events.recv() => {
-                sleep(SETTLING).await;
-                while events.try_recv().is_ok() {}
-                false
-            }
-            Some(()) = hangup(&mut hangups) => true,
-            _ = poll.tick() => false,
-        };
+        let told = signs.next().await == Sign::Hangup;
         let now = fingerprints(&files);
         // A certificate whose time begins in a moment, or a file system that failed for one.
         let again = refused_at.is_some_and(|at: Instant| at.elapsed() >= RETRY_INTERVAL);
@@ -93,31 +80,85 @@ async fn follow(
     }
 }
 
-/// Without a watcher the poll remains.
-fn watch_directories(files: &[PathBuf]) -> (Option<RecommendedWatcher>, Receiver<()>) {
-    // One waiting event stands for all: what changed is found out by looking.
-    let (sender, events) = mpsc::channel(1);
-    let directories: BTreeSet<&Path> = files.iter().map(|file| directory(file)).collect();
-    let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        if event.map_or(true, |event| may_change_a_file(event.kind)) {
-            // Full: an event waits already. Closed: the watch has ended.
-            let _ = sender.try_send(());
-        }
-    });
-    let watched = watcher.and_then(|mut watcher| {
-        directories.iter().try_for_each(|directory| watcher.watch(directory, RecursiveMode::NonRecursive))?;
-        Ok(watcher)
-    });
-    match watched {
-        Ok(watcher) => (Some(watcher), events),
-        Err(error) => {
-            tracing::warn!(%error, "certificates cannot be watched; polling for changes instead");
-            (None, events)
+/// Files whose directories are watched: what happens from here on is not missed.
+pub struct Watched {
+    /// To drop it is to stop it.
+    _watcher: Option<RecommendedWatcher>,
+    events: Receiver<()>,
+}
+
+impl Watched {
+    /// Begins to watch. Where that cannot be done the poll remains.
+    pub fn new(files: &[PathBuf]) -> Self {
+        // One waiting event stands for all: what changed is found out by looking.
+        let (sender, events) = mpsc::channel(1);
+        let directories: BTreeSet<&Path> = files.iter().map(|file| directory(file)).collect();
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            if event.map_or(true, |event| may_change_a_file(event.kind)) {
+                // Full: an event waits already. Closed: the watch has ended.
+                let _ = sender.try_send(());
+            }
+        });
+        let watching = watcher.and_then(|mut watcher| {
+            directories.iter().try_for_each(|directory| watcher.watch(directory, RecursiveMode::NonRecursive))?;
+            Ok(watcher)
+        });
+        let failed = |error: &notify::Error| {
+            tracing::warn!(?directories, %error, "the files cannot be watched; polling for changes instead");
+        };
+        Self { _watcher: watching.inspect_err(failed).ok(), events }
+    }
+
+    /// What says that the files may have changed. To be called on a runtime with its I/O and time drivers enabled.
+    pub fn signs(self, period: Duration) -> Signs {
+        let mut poll = interval(period);
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Signs { watched: self, hangups: hangups(), poll }
+    }
+}
+
+/// Three signs, any of which is enough: an event, the poll's turn, and SIGHUP.
+pub struct Signs {
+    watched: Watched,
+    hangups: Option<Signal>,
+    poll: Interval,
+}
+
+/// Why the files are to be looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sign {
+    /// They may have changed.
+    Perhaps,
+    /// SIGHUP: somebody wants them read, changed or not.
+    Hangup,
+}
+
+impl Signs {
+    /// No event and no poll, for tests of SIGHUP.
+    #[cfg(test)]
+    pub(crate) fn only_hangups() -> Self {
+        const NEVER: Duration = Duration::from_secs(3600);
+        let watched = Watched { _watcher: None, events: mpsc::channel(1).1 };
+        Self { watched, hangups: hangups(), poll: tokio::time::interval_at(Instant::now() + NEVER, NEVER) }
+    }
+
+    /// Waits for the next one. What comes close behind an event is the same sign.
+    pub async fn next(&mut self) -> Sign {
+        let Self { watched: Watched { events, .. }, hangups, poll } = self;
+        tokio::select! {
+            Some(()) = events.recv() => {
+                sleep(SETTLING).await;
+                while events.try_recv().is_ok() {}
+                Sign::Perhaps
+            }
+            Some(()) = hangup(hangups) => Sign::Hangup,
+            _ = poll.tick() => Sign::Perhaps,
         }
     }
 }
 
-fn directory(file: &Path) -> &Path {
+/// The directory that `file` is in: `.` for a bare name.
+pub fn directory(file: &Path) -> &Path {
     file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
@@ -168,6 +209,8 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Instant;
+
+    use notify::event::{CreateKind, ModifyKind};
 
     use super::*;
 
@@ -245,5 +288,14 @@ mod tests {
         fs::write(&file, "three").expect("writable");
         called(&count, 1).await;
         assert_eq!(count.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn readings_are_no_sign_of_a_change_or_each_look_would_cause_the_next() {
+        assert!(!may_change_a_file(EventKind::Access(AccessKind::Open(AccessMode::Any))));
+        assert!(!may_change_a_file(EventKind::Access(AccessKind::Close(AccessMode::Read))));
+        assert!(may_change_a_file(EventKind::Access(AccessKind::Close(AccessMode::Write))));
+        assert!(may_change_a_file(EventKind::Create(CreateKind::Any)));
+        assert!(may_change_a_file(EventKind::Modify(ModifyKind::Any)));
     }
 }

@@ -13,6 +13,7 @@ use tempfile::{NamedTempFile, PersistError};
 use zeroize::Zeroizing;
 
 use super::{KeyRing, RingError};
+use crate::file_watch::directory;
 
 /// No key ring is larger: hundreds of keys with their notes.
 pub const MAX_RING_BYTES: u64 = 1024 * 1024;
@@ -275,7 +276,7 @@ struct Target {
 
 impl Target {
     fn directory(&self) -> &Path {
-        parent_directory(&self.path)
+        directory(&self.path)
     }
 
     /// Waits for the lock; it is released when the file is dropped. The lock file stays: to remove it would let two
@@ -331,14 +332,6 @@ impl Target {
 
     fn write_error(&self, reason: io::Error) -> RingUpdateError {
         RingUpdateError::Write { path: self.path.clone(), reason }
-    }
-}
-
-/// The directory that `path` is in: `.` for a bare name.
-pub(super) fn parent_directory(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
     }
 }
 

@@ -2,12 +2,12 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use notify::event::{CreateKind, ModifyKind};
-use tokio::time::{interval_at, timeout};
+use tokio::time::{interval, timeout};
 
 use super::*;
 use crate::aead::Algorithm;
 use crate::clock::{Clock, UnixTime};
+use crate::keyring::RingFile;
 use crate::keyring::{KeyRing, RingUpdateError};
 use crate::metrics::Metrics;
 
@@ -124,10 +124,8 @@ async fn a_remedied_mode_is_noticed() {
 #[tokio::test]
 async fn a_hangup_has_the_ring_read_without_event_or_poll() {
     let (_directory, file, handle) = written();
-    let later = tokio::time::Instant::now() + NEVER;
     // The signal is waited for from here on: it would end the process otherwise.
-    let signs = Signs { events: mpsc::channel(1).1, hangups: hangups(), poll: interval_at(later, NEVER) };
-    let task = tokio::spawn(signs.follow(handle.clone()));
+    let task = tokio::spawn(follow(Signs::only_hangups(), handle.clone()));
     rotate(&file);
     let kill = format!("kill -HUP {}", std::process::id());
     assert!(std::process::Command::new("sh").args(["-c", &kill]).status().expect("a shell").success());
@@ -148,13 +146,4 @@ async fn the_watch_ends_with_its_guard() {
 #[tokio::test]
 async fn a_fixed_ring_is_not_watched() {
     assert!(RingHandle::fixed(ring()).watch(&Handle::current()).0.is_none());
-}
-
-#[test]
-fn readings_are_no_sign_of_a_change_or_each_look_would_cause_the_next() {
-    assert!(!may_change_a_file(EventKind::Access(AccessKind::Open(AccessMode::Any))));
-    assert!(!may_change_a_file(EventKind::Access(AccessKind::Close(AccessMode::Read))));
-    assert!(may_change_a_file(EventKind::Access(AccessKind::Close(AccessMode::Write))));
-    assert!(may_change_a_file(EventKind::Create(CreateKind::Any)));
-    assert!(may_change_a_file(EventKind::Modify(ModifyKind::Any)));
 }
