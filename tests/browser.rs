@@ -168,18 +168,34 @@ async fn a_dev_server_s_app_signs_in_and_changes_while_it_runs() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_pages_that_people_see_are_accessible_in_every_size_colour_and_language() {
-    let (provider, upstream) = parts().await;
-    let options = SealgateOptions::new(&provider.issuer, upstream.port);
-    provider.register(options.registration()).await;
-    let gate = Sealgate::start(options).await;
+    let without_logout = ProviderOptions { without_logout: true, ..ProviderOptions::default() };
+    let (provider, plain_provider, upstream) = tokio::join!(
+        Provider::start(ProviderOptions::default()),
+        Provider::start(without_logout),
+        Upstream::start()
+    );
+    let gate = registered(&provider, upstream.port, |options| {
+        let scopes = vec!["openid", "email", "groups", "offline_access"];
+        let emails = vec!["ada@example.test", "huge@example.test"];
+        options.set("provider.scopes", scopes).set("provider.allowed_emails", emails)
+    })
+    .await;
+    let without_logout = registered(&plain_provider, upstream.port, |options| options).await;
+    // The provider knows its client by another secret.
+    let upstream_down = registered(&provider, free_port(), |mut options| {
+        options.client_secret.push_str("-of-last-year");
+        options
+    })
+    .await;
     let nowhere = format!("http://localhost:{}", free_port());
     let without_provider = Sealgate::launch(SealgateOptions::new(&nowhere, upstream.port)).await;
-    eventually("the second to listen", Duration::from_secs(30), async || {
+    eventually("the last to listen", Duration::from_secs(30), async || {
         TcpStream::connect(loopback(without_provider.options.port)).await.ok().map(drop)
     })
     .await;
     let origins = json!({
         "origin": gate.url(), "provider": provider.issuer, "providerDown": without_provider.url(),
+        "upstreamDown": upstream_down.url(), "withoutLogout": without_logout.url(),
     });
     play("pages.mjs", origins).await;
 }
@@ -215,6 +231,17 @@ fn vite(cache: &Path, arguments: &[&str]) -> Command {
         .stdin(Stdio::null())
         .kill_on_drop(true);
     command
+}
+
+/// A Sealgate that its provider knows; `change` is what the provider is not told.
+async fn registered(
+    provider: &Provider,
+    upstream: u16,
+    change: impl FnOnce(SealgateOptions) -> SealgateOptions,
+) -> Sealgate {
+    let options = SealgateOptions::new(&provider.issuer, upstream);
+    provider.register(options.registration()).await;
+    Sealgate::start(change(options)).await
 }
 
 async fn parts() -> (Provider, Upstream) {

@@ -17,6 +17,7 @@ use minijinja::{Environment, UndefinedBehavior, Value, context};
 use sha2::{Digest as _, Sha256};
 
 use self::texts::Texts;
+use crate::web::own_response;
 
 const TEMPLATE: &str = include_str!("page/page.html");
 const STYLE: &str = include_str!("page/page.css");
@@ -93,6 +94,25 @@ pub struct Page<'a> {
     pub request_id: Option<&'a str>,
     /// Whether the browser goes on to the application by itself.
     pub continue_at_once: bool,
+}
+
+/// Where a person who signed out has no session any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignedOutAt {
+    /// Here, and at the provider.
+    Everywhere,
+    /// Here alone: the provider may know the person still, and then the next login asks for no password.
+    HereAlone,
+}
+
+/// The page at the end of a logout that leads nowhere else. It has no cookies of its own: who ends a session adds them.
+pub fn signed_out(request: &HttpRequest, signed_out: SignedOutAt) -> HttpResponse {
+    let kind = match signed_out {
+        SignedOutAt::Everywhere => "signed-out",
+        SignedOutAt::HereAlone => "signed-out-here",
+    };
+    let page = Page { kind, values: &[], detail: None, request_id: None, continue_at_once: false };
+    respond(own_response(HttpResponse::Ok()), request, &page)
 }
 
 /// Renders the page as the builder's body, with the pages of the site that the request came to.

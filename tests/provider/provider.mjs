@@ -34,6 +34,7 @@ const DEFAULTS = {
   remember: true, // every secret, for /__test/issued
   jwtAccessTokens: false,
   requirePar: false,
+  endSession: true, // it has a logout of its own
   accounts: {
     ada: { password: 'lovelace', name: 'Ada Lovelace', email: 'ada@example.test', groups: ['engineers'] },
     grace: { password: 'hopper', name: 'Grace Hopper', email: 'grace@example.test', groups: ['admirals'] },
@@ -143,7 +144,7 @@ function startProvider() {
       introspection: { enabled: true },
       pushedAuthorizationRequests: { enabled: true, requirePushedAuthorizationRequests: options.requirePar },
       rpInitiatedLogout: {
-        enabled: true,
+        enabled: options.endSession,
         logoutSource: (ctx, form) => { ctx.body = renderLogout(form); },
         postLogoutSuccessSource: (ctx) => { ctx.body = renderSignedOut(); },
       },
