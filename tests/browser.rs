@@ -169,15 +169,11 @@ async fn a_dev_server_s_app_signs_in_and_changes_while_it_runs() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_pages_that_people_see_are_accessible_in_every_size_colour_and_language() {
     let without_logout = ProviderOptions { without_logout: true, ..ProviderOptions::default() };
-    let (provider, plain_provider, upstream) = tokio::join!(
-        Provider::start(ProviderOptions::default()),
-        Provider::start(without_logout),
-        Upstream::start()
-    );
+    let (provider, plain_provider, upstream) =
+        tokio::join!(Provider::start(ProviderOptions::default()), Provider::start(without_logout), Upstream::start());
     let gate = registered(&provider, upstream.port, |options| {
         let scopes = vec!["openid", "email", "groups", "offline_access"];
-        let emails = vec!["ada@example.test", "huge@example.test"];
-        options.set("provider.scopes", scopes).set("provider.allowed_emails", emails)
+        options.set("provider.scopes", scopes).set("provider.allowed_email_domains", vec!["example.test"])
     })
     .await;
     let without_logout = registered(&plain_provider, upstream.port, |options| options).await;

@@ -38,6 +38,7 @@ const DEFAULTS = {
   accounts: {
     ada: { password: 'lovelace', name: 'Ada Lovelace', email: 'ada@example.test', groups: ['engineers'] },
     grace: { password: 'hopper', name: 'Grace Hopper', email: 'grace@example.test', groups: ['admirals'] },
+    outsider: { password: 'outsider', name: 'Out Sider', email: 'outsider@elsewhere.test', groups: [] },
     // Whose ID tokens need two cookies, and more than all cookies may hold.
     large: { password: 'large', name: 'Many Groups', email: 'large@example.test', groups: names(110) },
     huge: { password: 'huge', name: 'Too Many Groups', email: 'huge@example.test', groups: names(400) },
