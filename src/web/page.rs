@@ -179,7 +179,7 @@ impl Pages {
         let (language, words) = self.texts.choose(language);
         let Page { kind, detail, request_id, continue_at_once, .. } = *page;
         let (title, text) = match words.problems.get(kind) {
-            Some(of_kind) => (of_kind.title.clone(), of_kind.text_with(page.values)),
+            Some(of_kind) => (of_kind.title.clone(), words.text(of_kind, page.values)),
             None => (kind.to_owned(), String::new()),
         };
         let template = self.environment.get_template(TEMPLATE_FILE).map_err(template_error)?;
@@ -252,6 +252,16 @@ mod tests {
         BUNDLED.rehearse().expect("no mistake");
         let html = BUNDLED.render("de", &page("not-signed-in")).expect("a page");
         assert!(html.contains("<html lang=\"de\">") && html.contains("Sie sind nicht angemeldet"), "{html}");
+    }
+
+    #[test]
+    fn values_that_are_words_are_in_the_page_s_language_too() {
+        for largest in ["access token", "refresh token", "ID token", "ID token's claims"] {
+            let values = [("largest", largest.to_owned())];
+            let page = Page { values: &values, ..page("session-too-large") };
+            assert!(!BUNDLED.render("de", &page).expect("a page").contains(&format!("({largest})")), "{largest}");
+            assert!(BUNDLED.render("en", &page).expect("a page").contains("The largest part is the"));
+        }
     }
 
     #[test]
