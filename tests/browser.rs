@@ -161,7 +161,7 @@ async fn an_app_that_npm_create_vite_made_signs_in_changes_while_it_runs_and_is_
     let with_app = |files: Value| registered(&provider, upstream.port, |options| options.set("static", files));
     let gate = with_app(json!({"dev_server": dev_server})).await;
     let file = app.join("src/App.jsx");
-    let options = json!({"origin": gate.url(), "file": file, "component": documented("src/App.jsx")});
+    let options = json!({"origin": gate.url(), "file": file, "component": documented("web/src/App.jsx")});
     play("dev.mjs", options).await;
     succeeds(package("vite", "bin/vite.js", &["build"]), &app).await;
     let gate = with_app(json!({"root": app.join("dist")})).await;
