@@ -92,7 +92,10 @@ await run(options, [], async ({ page, context, watch }) => {
   await showsNoToken(page);
   await shot('demo-4-refreshed');
 
+  // The browser tells both ways when the policy refuses something: by an event and in its console.
+  const refused = () => watch.problems().filter((problem) => /Content.Security.Policy/i.test(problem));
   equal((await violations(page)).join('\n'), '', 'the policy refuses nothing of the page');
+  equal(refused().join('\n'), '', 'nor of any page before it');
   await page.evaluate(() => {
     const script = document.createElement('script');
     script.textContent = 'window.pwned = true';
@@ -100,6 +103,8 @@ await run(options, [], async ({ page, context, watch }) => {
   });
   await page.waitForFunction(() => window.violations.length > 0);
   equal(await page.evaluate(() => window.pwned), undefined, 'an inline script that was slipped in does not run');
+  equal((await violations(page)).join(), 'script-src-elem: inline', 'the violation that is reported');
+  equal(refused().length, 1, `what the console says of it: ${refused()}`);
 
   await page.click('#sign-out');
   // The provider may ask before it signs out too.
