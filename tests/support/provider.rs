@@ -270,5 +270,5 @@ fn spawn(folder: &Path, options: &ProviderOptions) -> Child {
         .stderr(if std::env::var_os("TEST_PROVIDER_LOG").is_some() { Stdio::inherit() } else { Stdio::null() })
         .kill_on_drop(true)
         .spawn()
-        .expect("node starts: the tests need Node.js 20 or later (`make test` says how)")
+        .expect("node starts: the tests need Node.js 20.19 or later (`make test` says how)")
 }
