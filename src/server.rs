@@ -26,7 +26,7 @@ use crate::keyring::{KeyRing, RingHandle, WatchGuard};
 use crate::management::{self, Status};
 use crate::metrics::{Handler, Metrics};
 use crate::oidc::Provider;
-use crate::proxy::{OwnCookieNames, RouteTable, UpstreamClient, UpstreamWatch};
+use crate::proxy::{OwnNames, RouteTable, UpstreamClient, UpstreamWatch};
 use crate::refresh::Refresher;
 use crate::seal::Sealer;
 use crate::session::ProviderId;
@@ -262,7 +262,7 @@ fn services(
 ) -> Result<Services, StartError> {
     let origin = config.server.public_url.clone();
     let names = CookieNames::new(&config.session.cookie_name, origin.is_https());
-    let own_cookies = OwnCookieNames::new(names.session());
+    let own_names = OwnNames::new(names.session(), &origin);
     let sealer = Sealer::new(ring, origin.clone(), clock.clone(), metrics.clone());
     let registration =
         ProviderId { issuer: config.provider.issuer.clone(), client_id: config.provider.client_id.clone() };
@@ -288,7 +288,7 @@ fn services(
         provider,
         refresher,
         routes,
-        own_cookies,
+        own_names,
         redemptions: Redemptions::default(),
         tunnels: Tunnels::default(),
         static_site,
