@@ -42,6 +42,8 @@ use crate::web::static_site::StaticSite;
 use crate::web::tunnels::Tunnels;
 use crate::web::{Services, Site, api, callback, cookie_line, landing, login, logout, refresh, user};
 
+/// How long a session that no request shows is remembered, at least.
+const FORGET_SESSIONS: Duration = Duration::from_secs(30);
 /// Handshakes are few round trips; many that stall would keep others from theirs.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -117,6 +119,7 @@ impl Application {
         let status = Status::new(ring.clone(), provider.clone(), metrics.clone(), clock.clone());
         let services = Arc::new(services(&config, ring, provider, clock, metrics, &runtime.handle())?);
         let refresher = services.refresher.clone();
+        runtime.handle().spawn(forget_unused(services.sessions.clone()));
         let pages = web::Data::new(config.pages.clone());
         let upstream_watch = services.routes.watch(&runtime.handle(), &services.metrics);
         let health_path = config.server.public_health_path.clone();
@@ -213,6 +216,15 @@ impl Application {
         drop(self.runtime);
         tracing::info!("stopped");
         Ok(())
+    }
+}
+
+/// Has sessions forgotten that nobody shows, for as long as the runtime lives.
+async fn forget_unused(sessions: Sessions) {
+    let mut interval = tokio::time::interval(FORGET_SESSIONS);
+    loop {
+        interval.tick().await;
+        sessions.forget_unused();
     }
 }
 
