@@ -40,7 +40,7 @@ async fn play(script: &str, mut options: Value) {
     let run =
         Command::new("node").arg(script).arg(options.to_string()).current_dir(folder()).kill_on_drop(true).output();
     let output =
-        tokio::time::timeout(Duration::from_secs(300), run).await.expect("it ends in time").expect("node starts");
+        tokio::time::timeout(Duration::from_secs(600), run).await.expect("it ends in time").expect("node starts");
     assert!(
         output.status.success(),
         "{script}: {}{}",
