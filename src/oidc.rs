@@ -4,11 +4,14 @@
 //! or a log line.
 
 mod authorization;
+mod bearer;
+mod claims;
 pub mod discovery;
 mod http;
 mod id_token;
 mod json;
 mod jwks;
+mod jws;
 mod login_limits;
 mod logout;
 mod oauth_error;
@@ -29,6 +32,11 @@ use std::time::Duration;
 use crate::secret::SecretString;
 
 pub use self::authorization::{AuthorizationRequest, IssuerMismatch, fresh_nonce, fresh_state, fresh_verifier};
+pub use self::bearer::{
+    BearerError, BearerVerifier, IntrospectionError, IntrospectionSettings, IssuerFault, TokenIssuerSettings,
+    TokenIssuers, TokenRefused, VerifiedToken,
+};
+pub use self::claims::{ClaimPath, RequiredClaim, Wanted, scopes};
 pub use self::discovery::{DiscoveryError, Metadata};
 pub use self::http::{HttpError, Unavailable};
 pub use self::id_token::{IdTokenError, IdentityChange, OriginalIdentity};

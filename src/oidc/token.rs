@@ -12,7 +12,8 @@ use oauth2::{AuthType, Client, ClientId, ClientSecret, EndpointNotSet, EndpointS
 use serde_json::{Map, Value};
 
 use super::http::{HttpError, Unavailable};
-use super::id_token::{self, Expectations, IdTokenError, IdentityChange, KeySource, OriginalIdentity};
+use super::id_token::{self, Expectations, IdTokenError, IdentityChange, OriginalIdentity};
+use super::jws::KeySource;
 use super::oauth_error::{OAuthError, WireError};
 use super::provider::RelyingParty;
 use super::token_response::WireTokenResponse;

@@ -49,6 +49,8 @@ pub(super) enum Stage {
     Sent,
     /// The client's body ended early or was malformed.
     Broken,
+    /// The client's body is longer than the route takes.
+    TooLarge,
 }
 
 impl Progress {
@@ -83,6 +85,8 @@ pub(super) struct RequestBody {
     payload: Payload,
     /// What is still to come of `Content-Length`.
     remaining: Option<u64>,
+    /// How much may still come, where the route has a limit.
+    room: Option<u64>,
     progress: Rc<Progress>,
 }
 
@@ -99,7 +103,12 @@ impl RequestBody {
             BodyLength::Exactly(length) => (Stage::Sending, Some(length)),
             BodyLength::Unknown => (Stage::Sending, None),
         };
-        Self { payload, remaining, progress: Progress::new(stage) }
+        Self { payload, remaining, room: None, progress: Progress::new(stage) }
+    }
+
+    /// The same, broken off beyond `limit` bytes.
+    pub(super) fn limited_to(self, limit: Option<u64>) -> Self {
+        Self { room: limit, ..self }
     }
 
     /// A body without content.
@@ -113,7 +122,11 @@ impl RequestBody {
     }
 
     fn broken(&self) -> Poll<Option<Result<Frame<Bytes>, BrokenPayload>>> {
-        self.progress.reached(Stage::Broken);
+        self.ended(Stage::Broken)
+    }
+
+    fn ended(&self, stage: Stage) -> Poll<Option<Result<Frame<Bytes>, BrokenPayload>>> {
+        self.progress.reached(stage);
         Poll::Ready(Some(Err(BrokenPayload)))
     }
 }
@@ -136,6 +149,10 @@ impl Body for RequestBody {
             }
             Poll::Ready(Some(Ok(piece))) => {
                 let Ok(length) = u64::try_from(piece.len()) else { return this.broken() };
+                if let Some(room) = &mut this.room {
+                    let Some(left) = room.checked_sub(length) else { return this.ended(Stage::TooLarge) };
+                    *room = left;
+                }
                 if let Some(remaining) = &mut this.remaining {
                     let Some(left) = remaining.checked_sub(length) else { return this.broken() };
                     *remaining = left;

@@ -26,7 +26,7 @@ use actix_web::http::header::{ALLOW, HeaderValue};
 use actix_web::http::{self as inbound, StatusCode, Version};
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST};
-use http::{Method, Request, Response, Uri};
+use http::{HeaderName, HeaderValue as UpstreamValue, Method, Request, Response, Uri};
 use hyper::body::{Body, Incoming};
 use hyper::ext::ReasonPhrase;
 use tokio::time::{Instant, sleep_until};
@@ -43,8 +43,10 @@ use crate::secret::AccessToken;
 /// As whom a request goes on. The upstream learns the public name from `X-Forwarded-Host`; `Host` names the upstream.
 #[derive(Clone, Debug)]
 pub struct ForwardContext<'a> {
-    /// The token to attach; none on public routes.
-    pub access_token: Option<&'a AccessToken>,
+    /// What `Authorization` says to the upstream.
+    pub credentials: Credentials<'a>,
+    /// What the upstream is told of the user beside it.
+    pub identity: &'a [(HeaderName, UpstreamValue)],
     /// The cookies that stay with us.
     pub own_names: &'a OwnNames,
     /// What browsers call us.
@@ -57,6 +59,17 @@ pub struct ForwardContext<'a> {
     pub traceparent: Option<String>,
     /// When a WebSocket ends, if the request becomes one.
     pub tunnel: TunnelLimits,
+}
+
+/// What `Authorization` says to the upstream.
+#[derive(Clone, Copy, Debug)]
+pub enum Credentials<'a> {
+    /// Nothing: public routes.
+    None,
+    /// This token.
+    Token(&'a AccessToken),
+    /// What the client sent, which was verified.
+    OfTheClient,
 }
 
 /// Sends `request` with its `payload` to an upstream of `route`, and gives the response back as it streams in.
@@ -85,7 +98,13 @@ pub async fn forward(
         return forward_handshake(client, route, request, payload, context).await;
     }
     let length = body_length(request)?;
-    let body = RequestBody::new(payload, length);
+    let limit = route.max_body_size();
+    if let (BodyLength::Exactly(length), Some(limit)) = (length, limit)
+        && length > limit
+    {
+        return Err(ForwardError::BodyTooLarge { limit });
+    }
+    let body = RequestBody::new(payload, length).limited_to(limit);
     let outgoing = Outgoing { client, route, context, request, length, handshake: false };
     let (response, exchange) = outgoing.send(body).await?;
     respond(request, response, exchange, route, context.own_names)
@@ -152,7 +171,7 @@ impl Outgoing<'_> {
         let mut reuse = if self.handshake { Reuse::Never } else { Reuse::Allowed };
         loop {
             let (upstream, mut exchange) = self.client.connection(self.route, reuse).await.map_err(unreachable)?;
-            outgoing.headers_mut().insert(HOST, upstream.host_header());
+            outgoing.headers_mut().insert(HOST, self.route.host_override().unwrap_or_else(|| upstream.host_header()));
             let progress = outgoing.body().progress();
             progress.restart();
             let failure = match self.answer(&mut exchange, outgoing, &progress).await {
@@ -174,8 +193,10 @@ impl Outgoing<'_> {
                     return Err(timeout);
                 }
             };
-            if progress.stage() == Stage::Broken {
-                return Err(BadRequest::BrokenBody.into());
+            match progress.stage() {
+                Stage::Broken => return Err(BadRequest::BrokenBody.into()),
+                Stage::TooLarge => return Err(too_large(self.route)),
+                _ => {}
             }
             if !exchange.is_reused() {
                 // An upload that it does not take, or a handshake, an upstream may end by closing: no client of its own
@@ -218,7 +239,7 @@ impl Outgoing<'_> {
         let mut outgoing = Request::new(body);
         *outgoing.method_mut() =
             Method::from_bytes(request.method().as_str().as_bytes()).map_err(|_| BadRequest::Malformed)?;
-        *outgoing.uri_mut() = origin_form(request.uri())?;
+        *outgoing.uri_mut() = origin_form(request.uri(), route)?;
         *outgoing.headers_mut() = request_fields(&RequestFields { request, route, context, length, handshake })?;
         Ok(outgoing)
     }
@@ -239,7 +260,7 @@ impl Outgoing<'_> {
                 answer = &mut response => return Ok(answer),
                 () = &mut timer => {
                     if progress.deadline(&timeouts) <= Instant::now() {
-                        return Err(timed_out(progress.stage()));
+                        return Err(timed_out(progress.stage(), self.route));
                     }
                     timer.as_mut().reset(next_look(progress, &timeouts));
                 }
@@ -253,13 +274,18 @@ fn next_look(progress: &Progress, timeouts: &UpstreamTimeouts) -> Instant {
     progress.deadline(timeouts).min(Instant::now() + timeouts.idle.min(timeouts.first_byte))
 }
 
-fn timed_out(stage: Stage) -> ForwardError {
+fn timed_out(stage: Stage, route: &Route) -> ForwardError {
     match stage {
         Stage::AwaitingClient => ForwardError::RequestBodyTooSlow,
         Stage::Broken => BadRequest::BrokenBody.into(),
+        Stage::TooLarge => too_large(route),
         Stage::Sending => ForwardError::Timeout { phase: TimeoutPhase::RequestBody },
         Stage::Sent => ForwardError::Timeout { phase: TimeoutPhase::FirstByte },
     }
+}
+
+fn too_large(route: &Route) -> ForwardError {
+    ForwardError::BodyTooLarge { limit: route.max_body_size().unwrap_or_default() }
 }
 
 fn unreachable(error: ConnectError) -> ForwardError {
@@ -270,10 +296,11 @@ fn unreachable(error: ConnectError) -> ForwardError {
     }
 }
 
-/// Path and query, byte for byte.
-fn origin_form(uri: &inbound::Uri) -> Result<Uri, BadRequest> {
+/// Path and query, byte for byte but for the route's own path, where that is replaced.
+fn origin_form(uri: &inbound::Uri, route: &Route) -> Result<Uri, BadRequest> {
     let target = uri.path_and_query().map_or("/", inbound::uri::PathAndQuery::as_str);
-    Uri::from_maybe_shared(Bytes::copy_from_slice(target.as_bytes())).map_err(|_| BadRequest::Malformed)
+    let bytes = route.rewritten(target).map_or_else(|| Bytes::copy_from_slice(target.as_bytes()), Bytes::from);
+    Uri::from_maybe_shared(bytes).map_err(|_| BadRequest::Malformed)
 }
 
 /// The upstream's response as ours.

@@ -12,11 +12,12 @@ use super::{ConnectionOptions, Treatment, treatment};
 use crate::proxy::body::BodyLength;
 use crate::proxy::error::{BadGateway, BadRequest, ForwardError};
 use crate::proxy::upgrade::WEBSOCKET;
-use crate::proxy::{ForwardContext, OwnNames, Route};
+use crate::proxy::{Credentials, ForwardContext, OwnNames, Route};
 use crate::secret::AccessToken;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
@@ -45,8 +46,10 @@ pub(in crate::proxy) fn request_fields(input: &RequestFields<'_>) -> Result<Head
     // Its place; the value follows with the upstream.
     outgoing.insert(header::HOST, HeaderValue::from_static(""));
     for (name, value) in incoming {
-        if treatment(name.as_str()) == Treatment::Pass && !options.names(name.as_str()) {
-            let name = HeaderName::from_lowercase(name.as_str().as_bytes()).map_err(|_| BadRequest::Malformed)?;
+        let name = name.as_str();
+        let passes = treatment(name) == Treatment::Pass && !input.context.own_names.has_header(name);
+        if passes && !options.names(name) {
+            let name = HeaderName::from_lowercase(name.as_bytes()).map_err(|_| BadRequest::Malformed)?;
             outgoing.append(name, copied(value.as_bytes())?);
         }
     }
@@ -64,8 +67,18 @@ pub(in crate::proxy) fn request_fields(input: &RequestFields<'_>) -> Result<Head
     if let Some(left) = max_forwards(input.request) {
         outgoing.insert(MAX_FORWARDS, HeaderValue::from(left.saturating_sub(1)));
     }
-    if let Some(token) = input.context.access_token {
-        outgoing.insert(header::AUTHORIZATION, bearer(token)?);
+    if let Some(prefix) = input.route.rewritten_prefix() {
+        outgoing.insert(X_FORWARDED_PREFIX, copied(prefix.as_bytes())?);
+    }
+    match input.context.credentials {
+        Credentials::None => {}
+        Credentials::Token(token) => {
+            outgoing.insert(header::AUTHORIZATION, bearer(token)?);
+        }
+        Credentials::OfTheClient => set_authorization(&mut outgoing, incoming)?,
+    }
+    for (name, value) in input.context.identity {
+        outgoing.insert(name.clone(), value.clone());
     }
     Ok(outgoing)
 }
@@ -129,6 +142,16 @@ fn set_cookies(outgoing: &mut HeaderMap, incoming: &InboundMap, own: &OwnNames) 
     }
     if !line.is_empty() {
         outgoing.insert(header::COOKIE, owned(line)?);
+    }
+    Ok(())
+}
+
+/// What the client has brought itself, and was looked at before.
+fn set_authorization(outgoing: &mut HeaderMap, incoming: &InboundMap) -> Result<(), BadRequest> {
+    for value in incoming.get_all(inbound::AUTHORIZATION) {
+        let mut value = copied(value.as_bytes())?;
+        value.set_sensitive(true);
+        outgoing.append(header::AUTHORIZATION, value);
     }
     Ok(())
 }
