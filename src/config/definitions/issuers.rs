@@ -78,8 +78,8 @@ it (Keycloak, Entra, Auth0 by default); then give the API an audience that no cl
             unit: "true or false",
             preset: Preset::Default("false"),
             doc: "\
-Whether the issuer is asked about tokens (RFC 7662): about opaque ones, and about its JWTs, which it may have revoked. On
-for one issuer of a route at most.",
+Whether the issuer is asked about tokens (RFC 7662): about opaque ones, and about its JWTs, which it may have revoked.
+On for one issuer of a route at most.",
         },
         KeyDefinition {
             name: "client_id",

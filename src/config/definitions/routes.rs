@@ -55,8 +55,8 @@ render pages. A WebSocket's handshake needs the app's Origin instead, always.",
             unit: "host name",
             preset: Preset::Optional(r#""api.example.com""#),
             doc: "\
-Takes the route for requests to this host only (Host, whatever the port). Where a host has routes of its own that match,
-those for every host do not count.",
+Takes the route for requests to this host only (Host, whatever the port). Where a host has routes of its own that
+match, those for every host do not count.",
         },
         KeyDefinition {
             name: "host_override",

@@ -143,7 +143,8 @@ mod tests {
         assert_eq!(cache.find(&token(1), NOW), Some(None));
         let later = NOW.plus(HALF_A_MINUTE);
         cache.keep(&token(0), None, HALF_A_MINUTE, later);
-        assert_eq!((cache.lock().by_token.len(), cache.lock().order.len()), (1, 1));
+        let answers = cache.lock();
+        assert_eq!((answers.by_token.len(), answers.order.len()), (1, 1));
     }
 
     #[test]
