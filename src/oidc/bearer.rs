@@ -199,15 +199,14 @@ impl BearerVerifier {
         accepted: &Accepted,
         token: &AccessToken,
     ) -> Result<Map<String, Value>, BearerError> {
-        let verified = match accepted.issuer.verify_with_known_keys(token, &accepted.algorithms) {
+        match accepted.issuer.verify_with_known_keys(token, &accepted.algorithms) {
             Some(verified) => verified,
             None => {
                 let (issuer, token) = (Arc::clone(&accepted.issuer), token.clone());
                 let algorithms = accepted.algorithms.clone();
                 self.on_runtime(async move { issuer.verify(&token, &algorithms).await }).await
             }
-        };
-        verified
+        }
     }
 
     async fn on_runtime<T: Send + 'static>(

@@ -77,7 +77,11 @@ async fn perhaps_with_session(
         check_method(route, request.method())?;
         csrf::check(route.csrf(), request, &services.site)?;
         let tunnel = tunnel_limits(services, request, &active.session);
-        match services.refresher.usable(&active).await {
+        let usable = match is_ending(services, &active, &tunnel) {
+            true => Err(Unusable::Ended),
+            false => services.refresher.usable(&active).await,
+        };
+        match usable {
             // Nobody is signed in any more.
             Err(Unusable::Ended) => {}
             Err(unusable) => return conflict::answer(services, request, &active, &cookies, unusable).await,
@@ -112,9 +116,7 @@ async fn with_session(
     let active = services.session(&cookies)?;
     // From here on its end is heard of, also while it is refreshed and the upstream answers.
     let tunnel = tunnel_limits(services, request, &active.session);
-    if tunnel.ended.is_some() && services.refresher.has_ended(active.session.sid) {
-        // A page that connects again while its logout is under way; asked for only behind the line above, so that no
-        // moment is left between the two.
+    if is_ending(services, &active, &tunnel) {
         return Err(Problem::session_expired());
     }
     let usable = match services.refresher.usable(&active).await {
@@ -122,6 +124,12 @@ async fn with_session(
         Err(unusable) => return conflict::answer(services, request, &active, &cookies, unusable).await,
     };
     on_behalf(services, client, route, request, payload, SessionState { active, usable, cookies, tunnel }).await
+}
+
+/// Whether a page connects again while its logout is under way; to be asked only once `tunnel` hears of the end, so that
+/// no moment is left between the two.
+fn is_ending(services: &Services, active: &ActiveSession, tunnel: &TunnelLimits) -> bool {
+    tunnel.ended.is_some() && services.refresher.has_ended(active.session.sid)
 }
 
 /// A request's session, ready to be used.

@@ -219,7 +219,7 @@ async fn what_the_issuer_said_of_a_token_is_kept_for_a_moment() {
     let world = world(|options| options.jwt_access_tokens = false, &[], issuer).await;
     let token = a_token(&world).await;
     let nobody = world.new_browser();
-    let asked = async || world.provider.stats().await.requests("token/introspection");
+    let asked = async || world.provider.stats().await.requests("token");
     let before = asked().await;
     for _ in 0..5 {
         check(&world, &nobody, "/bearer", Some(&token), false, Client).await;

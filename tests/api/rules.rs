@@ -92,7 +92,7 @@ async fn a_route_s_path_can_be_stripped_or_replaced() {
     }
     let last = world.upstream.last();
     assert_eq!((last.header("host"), last.header("x-forwarded-prefix")), (vec!["tenant.internal:81"], vec!["/old"]));
-    for path in ["/strip/me/..%2fadmin", "/strip/me//admin", "/strip/me/%2e%2e/admin"] {
+    for path in ["/strip/me/..%2fadmin", "/strip/me//admin", "/strip/me/x;/%2Fadmin"] {
         world.browser.get(path).await.problem(400);
     }
 }

@@ -36,16 +36,16 @@ token of the issuer passes, those for other APIs among them.",
             unit: "list of scopes",
             preset: Preset::Default("[]"),
             doc: "\
-Scopes that a token must have, all of them (scope, or scp); otherwise 403 with insufficient_scope (RFC 6750 §3.1). For
-scopes by method see [[routes.rules]].",
+Scopes that a token must have, all of them (scope, or scp); otherwise 403 with insufficient_scope (RFC 6750 §3.1).
+For scopes by method see [[routes.rules]].",
         },
         KeyDefinition {
             name: "required_claims",
             unit: "table of claim = list of values",
             preset: Preset::Optional(r#"{ tenant = ["a", "b"] }"#),
             doc: "\
-Claims that a token must have, each with one of its values, or with { all = [...] } all of them; otherwise 403. A claim
-within another is named with dots: \"realm_access.roles\", in quotes.",
+Claims that a token must have, each with one of its values, or with { all = [...] } all of them; otherwise 403. A
+claim within another is named with dots: \"realm_access.roles\", in quotes.",
         },
         KeyDefinition {
             name: "clock_skew",
@@ -64,8 +64,8 @@ within another is named with dots: \"realm_access.roles\", in quotes.",
             unit: "true or false",
             preset: Preset::Default("true"),
             doc: "\
-Whether a JWT must call itself at+jwt (RFC 9068 §4), which keeps ID tokens out. Turn it off for issuers that do not set
-it (Keycloak, Entra, Auth0 by default); then give the API an audience that no client has for its client_id.",
+Whether a JWT must call itself at+jwt (RFC 9068 §4), which keeps ID tokens out. Turn it off for issuers that do not
+set it (Keycloak, Entra, Auth0 by default); then give the API an audience that no client has for its client_id.",
         },
         KeyDefinition {
             name: "ca_file",

@@ -97,8 +97,8 @@ The claim that lists the user's roles, for required_roles and header_preset; wit
             preset: Preset::Optional(r#""oauth2-proxy""#),
             doc: "\
 Tells the upstream of the user as another proxy would: X-Forwarded-User, -Email, -Groups, -Preferred-Username,
--Access-Token and X-Auth-Request-*, or X-MS-CLIENT-PRINCIPAL and X-MS-TOKEN-AAD-*. Clients cannot send these headers, on
-any route.",
+-Access-Token and X-Auth-Request-*, or X-MS-CLIENT-PRINCIPAL and X-MS-TOKEN-AAD-*. Clients cannot send these headers,
+on any route.",
         },
         KeyDefinition {
             name: "headers",

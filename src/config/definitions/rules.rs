@@ -6,10 +6,10 @@ pub(super) const RULES: SectionDefinition = SectionDefinition {
     name: "routes.rules",
     form: Form::ListWithin,
     doc: "\
-What a route asks of its users beyond that there are any; one table a rule. All rules that are for the request's method
-must be kept; otherwise 403. Claims are the ID token's, or with auth = \"bearer\" the access token's. Values are compared
-whole; of a claim that is a list, each element is one. Instead of a list write { any = [...] } or { all = [...] } where
-the other meaning is wanted.",
+What a route asks of its users beyond that there are any; one table a rule. All rules that are for the request's
+method must be kept; otherwise 403. Claims are the ID token's, or with auth = \"bearer\" the access token's. Values
+are compared whole; of a claim that is a list, each element is one. Instead of a list write { any = [...] } or
+{ all = [...] } where the other meaning is wanted.",
     keys: &[
         KeyDefinition {
             name: "methods",

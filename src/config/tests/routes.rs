@@ -130,7 +130,7 @@ fn a_route_may_be_for_one_host_and_tell_the_upstream_another() {
     assert_eq!(route.max_body_size, Some(1024));
     let second = "[[routes]]\npath = \"/api\"\nupstream = \"http://127.0.0.1:3001\"\n";
     assert_eq!(with_route(&format!("host = \"a.example\"\n{second}")).config().routes.len(), 2);
-    assert!(refused(&format!("{second}")).starts_with("routes[1].path: "));
+    assert!(refused(second).starts_with("routes[1].path: "));
 }
 
 #[test]
