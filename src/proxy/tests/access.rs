@@ -47,7 +47,7 @@ fn a_body_in_chunks_is_refused_when_it_becomes_too_long() {
         client.write_all(head.as_bytes()).await.expect("the front reads");
         client.write_all(b"5\r\nhello\r\n").await.expect("the front reads");
         client.write_all(b"5\r\nworld\r\n").await.expect("the front reads");
-        let answer = read_to_end(&mut client).await;
+        let answer = read_response(&mut client).await;
         assert_eq!((status(&answer), body(&answer)), (413, "request-body-too-large"));
     });
 }
