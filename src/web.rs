@@ -10,7 +10,9 @@ pub mod cookie_line;
 pub mod csrf;
 pub mod fetch_metadata;
 pub mod head;
+pub mod initiate_login;
 pub mod landing;
+pub mod logged_out;
 pub mod login;
 pub mod logout;
 pub mod page;
@@ -65,6 +67,8 @@ pub struct Site {
     pub csrf: CsrfHeader,
     /// Peers whose `X-Forwarded-*` count.
     pub trusted_proxies: Vec<IpNet>,
+    /// Where the provider sends the browser after a logout; none: the root.
+    pub post_logout_redirect_uri: Option<String>,
 }
 
 impl Site {
@@ -73,9 +77,14 @@ impl Site {
         self.origin.join(&format!("{}/callback", self.prefix))
     }
 
-    /// Where the provider sends the browser after a logout.
+    /// Where the provider sends the browser after a logout: the root, unless configured.
     pub fn post_logout_redirect_uri(&self) -> String {
-        self.origin.join("/")
+        self.post_logout_redirect_uri.clone().unwrap_or_else(|| self.origin.join("/"))
+    }
+
+    /// The endpoint that checks what comes back from a logout at the provider.
+    pub fn logged_out_uri(&self) -> String {
+        self.origin.join(&format!("{}/logged-out", self.prefix))
     }
 
     /// Whether the peer is a proxy of ours.

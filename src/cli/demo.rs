@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::config::{self, Config, LogConfig, LogFormat, ServerConfig};
 use crate::demo::{CLIENT_ID, Demo, DemoSettings, DemoStartError, loopback};
 use crate::keyring::{GenerateError, KeyRing, RingFile, RingFileError, RingUpdateError};
-use crate::oidc::{ClientAuth, LoginLimits, ProviderSettings};
+use crate::oidc::{ClientAuth, LoginLimits, Particulars, ProviderSettings};
 use crate::proxy::{CsrfMode, RouteAuth, RouteSettings, UpstreamSettings, UpstreamTimeouts};
 use crate::server::{self, Application, ServeError};
 use crate::session::{SameSite, SessionSettings, UserFormat, WriteFormat};
@@ -197,6 +197,7 @@ fn provider(demo: &Demo) -> ProviderSettings {
         trusted_audiences: Vec::new(),
         passthrough_parameters: vec!["prompt".to_owned(), "login_hint".to_owned()],
         login_limits: LoginLimits::default(),
+        particulars: Particulars::default(),
     }
 }
 

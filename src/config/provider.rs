@@ -8,7 +8,7 @@ use rustls::pki_types::pem::PemObject as _;
 use super::leaf::Leaf;
 use super::raw::RawProvider;
 use super::reader::{Reader, readable};
-use super::values;
+use super::{provider_kind, values};
 use crate::oidc::{ClientAuth, LoginLimits, ProviderSettings};
 use crate::secret::SecretString;
 
@@ -38,7 +38,8 @@ const OWN_PARAMETERS: &[&str] = &[
 /// More than this is no skew but a wrong clock.
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(10 * 60);
 
-pub(super) fn parse(raw: RawProvider, reader: &mut Reader<'_>) -> Option<ProviderSettings> {
+pub(super) fn parse(mut raw: RawProvider, reader: &mut Reader<'_>) -> Option<ProviderSettings> {
+    let particulars = provider_kind::parse(&mut raw, reader);
     let issuer = reader.value("provider.issuer", raw.issuer, values::issuer);
     let client_id = reader.value("provider.client_id", raw.client_id, client_id);
     let secret = reader.secret("provider.client_secret", raw.client_secret, raw.client_secret_file);
@@ -61,8 +62,18 @@ pub(super) fn parse(raw: RawProvider, reader: &mut Reader<'_>) -> Option<Provide
         reader.list("provider.passthrough_parameters", raw.passthrough_parameters, passthrough_parameter);
     let allowed_groups = reader.list("provider.allowed_groups", raw.allowed_groups, values::text);
     let allowed_email_domains = reader.list("provider.allowed_email_domains", raw.allowed_email_domains, email_domain);
-
-    Some(ProviderSettings {
+    let allowed_tenants = reader.list("provider.allowed_tenants", raw.allowed_tenants, provider_kind::tenant);
+    let groups_claim = reader.value("provider.groups_claim", raw.groups_claim, values::text);
+    let login_limits = || {
+        Some(LoginLimits {
+            allowed_groups: allowed_groups?,
+            groups_claim: groups_claim?,
+            allowed_email_domains: allowed_email_domains?,
+            allowed_tenants: allowed_tenants?,
+        })
+    };
+    let login_limits = login_limits();
+    let settings = ProviderSettings {
         issuer: issuer?,
         client_id: client_id?,
         client_auth: client_auth?(secret?),
@@ -74,8 +85,11 @@ pub(super) fn parse(raw: RawProvider, reader: &mut Reader<'_>) -> Option<Provide
         id_token_algorithms: id_token_algorithms?,
         trusted_audiences: trusted_audiences?,
         passthrough_parameters: passthrough_parameters?,
-        login_limits: LoginLimits { allowed_groups: allowed_groups?, allowed_email_domains: allowed_email_domains? },
-    })
+        login_limits: login_limits?,
+        particulars: particulars?,
+    };
+    provider_kind::check(&settings, reader);
+    Some(settings)
 }
 
 /// RFC 6749 appendix A.1: visible ASCII and spaces.

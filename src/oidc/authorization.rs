@@ -9,6 +9,7 @@ use rand::rngs::SysRng;
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
+use super::preset::IssuerRule;
 use super::{Metadata, ProviderSettings};
 use crate::secret::{CodeVerifier, Nonce, State};
 
@@ -116,12 +117,12 @@ fn scopes(settings: &ProviderSettings) -> impl Iterator<Item = &str> {
 
 /// RFC 9207 §2.4: compared as a simple string, and not to be left out by a provider that announces it.
 pub(super) fn check_issuer_parameter(
-    issuer: &str,
+    issuer: &IssuerRule,
     metadata: Option<&Metadata>,
     parameter: Option<&str>,
 ) -> Result<(), IssuerMismatch> {
     match (parameter, metadata) {
-        (Some(parameter), _) if parameter == issuer => Ok(()),
+        (Some(parameter), _) if issuer.allows_response_of(parameter) => Ok(()),
         (Some(_), _) => Err(IssuerMismatch::Another),
         (None, Some(metadata)) if metadata.authorization_response_iss_parameter_supported => {
             Err(IssuerMismatch::Absent)

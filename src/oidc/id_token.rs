@@ -17,6 +17,7 @@ use url::Url;
 use super::http::HttpClient;
 use super::json::parse_object;
 use super::jwks::{KeyCache, KeySet, KeysError, signature_algorithm};
+use super::preset::IssuerRule;
 use crate::clock::UnixTime;
 use crate::secret::Nonce;
 
@@ -150,7 +151,7 @@ pub enum IdentityChange {
 
 /// What an ID token must say.
 pub(super) struct Expectations<'a> {
-    pub(super) issuer: &'a str,
+    pub(super) issuer: &'a IssuerRule,
     pub(super) client_id: &'a str,
     pub(super) trusted_audiences: &'a [String],
     pub(super) algorithms: &'a [Algorithm],
@@ -253,7 +254,7 @@ fn check_claims(
     algorithm: Algorithm,
     expected: &Expectations<'_>,
 ) -> Result<(), IdTokenError> {
-    if claims.get("iss").and_then(Value::as_str) != Some(expected.issuer) {
+    if !expected.issuer.allows_claims(claims) {
         return Err(IdTokenError::Issuer);
     }
     check_audience(claims, expected)?;

@@ -8,7 +8,8 @@ use tokio::runtime::Handle;
 use super::test_keys::TestKey;
 use super::test_provider::{Answer, TestProvider};
 use super::{
-    ClientAuth, LoginLimits, OriginalIdentity, Pacing, Provider, ProviderSettings, RedeemError, RefreshError, TokenSet,
+    ClientAuth, LoginLimits, OriginalIdentity, Pacing, Particulars, Provider, ProviderSettings, RedeemError,
+    RefreshError, TokenSet,
 };
 use crate::clock::{Clock, UnixTime};
 use crate::secret::{AuthorizationCode, CodeVerifier, Nonce, RefreshToken, SecretString};
@@ -97,6 +98,7 @@ pub(crate) fn settings(issuer: &str) -> ProviderSettings {
         trusted_audiences: Vec::new(),
         passthrough_parameters: Vec::new(),
         login_limits: LoginLimits::default(),
+        particulars: Particulars::default(),
     }
 }
 

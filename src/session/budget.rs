@@ -90,6 +90,7 @@ fn largest_login(names: &CookieNames, provider: &ProviderId) -> usize {
         started_at: latest,
         provider: provider.clone(),
         replaces: Some(Replaced { ended, chunks: names.chunks().len() }),
+        silent: true,
     };
     let name = names.login().len() + 1 + LoginTransaction::name_suffix(&random).len();
     characters_in_line(name, sealed_characters(login.encode().len()))

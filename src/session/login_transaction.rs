@@ -39,6 +39,8 @@ pub struct LoginTransaction {
     /// The session that this login replaces. The callback comes from another site, so strict cookies stay away then:
     /// what it needs to know of the old session must be remembered here.
     pub replaces: Option<Replaced>,
+    /// Whether the provider was told to ask the user nothing (`prompt=none`), so that it may refuse for that.
+    pub silent: bool,
 }
 
 /// A session that a login replaces.
@@ -68,6 +70,7 @@ mod tag {
     pub const REPLACES_CHUNKS: u32 = 10;
     pub const ISSUER: u32 = 6;
     pub const CLIENT_ID: u32 = 7;
+    pub const SILENT: u32 = 12;
 }
 
 impl LoginTransaction {
@@ -97,6 +100,9 @@ impl LoginTransaction {
         }
         map.text(tag::ISSUER, &self.provider.issuer);
         map.text(tag::CLIENT_ID, &self.provider.client_id);
+        if self.silent {
+            map.unsigned(tag::SILENT, 1);
+        }
         map.finish_plain()
     }
 
@@ -107,6 +113,7 @@ impl LoginTransaction {
     pub fn decode(plaintext: &[u8]) -> Result<Self, WireError> {
         let (mut state, mut nonce, mut verifier, mut return_url) = (None, None, None, None);
         let (mut started_at, mut issuer, mut client_id) = (None, None, None);
+        let mut silent = false;
         let (mut replaced_sid, mut replaced_generation, mut replaced_until, mut replaced_chunks) =
             (None, None, None, 0);
         read_map(strip_codec(plaintext)?, |tag, decoder| {
@@ -124,6 +131,7 @@ impl LoginTransaction {
                 tag::REPLACES_CHUNKS => replaced_chunks = decoder.u8()?,
                 tag::ISSUER => issuer = Some(decoder.str()?.to_owned()),
                 tag::CLIENT_ID => client_id = Some(decoder.str()?.to_owned()),
+                tag::SILENT => silent = decoder.u8()? == 1,
                 _ => return Ok(false),
             }
             Ok(true)
@@ -145,6 +153,7 @@ impl LoginTransaction {
                 client_id: client_id.ok_or(WireError::Missing(tag::CLIENT_ID))?,
             },
             replaces,
+            silent,
         })
     }
 }
@@ -166,6 +175,7 @@ mod tests {
                 ended: Ended { sid: SessionId([5; 16]), generation: Generation(3), until: NOW.plus(LIFETIME) },
                 chunks: 2,
             }),
+            silent: true,
         }
     }
 

@@ -8,7 +8,7 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::metrics::Outcome;
-use crate::oidc::{RedeemError, TokenSet, check_login_limits};
+use crate::oidc::{LoginRefused, RedeemError, TokenSet, check_login_limits};
 use crate::secret::AuthorizationCode;
 use crate::session::cookies::{RequestCookies, SetCookie};
 use crate::session::login_transaction::LoginTransaction;
@@ -77,7 +77,8 @@ impl<'a> Answer<'a> {
     }
 }
 
-async fn parameters(request: &HttpRequest, payload: web::Payload) -> Result<Parameters, Problem> {
+/// The parameters of a GET's query, or of a POST's form.
+pub(super) async fn parameters(request: &HttpRequest, payload: web::Payload) -> Result<Parameters, Problem> {
     if *request.method() != Method::POST {
         return Ok(Parameters::parse(request.query_string().as_bytes()));
     }
@@ -172,7 +173,7 @@ fn new_session(services: &Services, tokens: TokenSet) -> Result<Session, Problem
     check_login_limits(&services.provider.settings().login_limits, &claims).map_err(|error| {
         services.metrics.count_login(Outcome::Refused);
         tracing::info!(target: "sealgate::audit", event = "login_not_allowed", %error, "a user may not log in");
-        Problem::new(&LOGIN_NOT_ALLOWED, "Your account is not among those that may. Ask the application's owner.")
+        not_allowed(error)
     })?;
     let sid = SessionId::random().ok_or_else(Problem::internal)?;
     let now = services.clock.now();
@@ -184,6 +185,15 @@ fn new_session(services: &Services, tokens: TokenSet) -> Result<Session, Problem
         id_token,
     };
     Ok(Session::begin(sid, new, now))
+}
+
+fn not_allowed(reason: LoginRefused) -> Problem {
+    if reason == LoginRefused::GroupsLeftOut {
+        let detail =
+            "Your account has too many groups for the sign-in service to name them. Ask the application's owner.";
+        return Problem::new(&LOGIN_NOT_ALLOWED, detail).in_words("groups-left-out");
+    }
+    Problem::new(&LOGIN_NOT_ALLOWED, "Your account is not among those that may. Ask the application's owner.")
 }
 
 fn signed_in(
@@ -257,6 +267,7 @@ mod tests {
             prefix: "/bff".into(),
             csrf: CsrfHeader { name: "X-CSRF".into(), value: "1".into() },
             trusted_proxies: Vec::new(),
+            post_logout_redirect_uri: None,
         }
     }
 

@@ -24,17 +24,41 @@ pub async fn handle(services: &Services, request: &HttpRequest) -> Result<HttpRe
         return Err(Problem::new(&LOGIN_NEEDS_NAVIGATION, "Load this address as a page; do not fetch it."));
     }
     let return_url = return_url(services, &parameters)?;
-    let extra = passthrough(services, &parameters)?;
+    let extra = passthrough(services, &parameters, |_| true)?;
+    let silent = extra.iter().any(|(name, value)| name == "prompt" && value == "none");
+    begin(services, request, Flow { return_url: return_url.as_str(), extra, silent }).await
+}
+
+/// What one login is like.
+pub(super) struct Flow<'a> {
+    /// Where it leads; a checked path, or one of ours.
+    pub(super) return_url: &'a str,
+    /// Parameters of the authorization request beside those that secure the flow.
+    pub(super) extra: Vec<(String, String)>,
+    /// Whether the provider must not ask the user anything (`prompt=none`).
+    pub(super) silent: bool,
+}
+
+/// Begins a login in this browser, and leads it to the provider.
+///
+/// # Errors
+/// 503 while the provider is not known.
+pub(super) async fn begin(services: &Services, request: &HttpRequest, flow: Flow<'_>) -> Result<HttpResponse, Problem> {
+    let Flow { return_url, mut extra, silent } = flow;
+    if let Some(preset) = services.provider.settings().particulars.preset {
+        preset.complete(&mut extra);
+    }
     let cookies = services.cookies(request);
     services.provider.ready().await.map_err(|error| unavailable(services, &error))?;
     let transaction = LoginTransaction {
         state: fresh_state(),
         nonce: fresh_nonce(),
         verifier: fresh_verifier(),
-        return_url: return_url.as_str().to_owned(),
+        return_url: return_url.to_owned(),
         started_at: services.clock.now(),
         provider: services.sessions.provider().clone(),
         replaces: services.sessions.replaced(&cookies),
+        silent,
     };
     let redirect_uri = services.site.redirect_uri();
     let authorization = AuthorizationRequest {
@@ -64,15 +88,21 @@ fn visible_cookies(request: &HttpRequest) -> Visible {
 fn return_url(services: &Services, parameters: &Parameters) -> Result<ReturnUrl, Problem> {
     let refused = |reason: &dyn std::fmt::Display| Problem::new(&INVALID_RETURN_URL, format!("{reason}."));
     match parameters.single("returnUrl") {
-        Ok(None) => Ok(ReturnUrl::root()),
+        // An empty one is what a `login_url` of ours ends with, to be completed.
+        Ok(None | Some("")) => Ok(ReturnUrl::root()),
         Ok(Some(text)) => ReturnUrl::parse(text, &services.site.prefix).map_err(|error| refused(&error)),
         Err(Repeated) => Err(refused(&"returnUrl is given more than once")),
     }
 }
 
-fn passthrough(services: &Services, parameters: &Parameters) -> Result<Vec<(String, String)>, Problem> {
+/// The parameters that may go on to the provider, of those that are `wanted`.
+pub(super) fn passthrough(
+    services: &Services,
+    parameters: &Parameters,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<Vec<(String, String)>, Problem> {
     let mut extra = Vec::new();
-    for name in &services.provider.settings().passthrough_parameters {
+    for name in services.provider.settings().passthrough_parameters.iter().filter(|name| wanted(name)) {
         match parameters.single(name) {
             Ok(None) => {}
             Ok(Some(value)) if value.len() <= 512 && !value.chars().any(char::is_control) => {

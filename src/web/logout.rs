@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde_json::json;
 
 use crate::metrics::Outcome;
-use crate::oidc::fresh_state;
+use crate::oidc::LogoutRequest;
 use crate::session::Session;
 use crate::session::cookies::RequestCookies;
 use crate::session::store::{ActiveSession, SignedOut};
@@ -61,8 +61,12 @@ pub async fn handle(services: &Services, request: &HttpRequest) -> Result<HttpRe
         Problem::internal().with_cookies(services.sessions.delete_session())
     })?;
     tracing::info!(target: "sealgate::audit", event = "logout", sid = ?newest.sid, "a user logged out");
+    let state = services.sessions.logout_state(newest.sid).map_err(|error| {
+        tracing::error!(%error, "a logout has no state");
+        Problem::internal().with_cookies(lines.iter().cloned())
+    })?;
     let with_cookies = |session: &Session| {
-        let mut response = finish(services, request, Some(session));
+        let mut response = finish(services, request, Some((session, &state)));
         append_cookies(&mut response, lines.iter().cloned());
         response
     };
@@ -95,25 +99,32 @@ async fn revoke(services: &Services, session: &Session) {
 }
 
 /// As [`leave`], and what the browser's cache has of the session goes too.
-fn finish(services: &Services, request: &HttpRequest, session: Option<&Session>) -> HttpResponse {
+fn finish(services: &Services, request: &HttpRequest, session: Option<(&Session, &str)>) -> HttpResponse {
     let mut response = leave(services, request, session);
     response.headers_mut().insert(CLEAR_SITE_DATA, HeaderValue::from_static("\"cache\""));
     response
 }
 
-/// OpenID Connect RP-Initiated Logout §2.
-fn leave(services: &Services, request: &HttpRequest, session: Option<&Session>) -> HttpResponse {
-    let home = services.site.post_logout_redirect_uri();
-    let at_provider = session
-        .and_then(|session| {
-            let state = fresh_state();
-            services.provider.end_session_url(session.id_token(), &home, Some(state.expose()))
-        })
-        .map(String::from);
-    let goal = at_provider.unwrap_or(home);
+fn leave(services: &Services, request: &HttpRequest, session: Option<(&Session, &str)>) -> HttpResponse {
+    let goal =
+        session.map_or_else(|| services.site.origin.join("/"), |(session, state)| way_out(services, session, state));
     if is_navigation(request) {
         own_response(HttpResponse::SeeOther()).insert_header((LOCATION, goal)).finish()
     } else {
         own_response(HttpResponse::Ok()).json(json!({ "logout_url": goal }))
+    }
+}
+
+/// OpenID Connect RP-Initiated Logout §2. A provider without a logout is left out, and the way goes on behind it.
+fn way_out(services: &Services, session: &Session, state: &str) -> String {
+    let back = services.site.post_logout_redirect_uri();
+    let claims = session.claims();
+    let id_token_hint = session.id_token();
+    let request = LogoutRequest { id_token_hint, claims: &claims, post_logout_redirect_uri: &back, state };
+    match services.provider.end_session_url(&request) {
+        Some(url) => url.into(),
+        // What is sealed is base64url: nothing in it needs an escape.
+        None if back == services.site.logged_out_uri() => format!("{back}?state={state}"),
+        None => back,
     }
 }

@@ -60,6 +60,8 @@ problem_types! {
     CROSS_ORIGIN = "cross-origin", 403, "Requests from other origins are refused";
     /// The logout request is neither the session's own link nor from our own page.
     LOGOUT_REFUSED = "logout-refused", 403, "This sign-out link is not yours";
+    /// What came back from a logout at the provider is no logout of this browser.
+    LOGOUT_NOT_FOUND = "logout-not-found", 400, "This sign-out is no longer known";
     /// A parameter is missing, repeated or wrong.
     INVALID_REQUEST = "invalid-request", 400, "The request is not valid";
     /// The return URL is not a path on this site.

@@ -146,6 +146,7 @@ fn login() -> LoginTransaction {
         started_at: NOW,
         provider: provider(),
         replaces: None,
+        silent: false,
     }
 }
 

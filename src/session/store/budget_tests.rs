@@ -157,6 +157,7 @@ impl Walk {
             started_at: self.site.clock.now(),
             provider: a_session().provider,
             replaces,
+            silent: true,
         }
     }
 

@@ -193,6 +193,7 @@ mod tests {
             started_at,
             provider: a_session().provider,
             replaces: None,
+            silent: false,
         }
     }
 

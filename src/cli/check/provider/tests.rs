@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::cli::check::tests::{Checked, Folder, NOW};
-use crate::oidc::LoginLimits;
 use crate::oidc::test_provider::{Answer, TestProvider};
+use crate::oidc::{LoginLimits, Particulars};
 use crate::secret::SecretString;
 
 const DISCOVERY: &str = "/.well-known/openid-configuration";
@@ -43,6 +43,7 @@ fn settings() -> ProviderSettings {
         trusted_audiences: Vec::new(),
         passthrough_parameters: Vec::new(),
         login_limits: LoginLimits::default(),
+        particulars: Particulars::default(),
     }
 }
 
