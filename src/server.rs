@@ -41,7 +41,8 @@ use crate::web::spa_settings::SpaSettings;
 use crate::web::static_site::StaticSite;
 use crate::web::tunnels::Tunnels;
 use crate::web::{
-    Services, Site, api, callback, cookie_line, initiate_login, landing, logged_out, login, logout, refresh, user,
+    Services, Site, api, callback, cookie_line, initiate_login, landing, logged_out, login, logout, refresh,
+    silent_login, user,
 };
 
 /// Handshakes are few round trips; many that stall would keep others from theirs.
@@ -373,10 +374,11 @@ async fn call(endpoint: &str, services: &Services, request: &HttpRequest, payloa
         ("/landing", &Method::GET) => (Handler::Callback, landing::handle(services, request)),
         ("/user", &Method::GET) => (Handler::User, user::handle(services, request)),
         ("/logout", &Method::GET | &Method::POST) => (Handler::Logout, logout::handle(services, request).await),
+        ("/silent-login", &Method::GET) => (Handler::Login, silent_login::handle(services, request).await),
         ("/logged-out", &Method::GET) => (Handler::Logout, logged_out::handle(services, request)),
         ("/config.json", &Method::GET | &Method::HEAD) => (Handler::Other, Ok(services.spa_settings.handle())),
         ("/refresh", &Method::POST) => (Handler::Refresh, refresh::handle(services, request).await),
-        ("/login" | "/landing" | "/user" | "/logged-out", _) => {
+        ("/login" | "/silent-login" | "/landing" | "/user" | "/logged-out", _) => {
             (Handler::Other, Err(Problem::method_not_allowed("GET")))
         }
         ("/callback" | "/logout" | "/initiate-login", _) => {

@@ -21,8 +21,10 @@ pub mod query;
 pub mod redemptions;
 pub mod refresh;
 pub mod security_headers;
+pub mod silent_login;
 pub mod spa_settings;
 pub mod static_site;
+pub mod step_up;
 pub mod tunnels;
 pub mod user;
 

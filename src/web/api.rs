@@ -12,7 +12,7 @@ use crate::session::cookies::{RequestCookies, SetCookie};
 use crate::session::store::ActiveSession;
 use crate::web::fetch_metadata::is_preflight;
 use crate::web::problem::Problem;
-use crate::web::{Services, append_cookies, caching, conflict, csrf};
+use crate::web::{Services, append_cookies, caching, conflict, csrf, step_up};
 
 /// Forwards a request on its route.
 ///
@@ -68,6 +68,7 @@ async fn with_session(
     // Only now: while the upstream took its time, the session may have been refreshed again, or ended.
     let lines = earned(services, &active, &usable, &cookies);
     match forwarded {
+        Ok(response) if let Some(problem) = step_up::asked_for(services, &response) => Err(problem.with_cookies(lines)),
         Ok(mut response) => {
             remove_cors(&mut response);
             caching::keep_private(&mut response, !lines.is_empty());

@@ -22,6 +22,7 @@ use crate::web::problem::{
     REQUEST_TIMEOUT, SIGN_IN_RETRY_AFTER,
 };
 use crate::web::query::{Parameters, Repeated};
+use crate::web::silent_login;
 use crate::web::{Services, Site, append_cookies, own_response};
 
 /// The largest form body that a provider may post.
@@ -51,7 +52,14 @@ pub async fn handle(
     };
     let result = complete(services, &answer, &transaction, &cookies).await;
     // Whatever came of it, the transaction is used up (RFC 9700 §4.2.4).
-    result.map_err(|problem| problem.with_cookies([services.sessions.end_login(answer.state)]))
+    let used_up = services.sessions.end_login(answer.state);
+    result.or_else(|problem| {
+        let error = answer.error.filter(|_| problem.is(&LOGIN_REFUSED));
+        let Some(back) = silent_login::failure_address(&services.site, &transaction, error) else {
+            return Err(problem.with_cookies([used_up]));
+        };
+        Ok(see_other(&back, [used_up]))
+    })
 }
 
 /// What the provider's redirect says; repeated parameters are refused, unknown ones ignored (RFC 6749 §3.1).

@@ -9,6 +9,7 @@ mod connections;
 mod cookie_sizes;
 mod csrf;
 mod fronts;
+mod initiate_login;
 mod keys;
 mod login;
 mod logout;
@@ -20,7 +21,9 @@ mod refusals;
 mod secrets;
 mod sessions;
 mod shutdown;
+mod silent_login;
 mod static_site;
+mod step_up;
 #[path = "../support/support.rs"]
 mod support;
 mod tampering;
