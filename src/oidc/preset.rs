@@ -94,7 +94,7 @@ impl Preset {
         };
         match self {
             Self::Auth0 if metadata.end_session_endpoint.is_none() => Some(LogoutUrl(format!(
-                "{}?client_id={{client_id}}&returnTo={{post_logout_redirect_uri}}&state={{state}}",
+                "{}?client_id={{client_id}}&returnTo={{post_logout_redirect_uri}}",
                 at("/v2/logout")
             ))),
             // It announces an end_session_endpoint, and takes these parameters alone.

@@ -14,6 +14,7 @@ mod keys;
 mod login;
 mod logout;
 mod management;
+mod presets;
 mod provider_down;
 mod proxy;
 mod refresh;
