@@ -83,6 +83,15 @@ pub struct Particulars {
     pub post_logout_redirect_uri: Option<String>,
 }
 
+impl Particulars {
+    /// Whether a logout here can end the session of a provider with these metadata too.
+    pub fn has_logout(&self, metadata: &Metadata) -> bool {
+        metadata.end_session_endpoint.is_some()
+            || self.logout_url.is_some()
+            || self.preset.is_some_and(|preset| preset.logout_url(metadata).is_some())
+    }
+}
+
 /// How the client authenticates at the token and revocation endpoints (RFC 6749 §2.3.1).
 #[derive(Clone, Debug)]
 pub enum ClientAuth {

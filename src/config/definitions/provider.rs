@@ -124,10 +124,9 @@ address not be marked as unverified. Empty: no limit.",
             name: "preset",
             unit: r#""entra", "google", "keycloak", "auth0", "okta" or "cognito""#,
             preset: Preset::Optional(r#""okta""#),
-            doc:
-                "\
+            doc: "\
 The kind of provider, where it is one of these: what each does in its own way is then done so, and mistakes in its
-issuer are told. The pages on the providers say what it changes. Not needed for a provider that keeps to the standards.",
+issuer are told. The pages on the providers say what it changes. A provider that keeps to the standards needs none.",
         },
         KeyDefinition {
             name: "allowed_tenants",
@@ -150,8 +149,8 @@ cognito \"cognito:groups\".",
             unit: "URL with {client_id}, {post_logout_redirect_uri} and {state}",
             preset: Preset::Optional(r#""https://login.example.com/out?to={post_logout_redirect_uri}""#),
             doc: "\
-Where browsers go to log out at a provider that announces no end_session_endpoint, or one that does not work. The names
-in braces are replaced. The presets auth0 and cognito know their own.",
+Where browsers go to log out at a provider that announces no end_session_endpoint, or one that does not work. The
+names in braces are replaced. The presets auth0 and cognito know their own.",
         },
         KeyDefinition {
             name: "post_logout_redirect_uri",
