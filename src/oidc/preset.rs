@@ -177,8 +177,7 @@ impl IssuerRule {
             let (before, behind) = configured.split_once(&format!("/{name}/"))?;
             Some((format!("{before}/"), format!("/{behind}")))
         };
-        let around_tenant =
-            if preset == Some(Preset::Entra) { SHARED_TENANTS.iter().find_map(|name| shared(&name)) } else { None };
+        let around_tenant = if preset == Some(Preset::Entra) { SHARED_TENANTS.iter().find_map(shared) } else { None };
         Self { configured: configured.to_owned(), around_tenant }
     }
 

@@ -13,6 +13,7 @@ const PAGES = [
   { name: 'login-not-found', path: '/bff/callback?state=unknown&code=x', status: 400 },
   { name: 'invalid-return-url', path: '/bff/login?returnUrl=//evil.example', status: 400 },
   { name: 'login-refused', status: 403, path: refusedCallback },
+  { name: 'logout-not-found', path: '/bff/logged-out', status: 400 },
   { name: 'not-found', path: '/bff/nothing', status: 404 },
   { name: 'not-signed-in', path: '/page/x', status: 401 },
   { name: 'cookies-too-large', path: '/', status: 431, cookies: 5 },

@@ -269,9 +269,10 @@ async fn read_request(stream: &mut TcpStream) -> Option<(String, Parameters)> {
     };
     let head = String::from_utf8(bytes[..head_end].to_vec()).ok()?;
     let target = head.split(' ').nth(1)?.to_owned();
-    let length = head.lines().filter_map(|line| line.split_once(": "));
-    let length = length.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
-    let length: usize = length.last().and_then(|(_, value)| value.trim().parse().ok()).unwrap_or(0);
+    let is_length =
+        |(name, value): (&str, &str)| name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse());
+    let length: usize =
+        head.lines().filter_map(|line| line.split_once(": ")).find_map(is_length).unwrap_or(Ok(0)).ok()?;
     let mut body = bytes.split_off(head_end + 4);
     while body.len() < length {
         if stream.read_buf(&mut body).await.ok()? == 0 {

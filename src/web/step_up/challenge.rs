@@ -195,6 +195,8 @@ impl<'a> Rest<'a> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn read(fields: &[&str]) -> Option<StepUp> {
@@ -227,6 +229,29 @@ mod tests {
         }
         let own = format!("Bearer {ERROR}");
         assert_eq!(read(&["Basic realm=r", &own]), wanted(None, None));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_makes_it_panic_or_gives_more_than_it_may(
+            text in r#"(Bearer|Basic|,|=|"|\\| |error|insufficient_user_authentication|acr_values|max_age|[a-z0-9]|.){0,40}"#,
+        ) {
+            if let Some(StepUp { acr_values, .. }) = read(&[&text]) {
+                prop_assert!(acr_values.is_none_or(|values| is_acr_values(&values)));
+            }
+        }
+
+        #[test]
+        fn what_is_written_by_the_grammar_is_read_back(
+            acr_values in "[!#-\\[\\]-~]{1,20}( [!#-\\[\\]-~]{1,20}){0,3}",
+            max_age in 0..100_000_000_u32,
+            realm in r#"[a-z ,=]{0,20}"#,
+        ) {
+            let field = format!(
+                r#"Bearer realm="{realm}", error="insufficient_user_authentication", acr_values="{acr_values}", max_age={max_age}"#
+            );
+            prop_assert_eq!(read(&[&field]), wanted(Some(&acr_values), Some(max_age)));
+        }
     }
 
     #[test]
