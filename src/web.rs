@@ -8,6 +8,7 @@ pub mod callback;
 pub mod conflict;
 pub mod cookie_line;
 pub mod csrf;
+pub mod event_stream;
 pub mod fetch_metadata;
 pub mod head;
 pub mod initiate_login;
@@ -44,7 +45,7 @@ use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::oidc::Provider;
 use crate::origin::PublicOrigin;
-use crate::proxy::{OwnCookieNames, RouteTable};
+use crate::proxy::{OwnNames, RouteTable};
 use crate::refresh::Refresher;
 use crate::session::cookies::{RequestCookies, SetCookie};
 use crate::session::store::{ActiveSession, Sessions, SignedOut};
@@ -81,7 +82,12 @@ impl Site {
 
     /// Where the provider sends the browser after a logout: the root, unless configured.
     pub fn post_logout_redirect_uri(&self) -> String {
-        self.post_logout_redirect_uri.clone().unwrap_or_else(|| self.origin.join("/"))
+        self.post_logout_redirect_uri.clone().unwrap_or_else(|| self.home())
+    }
+
+    /// The site's root.
+    pub fn home(&self) -> String {
+        self.origin.join("/")
     }
 
     /// The endpoint that checks what comes back from a logout at the provider.
@@ -108,10 +114,10 @@ pub struct Services {
     /// The proxied routes.
     pub routes: RouteTable,
     /// Names that the proxy keeps from upstreams.
-    pub own_cookies: OwnCookieNames,
+    pub own_names: OwnNames,
     /// The logins that are being completed now.
     pub redemptions: Redemptions,
-    /// The WebSockets that are open.
+    /// The WebSockets and event streams that are open.
     pub tunnels: Tunnels,
     /// The single-page app, if we serve it.
     pub static_site: Option<StaticSite>,

@@ -226,6 +226,11 @@ impl Provider {
         logout::end_session_url(self.settings(), &*self.metadata()?, request)
     }
 
+    /// Whether there is a logout at the provider; false before it is discovered.
+    pub fn has_logout(&self) -> bool {
+        self.metadata().is_some_and(|metadata| self.settings().particulars.has_logout(&metadata))
+    }
+
     async fn on_runtime<T, F>(&self, work: impl FnOnce(Arc<RelyingParty>) -> F) -> Result<T, Unavailable>
     where
         T: Send + 'static,

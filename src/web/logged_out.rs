@@ -5,10 +5,10 @@
 
 use actix_web::{HttpRequest, HttpResponse};
 
-use crate::web::page::{self, Page};
+use crate::web::Services;
+use crate::web::page::{self, SignedOutAt};
 use crate::web::problem::{INVALID_REQUEST, LOGOUT_NOT_FOUND, Problem};
 use crate::web::query::Parameters;
-use crate::web::{Services, own_response};
 
 /// Says that the user is signed out.
 ///
@@ -21,6 +21,5 @@ pub fn handle(services: &Services, request: &HttpRequest) -> Result<HttpResponse
     if !state.is_some_and(|state| services.sessions.is_own_logout(state, &services.cookies(request))) {
         return Err(Problem::new(&LOGOUT_NOT_FOUND, "It took too long, or began in another browser."));
     }
-    let page = Page { kind: "signed-out", values: &[], detail: None, request_id: None, continue_at_once: false };
-    Ok(page::respond(own_response(HttpResponse::Ok()), request, &page))
+    Ok(page::signed_out(request, SignedOutAt::Everywhere))
 }

@@ -11,6 +11,7 @@ use crate::session::cookies::RequestCookies;
 use crate::session::store::{ActiveSession, SignedOut};
 use crate::web::fetch_metadata::{is_navigation, is_prefetch, is_same_origin};
 use crate::web::head::{MAX_HEAD, head_bytes};
+use crate::web::page::{self, SignedOutAt};
 use crate::web::problem::{INVALID_REQUEST, LOGOUT_REFUSED, Problem};
 use crate::web::query::Parameters;
 use crate::web::{Services, append_cookies, own_response};
@@ -33,16 +34,14 @@ pub async fn handle(services: &Services, request: &HttpRequest) -> Result<HttpRe
     let session = match services.sessions.open(&cookies) {
         Ok(ActiveSession { session, .. }) => Some(session),
         // Over, but its tokens may live on at the provider.
-        Err(SignedOut::Ended(session) | SignedOut::Idle(session) | SignedOut::Expired(session)) => {
-            Some((*session).into())
-        }
+        Err(SignedOut::Ended(session) | SignedOut::Idle(session) | SignedOut::Expired(session)) => Some(session),
         Err(_) => None,
     };
     let own_link = session.as_ref().zip(sid).is_some_and(|(session, sid)| session.sid.matches(sid));
     if !own_link && !from_our_page {
         return match session {
-            // Nothing is open here, so there is nothing that a forged link could end.
-            None if is_navigation(request) => Ok(leave(services, request, None)),
+            // Nothing is open here, or a strict cookie stayed at home: nothing that a forged link could end, or say.
+            None if is_navigation(request) => Ok(see_other(services.site.home())),
             _ => Err(Problem::new(&LOGOUT_REFUSED, "Sign out from within the application.")),
         };
     }
@@ -105,26 +104,38 @@ fn finish(services: &Services, request: &HttpRequest, session: Option<(&Session,
     response
 }
 
+/// OpenID Connect RP-Initiated Logout §2.
+///
+/// Where the provider has no logout, its own session goes on, and an app that signs in whoever is not signed in would
+/// undo the logout at once: so a person is told instead of led to the app, and a script is led to where that is told.
+/// An address that is configured is the operator's own choice, and not the app's root.
 fn leave(services: &Services, request: &HttpRequest, session: Option<(&Session, &str)>) -> HttpResponse {
-    let goal =
-        session.map_or_else(|| services.site.origin.join("/"), |(session, state)| way_out(services, session, state));
+    let Services { site, provider, .. } = services;
+    let goal = match session {
+        _ if !provider.has_logout() => match site.post_logout_redirect_uri.clone() {
+            Some(elsewhere) if elsewhere != site.logged_out_uri() => elsewhere,
+            _ if is_navigation(request) => return page::signed_out(request, SignedOutAt::HereAlone),
+            _ => site.origin.join(&format!("{}/logout", site.prefix)),
+        },
+        None => site.home(),
+        Some((session, state)) => way_out(services, session, state),
+    };
     if is_navigation(request) {
-        own_response(HttpResponse::SeeOther()).insert_header((LOCATION, goal)).finish()
+        see_other(goal)
     } else {
         own_response(HttpResponse::Ok()).json(json!({ "logout_url": goal }))
     }
 }
 
-/// OpenID Connect RP-Initiated Logout §2. A provider without a logout is left out, and the way goes on behind it.
+/// The provider's logout for this session.
 fn way_out(services: &Services, session: &Session, state: &str) -> String {
     let back = services.site.post_logout_redirect_uri();
     let claims = session.claims();
     let id_token_hint = session.id_token();
     let request = LogoutRequest { id_token_hint, claims: &claims, post_logout_redirect_uri: &back, state };
-    match services.provider.end_session_url(&request) {
-        Some(url) => url.into(),
-        // What is sealed is base64url: nothing in it needs an escape.
-        None if back == services.site.logged_out_uri() => format!("{back}?state={state}"),
-        None => back,
-    }
+    services.provider.end_session_url(&request).map_or_else(|| services.site.home(), String::from)
+}
+
+fn see_other(goal: String) -> HttpResponse {
+    own_response(HttpResponse::SeeOther()).insert_header((LOCATION, goal)).finish()
 }

@@ -35,9 +35,11 @@ const DEFAULTS = {
   remember: true, // every secret, for /__test/issued
   jwtAccessTokens: false,
   requirePar: false,
+  endSession: true, // it has a logout of its own
   accounts: {
     ada: { password: 'lovelace', name: 'Ada Lovelace', email: 'ada@example.test', groups: ['engineers'] },
     grace: { password: 'hopper', name: 'Grace Hopper', email: 'grace@example.test', groups: ['admirals'] },
+    outsider: { password: 'outsider', name: 'Out Sider', email: 'outsider@elsewhere.test', groups: [] },
     // Whose ID tokens need two cookies, and more than all cookies may hold.
     large: { password: 'large', name: 'Many Groups', email: 'large@example.test', groups: names(110) },
     huge: { password: 'huge', name: 'Too Many Groups', email: 'huge@example.test', groups: names(400) },
@@ -155,7 +157,7 @@ function startProvider() {
       introspection: { enabled: true },
       pushedAuthorizationRequests: { enabled: true, requirePushedAuthorizationRequests: options.requirePar },
       rpInitiatedLogout: {
-        enabled: true,
+        enabled: options.endSession,
         logoutSource: (ctx, form) => { ctx.body = renderLogout(form); },
         postLogoutSuccessSource: (ctx) => { ctx.body = renderSignedOut(); },
       },
