@@ -88,8 +88,7 @@ fn visible_cookies(request: &HttpRequest) -> Visible {
 fn return_url(services: &Services, parameters: &Parameters) -> Result<ReturnUrl, Problem> {
     let refused = |reason: &dyn std::fmt::Display| Problem::new(&INVALID_RETURN_URL, format!("{reason}."));
     match parameters.single("returnUrl") {
-        // An empty one is what a `login_url` of ours ends with, to be completed.
-        Ok(None | Some("")) => Ok(ReturnUrl::root()),
+        Ok(None) => Ok(ReturnUrl::root()),
         Ok(Some(text)) => ReturnUrl::parse(text, &services.site.prefix).map_err(|error| refused(&error)),
         Err(Repeated) => Err(refused(&"returnUrl is given more than once")),
     }

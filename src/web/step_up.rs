@@ -45,8 +45,6 @@ fn problem(prefix: &str, wanted: &StepUp, allowed: &[String]) -> Problem {
         // It is not said what was lacking: the user is asked once more.
         query.append_pair("prompt", "login");
     }
-    // Last and empty, for the app to append where it wants to come back to.
-    query.append_pair("returnUrl", "");
     let mut members = Map::new();
     if let Some(acr_values) = &wanted.acr_values {
         members.insert("acr_values".into(), Value::from(acr_values.as_str()));
@@ -55,8 +53,7 @@ fn problem(prefix: &str, wanted: &StepUp, allowed: &[String]) -> Problem {
         members.insert("max_age".into(), Value::from(max_age));
     }
     members.insert("login_url".into(), Value::from(format!("{prefix}/login?{}", query.finish())));
-    Problem::new(&STEP_UP_REQUIRED, "Sign in again at login_url, with the path to come back to appended.")
-        .with_members(members)
+    Problem::new(&STEP_UP_REQUIRED, "Sign in again at login_url; it takes returnUrl, too.").with_members(members)
 }
 
 #[cfg(test)]
@@ -85,18 +82,18 @@ mod tests {
         let body = body(wanted(Some("urn:a b&c"), Some(60)), &["acr_values", "max_age"]).await;
         assert_eq!(body["type"], "urn:sealgate:error:step-up-required");
         assert_eq!((&body["acr_values"], &body["max_age"]), (&Value::from("urn:a b&c"), &Value::from(60)));
-        assert_eq!(body["login_url"], "/bff/login?acr_values=urn%3Aa+b%26c&max_age=60&returnUrl=");
+        assert_eq!(body["login_url"], "/bff/login?acr_values=urn%3Aa+b%26c&max_age=60");
     }
 
     #[actix_web::test]
     async fn a_challenge_that_names_nothing_asks_the_user_again() {
         let body = body(wanted(None, None), &["prompt"]).await;
-        assert_eq!(body["login_url"], "/bff/login?prompt=login&returnUrl=");
+        assert_eq!(body["login_url"], "/bff/login?prompt=login");
     }
 
     #[actix_web::test]
     async fn what_may_not_pass_through_is_left_out_of_the_address() {
         let body = body(wanted(Some("x"), Some(0)), &["max_age"]).await;
-        assert_eq!(body["login_url"], "/bff/login?max_age=0&returnUrl=");
+        assert_eq!(body["login_url"], "/bff/login?max_age=0");
     }
 }

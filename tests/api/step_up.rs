@@ -23,7 +23,7 @@ async fn a_challenge_tells_the_app_how_to_begin_the_login_that_is_wanted() {
     );
     assert_eq!(world.browser.user().await["sub"], "ada", "the session goes on");
 
-    let login = format!("{}%2Forders", problem["login_url"].as_str().expect("a text"));
+    let login = format!("{}&returnUrl=%2Forders", problem["login_url"].as_str().expect("a text"));
     let begun = world.browser.navigate(&login).await;
     let query: HashMap<String, String> = begun.location().query_pairs().into_owned().collect();
     assert_eq!((query["acr_values"].as_str(), query["max_age"].as_str()), ("urn:gold urn:silver", "60"));

@@ -41,7 +41,7 @@ export interface Client {
   user(options?: { slide?: boolean }): Promise<User | null>;
   /**
    * Leaves the page to sign in, and comes back to `returnUrl`: a path, the current one unless given. `url` is that of a
-   * login of another kind, with `returnUrl=` at its end.
+   * login of another kind, such as a `login_url`.
    */
   login(returnUrl?: string, url?: string): void;
   /**

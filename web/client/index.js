@@ -60,8 +60,8 @@ export function createClient({ prefix = "/bff", csrf = ["X-CSRF", "1"], retryAft
     if (seconds >= 0) timer = setTimeout(look, Math.min(seconds + 1, 86_400) * 1000);
   }
 
-  function login(returnUrl = location.pathname + location.search + location.hash, url = `${prefix}/login?returnUrl=`) {
-    location.assign(url + encodeURIComponent(returnUrl));
+  function login(returnUrl = location.pathname + location.search + location.hash, url = `${prefix}/login`) {
+    location.assign(`${url}${url.includes("?") ? "&" : "?"}returnUrl=${encodeURIComponent(returnUrl)}`);
   }
 
   // Whether the provider knows the user, asked in a frame. Browsers may keep its cookies from there: then nobody is known.
