@@ -4,6 +4,7 @@
 //! or a log line.
 
 mod authorization;
+mod client_authentication;
 pub mod discovery;
 mod http;
 mod id_token;
@@ -26,9 +27,10 @@ pub(crate) mod test_provider;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::secret::SecretString;
-
 pub use self::authorization::{AuthorizationRequest, IssuerMismatch, fresh_nonce, fresh_state, fresh_verifier};
+pub use self::client_authentication::{
+    AssertionAlgorithm, AssertionAudience, ClientAuth, ClientKey, ClientKeyError, PrivateKeyJwt,
+};
 pub use self::discovery::{DiscoveryError, Metadata};
 pub use self::http::{HttpError, Unavailable};
 pub use self::id_token::{IdTokenError, IdentityChange, OriginalIdentity};
@@ -46,7 +48,7 @@ pub struct ProviderSettings {
     pub issuer: String,
     /// Our client identifier.
     pub client_id: String,
-    /// How we authenticate at the token endpoint.
+    /// How we authenticate at its endpoints.
     pub client_auth: ClientAuth,
     /// Scopes to ask for; always with `openid`.
     pub scopes: Vec<String>,
@@ -66,31 +68,6 @@ pub struct ProviderSettings {
     pub passthrough_parameters: Vec<String>,
     /// Who may log in.
     pub login_limits: LoginLimits,
-}
-
-/// How the client authenticates at the token and revocation endpoints (RFC 6749 §2.3.1).
-#[derive(Clone, Debug)]
-pub enum ClientAuth {
-    /// `client_secret_basic`: HTTP Basic.
-    SecretBasic(SecretString),
-    /// `client_secret_post`: in the request body.
-    SecretPost(SecretString),
-}
-
-impl ClientAuth {
-    /// The name in `token_endpoint_auth_methods_supported` (RFC 8414 §2).
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::SecretBasic(_) => "client_secret_basic",
-            Self::SecretPost(_) => "client_secret_post",
-        }
-    }
-
-    const fn secret(&self) -> &SecretString {
-        match self {
-            Self::SecretBasic(secret) | Self::SecretPost(secret) => secret,
-        }
-    }
 }
 
 /// Limits on who may log in, by claims of the ID token. Empty lists limit nothing.

@@ -1,16 +1,18 @@
 //! `[provider]`, typed.
 
+mod client;
+
 use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
+use self::client::RawClient;
 use super::leaf::Leaf;
 use super::raw::RawProvider;
 use super::reader::{Reader, readable};
 use super::values;
-use crate::oidc::{ClientAuth, LoginLimits, ProviderSettings};
-use crate::secret::SecretString;
+use crate::oidc::{LoginLimits, ProviderSettings};
 
 /// Signature algorithms that can be verified with a provider's public key, and that the JWT library knows.
 const ASYMMETRIC_ALGORITHMS: &[&str] =
@@ -41,8 +43,16 @@ const MAX_CLOCK_SKEW: Duration = Duration::from_secs(10 * 60);
 pub(super) fn parse(raw: RawProvider, reader: &mut Reader<'_>) -> Option<ProviderSettings> {
     let issuer = reader.value("provider.issuer", raw.issuer, values::issuer);
     let client_id = reader.value("provider.client_id", raw.client_id, client_id);
-    let secret = reader.secret("provider.client_secret", raw.client_secret, raw.client_secret_file);
-    let client_auth = reader.value("provider.client_auth", raw.client_auth, client_auth);
+    let client = RawClient {
+        method: raw.client_auth,
+        secret: raw.client_secret,
+        secret_file: raw.client_secret_file,
+        key_file: raw.client_key_file,
+        key_id: raw.client_key_id,
+        algorithm: raw.client_assertion_algorithm,
+        audience: raw.client_assertion_audience,
+    };
+    let client_auth = client::parse(client, reader);
     let scopes =
         reader.list("provider.scopes", raw.scopes, values::scope).and_then(|scopes| with_openid(scopes, reader));
     let ca_file = reader.optional("provider.ca_file", raw.ca_file, |leaf| readable(values::path(leaf)?, certificates));
@@ -65,7 +75,7 @@ pub(super) fn parse(raw: RawProvider, reader: &mut Reader<'_>) -> Option<Provide
     Some(ProviderSettings {
         issuer: issuer?,
         client_id: client_id?,
-        client_auth: client_auth?(secret?),
+        client_auth: client_auth?,
         scopes: scopes?,
         ca_file: ca_file?,
         clock_skew: clock_skew?,
@@ -85,13 +95,6 @@ fn client_id(leaf: &Leaf) -> Result<String, String> {
         return Ok(text);
     }
     Err(format!("{text:?} has characters outside visible ASCII"))
-}
-
-fn client_auth(leaf: &Leaf) -> Result<fn(SecretString) -> ClientAuth, String> {
-    values::choice::<fn(SecretString) -> ClientAuth>(
-        leaf,
-        &[("client_secret_basic", ClientAuth::SecretBasic), ("client_secret_post", ClientAuth::SecretPost)],
-    )
 }
 
 fn with_openid(scopes: Vec<String>, reader: &mut Reader<'_>) -> Option<Vec<String>> {

@@ -72,7 +72,8 @@ pub fn fresh_verifier() -> CodeVerifier {
     CodeVerifier::new(random_text())
 }
 
-fn random_text() -> String {
+/// 256 bits from the operating system, 43 characters of base64url.
+pub(super) fn random_text() -> String {
     let mut bytes = [0; RANDOM_BYTES];
     // Without randomness from the system no login could be safe, and nothing else in the process either.
     SysRng.try_fill_bytes(&mut bytes).expect("the operating system gives random bytes");

@@ -6,13 +6,14 @@
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use jsonwebtoken::Algorithm;
 use tokio::runtime::Handle;
 use url::Url;
 
+use super::client_authentication::{ClientAuthentication, ClientKeyError};
 use super::discovery::{Discovery, DiscoveryError};
 use super::http::HttpClient;
 use super::jwks::{KeyCache, signature_algorithm};
@@ -21,6 +22,7 @@ use super::{
     Revocation, RevokeError, TokenSet, Unavailable, authorization, logout, token,
 };
 use crate::clock::Clock;
+use crate::file_watch::FileWatch;
 use crate::secret::{AuthorizationCode, CodeVerifier, IdToken, Nonce, RefreshToken};
 
 /// A handle to one provider. Clones share everything.
@@ -52,6 +54,9 @@ pub enum ProviderBuildError {
     /// The system has no trusted certificates and none are configured, so no https provider could be reached.
     #[error("no trusted certificates: the system has none; install ca-certificates or set provider.ca_file")]
     NoTrustedRoots,
+    /// The key that signs client assertions cannot be used.
+    #[error(transparent)]
+    ClientKey(#[from] ClientKeyError),
     /// An algorithm that no ID token may have, or that we cannot verify.
     #[error(
         "{0:?} cannot be an ID token algorithm; use RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 or EdDSA"
@@ -121,7 +126,11 @@ impl Provider {
     ) -> Result<Self, ProviderBuildError> {
         let algorithms = algorithms(&settings.id_token_algorithms)?;
         let http = HttpClient::new(&settings, clock.clone())?;
+        let client =
+            ClientAuthentication::new(&settings.client_auth, &settings.client_id, &settings.issuer, clock.clone())?;
         let party = RelyingParty {
+            client,
+            key_watch: OnceLock::new(),
             discovery: Discovery::new(&settings.issuer)?,
             keys: KeyCache::new(pacing.key_refetch_gap, pacing.on_demand_gap),
             settings,
@@ -135,10 +144,14 @@ impl Provider {
         Ok(Self { party: Arc::new(party) })
     }
 
-    /// Starts discovery in the background: with back-off until it succeeds, then again every hour, when the old
+    /// Starts the watch over the client's key, where it has one, and discovery in the background: with back-off until it succeeds, then again every hour, when the old
     /// metadata stay if that fails. Ends with the last clone of this handle. A second call does nothing.
     pub fn start(&self) {
         if !self.party.started.swap(true, Ordering::SeqCst) {
+            if let Some(watch) = self.party.client.watch(&self.party.runtime) {
+                // The first start sets it, and there is no other.
+                let _ = self.party.key_watch.set(watch);
+            }
             self.party.runtime.spawn(keep_discovered(Arc::downgrade(&self.party)));
         }
     }
@@ -241,6 +254,7 @@ impl Provider {
 pub(super) struct RelyingParty {
     pub(super) settings: ProviderSettings,
     pub(super) algorithms: Vec<Algorithm>,
+    pub(super) client: ClientAuthentication,
     pub(super) clock: Clock,
     pub(super) http: HttpClient,
     pub(super) keys: KeyCache,
@@ -248,6 +262,7 @@ pub(super) struct RelyingParty {
     pacing: Pacing,
     runtime: Handle,
     started: AtomicBool,
+    key_watch: OnceLock<FileWatch>,
 }
 
 impl RelyingParty {

@@ -8,15 +8,16 @@ use std::fmt;
 use std::future::Future;
 
 use futures_util::future::BoxFuture;
-use oauth2::{AuthType, Client, ClientId, ClientSecret, EndpointNotSet, EndpointSet, RequestTokenError, TokenUrl};
+use oauth2::{Client, ClientId, EndpointNotSet, EndpointSet, RequestTokenError, TokenUrl};
 use serde_json::{Map, Value};
 
+use super::Metadata;
+use super::client_authentication::Credentials;
 use super::http::{HttpError, Unavailable};
 use super::id_token::{self, Expectations, IdTokenError, IdentityChange, KeySource, OriginalIdentity};
 use super::oauth_error::{OAuthError, WireError};
 use super::provider::RelyingParty;
 use super::token_response::WireTokenResponse;
-use super::{ClientAuth, Metadata};
 use crate::clock::UnixTime;
 use crate::secret::{AccessToken, AuthorizationCode, CodeVerifier, IdToken, Nonce, RefreshToken};
 
@@ -137,8 +138,10 @@ pub(super) async fn redeem(
         .exchange_code(oauth2::AuthorizationCode::new(code.expose().to_owned()))
         .set_pkce_verifier(oauth2::PkceCodeVerifier::new(verifier.expose().to_owned()))
         .add_extra_param("redirect_uri", redirect_uri);
-    let http = sender(party);
-    let response = exchange(party, &[code.expose(), verifier.expose()], request.request_async(&http)).await?;
+    let credentials = party.client.credentials(&metadata.token_endpoint)?;
+    let http = sender(party, &credentials);
+    let sent = [code.expose(), verifier.expose()];
+    let response = exchange(&credentials, &sent, request.request_async(&http)).await?;
     let mut tokens = token_set(party, response, sent_at)?;
     let id_token = tokens.id_token.as_ref().ok_or(RedeemError::IdToken(IdTokenError::Missing))?;
     let claims = verify_id_token(party, &metadata, id_token, &tokens.access_token, Some(nonce)).await;
@@ -158,9 +161,10 @@ pub(super) async fn refresh(
     let sent_at = party.clock.now();
     let client = client(party, &metadata);
     let sent = oauth2::RefreshToken::new(refresh_token.expose().to_owned());
-    let http = sender(party);
+    let credentials = party.client.credentials(&metadata.token_endpoint)?;
+    let http = sender(party, &credentials);
     let request = client.exchange_refresh_token(&sent).request_async(&http);
-    let response = exchange(party, &[refresh_token.expose()], request).await?;
+    let response = exchange(&credentials, &[refresh_token.expose()], request).await?;
     let mut tokens = token_set(party, response, sent_at)?;
     tokens.refresh_token.get_or_insert_with(|| refresh_token.clone());
     let Some(id_token) = &tokens.id_token else { return Ok(tokens) };
@@ -193,30 +197,27 @@ type TokenClient = Client<
     EndpointSet,
 >;
 
+/// The library's client knows no secret: [`Credentials`] authenticate its requests.
 fn client(party: &RelyingParty, metadata: &Metadata) -> TokenClient {
-    let (auth_type, secret) = match &party.settings.client_auth {
-        ClientAuth::SecretBasic(secret) => (AuthType::BasicAuth, secret),
-        ClientAuth::SecretPost(secret) => (AuthType::RequestBody, secret),
-    };
     Client::new(ClientId::new(party.settings.client_id.clone()))
-        .set_client_secret(ClientSecret::new(secret.expose().to_owned()))
-        .set_auth_type(auth_type)
         .set_token_uri(TokenUrl::from_url(metadata.token_endpoint.clone()))
 }
 
 /// Sends with the provider's client. The future owns what it needs: one that borrows is not `Send` inside the library.
 fn sender(
     party: &RelyingParty,
+    credentials: &Credentials,
 ) -> impl Fn(oauth2::HttpRequest) -> BoxFuture<'static, Result<oauth2::HttpResponse, HttpError>> + Send + Sync + use<> {
-    let http = party.http.clone();
-    move |request| {
+    let (http, credentials) = (party.http.clone(), credentials.clone());
+    move |mut request| {
         let http = http.clone();
+        credentials.apply(&mut request);
         Box::pin(async move { http.send(request, TOKEN_RESPONSE_LIMIT).await })
     }
 }
 
 /// Awaits the response and turns what went wrong into words of ours: the library's errors hold the raw body.
-async fn exchange<F>(party: &RelyingParty, sent: &[&str], request: F) -> Result<WireTokenResponse, ExchangeError>
+async fn exchange<F>(credentials: &Credentials, sent: &[&str], request: F) -> Result<WireTokenResponse, ExchangeError>
 where
     F: Future<Output = Result<WireTokenResponse, RequestTokenError<HttpError, WireError>>>,
 {
@@ -226,8 +227,7 @@ where
     };
     Err(match error {
         RequestTokenError::ServerResponse(wire) => {
-            let mut secrets = sent.to_vec();
-            secrets.push(party.settings.client_auth.secret().expose());
+            let secrets: Vec<&str> = credentials.secrets().chain(sent.iter().copied()).collect();
             let error = wire.scrubbed(&secrets);
             match error.code() {
                 "temporarily_unavailable" | "server_error" => ExchangeError::Unavailable(Unavailable::Temporary(error)),

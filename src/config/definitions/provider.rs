@@ -39,9 +39,45 @@ to read it. When one layer sets this key and a later one client_secret, the late
         },
         KeyDefinition {
             name: "client_auth",
-            unit: r#""client_secret_basic" or "client_secret_post""#,
+            unit: r#""client_secret_basic", "client_secret_post", "private_key_jwt" or "none""#,
             preset: Preset::Default(r#""client_secret_basic""#),
-            doc: "How the secret is sent to the provider: HTTP Basic, or in the request body if it was registered so.",
+            doc: "\
+How Sealgate proves to the provider who it is, as it was registered there: with the secret by HTTP Basic or in the
+request body, or with signatures of a key that never leaves this machine (private_key_jwt, the best of them, RFC 9700
+§2.5). \"none\" is a public client, which anybody can claim to be: only for providers that offer nothing else.",
+        },
+        KeyDefinition {
+            name: "client_key_file",
+            unit: "path of a PEM file",
+            preset: Preset::Optional(r#""/run/secrets/client_key.pem""#),
+            doc: "\
+The private key of client_auth = \"private_key_jwt\": RSA of 2048 bits at least, EC P-256 or Ed25519, which only this
+user may read. The provider has its public half. Read again when it changes: register a new key there before it
+stands here.",
+        },
+        KeyDefinition {
+            name: "client_key_id",
+            unit: "text",
+            preset: Preset::Optional(r#""2026-11""#),
+            doc: "\
+The key id (kid) that the provider knows client_key_file by. Needed by some providers, and by all while they know
+two keys of one kind.",
+        },
+        KeyDefinition {
+            name: "client_assertion_algorithm",
+            unit: r#""RS256", "PS256", "ES256" or "EdDSA""#,
+            preset: Preset::Optional(r#""PS256""#),
+            doc: "\
+The signature algorithm of private_key_jwt, if the provider wants another than the usual one of the key's kind: RS256,
+ES256 or EdDSA.",
+        },
+        KeyDefinition {
+            name: "client_assertion_audience",
+            unit: r#""issuer" or "token_endpoint""#,
+            preset: Preset::Default(r#""issuer""#),
+            doc: "\
+Whom private_key_jwt names as its reader (aud): the issuer, as current advice has it, or the token endpoint's URL for
+providers that still ask for that.",
         },
         KeyDefinition {
             name: "scopes",

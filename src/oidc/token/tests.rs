@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::*;
+use crate::oidc::ClientAuth;
 use crate::oidc::test_keys::TestKey;
 use crate::oidc::test_party::{
     DISCOVERY, MARKER, NOW, REDIRECT_URI, TestParty, access_token, code, metadata, nonce, refresh_token,

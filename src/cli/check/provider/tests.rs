@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::cli::check::tests::{Checked, Folder, NOW};
-use crate::oidc::LoginLimits;
 use crate::oidc::test_provider::{Answer, TestProvider};
+use crate::oidc::{ClientAuth, LoginLimits};
 use crate::secret::SecretString;
 
 const DISCOVERY: &str = "/.well-known/openid-configuration";
@@ -23,6 +23,10 @@ fn metadata() -> Metadata {
         userinfo_endpoint: None,
         scopes_supported: list(&["openid", "profile", "offline_access"]),
         token_endpoint_auth_methods_supported: list(&["client_secret_basic"]),
+        token_endpoint_auth_signing_alg_values_supported: Vec::new(),
+        pushed_authorization_request_endpoint: None,
+        require_pushed_authorization_requests: false,
+        response_modes_supported: list(&["query"]),
         code_challenge_methods_supported: list(&["S256"]),
         id_token_signing_alg_values_supported: list(&["RS256"]),
         authorization_response_iss_parameter_supported: true,
@@ -65,7 +69,7 @@ fn what_the_provider_does_not_take_is_an_error() {
     settings.id_token_algorithms = vec!["ES256".to_owned()];
     let expected = [(Verdict::Error, "provider.client_auth"), (Verdict::Error, "provider.id_token_algorithms")];
     assert_eq!(found(&metadata(), &settings), expected);
-    let (_, _, message) = client_auth(&metadata(), &settings);
+    let (_, _, message) = client_authentication::check(&metadata(), &settings).remove(0);
     assert!(message.ends_with("set it to \"client_secret_basic\", if the client is registered so"), "{message}");
 }
 
