@@ -14,11 +14,12 @@ mod login_limits;
 mod logout;
 mod oauth_error;
 mod provider;
+mod pushed;
 mod token;
 mod token_response;
 
 #[cfg(test)]
-mod test_keys;
+pub(crate) mod test_keys;
 #[cfg(test)]
 pub(crate) mod test_party;
 #[cfg(test)]
@@ -27,7 +28,10 @@ pub(crate) mod test_provider;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use self::authorization::{AuthorizationRequest, IssuerMismatch, fresh_nonce, fresh_state, fresh_verifier};
+pub use self::authorization::{
+    AuthorizationError, AuthorizationRequest, AuthorizationSettings, IssuerMismatch, OWN_PARAMETERS, PushedRequests,
+    ResponseMode, fresh_nonce, fresh_state, fresh_verifier,
+};
 pub use self::client_authentication::{
     AssertionAlgorithm, AssertionAudience, ClientAuth, ClientKey, ClientKeyError, PrivateKeyJwt,
 };
@@ -39,7 +43,7 @@ pub use self::login_limits::{LoginRefused, check_login_limits};
 pub use self::logout::{Revocation, RevokeError};
 pub use self::oauth_error::OAuthError;
 pub use self::provider::{Pacing, Provider, ProviderBuildError, ProviderUnavailable};
-pub use self::token::{InvalidResponse, RedeemError, RefreshError, TokenSet};
+pub use self::token::{InvalidResponse, RedeemError, Redemption, RefreshError, TokenSet};
 
 /// What the configuration says of the provider and of our registration there.
 #[derive(Clone, Debug)]
@@ -52,6 +56,8 @@ pub struct ProviderSettings {
     pub client_auth: ClientAuth,
     /// Scopes to ask for; always with `openid`.
     pub scopes: Vec<String>,
+    /// What authorization requests say, and how they and their answers go.
+    pub authorization: AuthorizationSettings,
     /// Certificates (PEM) to trust beside the system's roots when talking to the provider.
     pub ca_file: Option<PathBuf>,
     /// Tolerance between the provider's clock and ours, for `exp`, `iat` and `nbf`.

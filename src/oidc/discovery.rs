@@ -142,11 +142,6 @@ impl Discovery {
         self.current.load_full()
     }
 
-    /// Whether an attempt is under way.
-    pub(super) fn is_busy(&self) -> bool {
-        self.last_attempt.try_lock().is_err()
-    }
-
     /// Reads the metadata anew; the old stays when that fails.
     pub(super) async fn renew(&self, http: &HttpClient) -> Result<Arc<Metadata>, DiscoveryError> {
         let mut last_attempt = self.last_attempt.lock().await;

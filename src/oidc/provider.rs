@@ -18,12 +18,13 @@ use super::discovery::{Discovery, DiscoveryError};
 use super::http::HttpClient;
 use super::jwks::{KeyCache, signature_algorithm};
 use super::{
-    AuthorizationRequest, IssuerMismatch, Metadata, OriginalIdentity, ProviderSettings, RedeemError, RefreshError,
-    Revocation, RevokeError, TokenSet, Unavailable, authorization, logout, token,
+    AuthorizationError, AuthorizationRequest, IssuerMismatch, Metadata, OriginalIdentity, ProviderSettings,
+    RedeemError, Redemption, RefreshError, Revocation, RevokeError, TokenSet, Unavailable, authorization, logout,
+    token,
 };
 use crate::clock::Clock;
 use crate::file_watch::FileWatch;
-use crate::secret::{AuthorizationCode, CodeVerifier, IdToken, Nonce, RefreshToken};
+use crate::secret::{IdToken, RefreshToken};
 
 /// A handle to one provider. Clones share everything.
 #[derive(Clone)]
@@ -176,19 +177,14 @@ impl Provider {
         &self.party.settings
     }
 
-    /// Where to send the browser to log in (OpenID Connect Core §3.1.2.1), with PKCE S256. Before discovery it
-    /// fails, and sets an attempt off.
-    pub fn authorization_url(&self, request: &AuthorizationRequest<'_>) -> Result<Url, ProviderUnavailable> {
-        match self.metadata() {
-            Some(metadata) => Ok(authorization::authorization_url(self.settings(), &metadata, request)),
-            None => {
-                if !self.party.discovery.is_busy() {
-                    let party = Arc::clone(&self.party);
-                    self.party.runtime.spawn(async move { party.discovered().await.is_ok() });
-                }
-                Err(ProviderUnavailable)
-            }
-        }
+    /// Where to send the browser to log in (OpenID Connect Core §3.1.2.1), with PKCE S256. Where requests are pushed
+    /// (RFC 9126), the provider is asked first, and the URL can be used once.
+    ///
+    /// # Errors
+    /// [`AuthorizationError`].
+    pub async fn authorization_url(&self, request: &AuthorizationRequest<'_>) -> Result<Url, AuthorizationError> {
+        let parameters = authorization::parameters(self.settings(), request);
+        self.on_runtime(|party| async move { authorization::authorization_url(&party, &parameters).await }).await?
     }
 
     /// Checks the callback's `iss` (RFC 9207 §2.4), before anything is redeemed. A callback without it can only be
@@ -197,19 +193,10 @@ impl Provider {
         authorization::check_issuer_parameter(&self.settings().issuer, self.metadata().as_deref(), iss)
     }
 
-    /// Redeems `code` (RFC 6749 §4.1.3) and verifies the ID token (OpenID Connect Core §3.1.3.7). Gives nothing
+    /// Redeems the code (RFC 6749 §4.1.3) and verifies the ID token (OpenID Connect Core §3.1.3.7). Gives nothing
     /// unless all of it is right.
-    pub async fn redeem(
-        &self,
-        code: &AuthorizationCode,
-        verifier: &CodeVerifier,
-        nonce: &Nonce,
-        redirect_uri: &str,
-    ) -> Result<TokenSet, RedeemError> {
-        let (code, verifier, nonce) = (code.clone(), verifier.clone(), nonce.clone());
-        let redirect_uri = redirect_uri.to_owned();
-        self.on_runtime(|party| async move { token::redeem(&party, &code, &verifier, &nonce, &redirect_uri).await })
-            .await?
+    pub async fn redeem(&self, redemption: Redemption) -> Result<TokenSet, RedeemError> {
+        self.on_runtime(|party| async move { token::redeem(&party, &redemption).await }).await?
     }
 
     /// Refreshes (RFC 6749 §6), verifying a new ID token and its identity with `original` (OpenID Connect Core

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use oauth2::{Client, ClientId, EndpointNotSet, EndpointSet, RequestTokenError, TokenUrl};
@@ -52,6 +53,21 @@ impl fmt::Debug for TokenSet {
             .field("claims", &self.claims.as_ref().map(|claims| claims.keys().collect::<Vec<_>>()))
             .finish()
     }
+}
+
+/// A code, and what its login transaction knows of it.
+#[derive(Clone, Debug)]
+pub struct Redemption {
+    /// From the authorization response.
+    pub code: AuthorizationCode,
+    /// The verifier whose challenge was sent (RFC 7636 §4.5).
+    pub verifier: CodeVerifier,
+    /// What the ID token must carry.
+    pub nonce: Nonce,
+    /// As in the authorization request, to the letter.
+    pub redirect_uri: String,
+    /// What was asked for: the ID token must then say when the user proved who they are (Core §3.1.3.7 item 13).
+    pub max_age: Option<Duration>,
 }
 
 /// Why a token response cannot be used.
@@ -124,27 +140,25 @@ enum ExchangeError {
     InvalidResponse(InvalidResponse),
 }
 
-pub(super) async fn redeem(
-    party: &RelyingParty,
-    code: &AuthorizationCode,
-    verifier: &CodeVerifier,
-    nonce: &Nonce,
-    redirect_uri: &str,
-) -> Result<TokenSet, RedeemError> {
+pub(super) async fn redeem(party: &RelyingParty, redemption: &Redemption) -> Result<TokenSet, RedeemError> {
+    let Redemption { code, verifier, nonce, redirect_uri, max_age } = redemption;
     let metadata = party.discovered().await?;
     let sent_at = party.clock.now();
     let client = client(party, &metadata);
-    let request = client
+    let mut request = client
         .exchange_code(oauth2::AuthorizationCode::new(code.expose().to_owned()))
         .set_pkce_verifier(oauth2::PkceCodeVerifier::new(verifier.expose().to_owned()))
         .add_extra_param("redirect_uri", redirect_uri);
+    for resource in &party.settings.authorization.resources {
+        request = request.add_extra_param("resource", resource);
+    }
     let credentials = party.client.credentials(&metadata.token_endpoint)?;
     let http = sender(party, &credentials);
     let sent = [code.expose(), verifier.expose()];
     let response = exchange(&credentials, &sent, request.request_async(&http)).await?;
     let mut tokens = token_set(party, response, sent_at)?;
     let id_token = tokens.id_token.as_ref().ok_or(RedeemError::IdToken(IdTokenError::Missing))?;
-    let claims = verify_id_token(party, &metadata, id_token, &tokens.access_token, Some(nonce)).await;
+    let claims = verify_id_token(party, &metadata, id_token, &tokens.access_token, (Some(nonce), *max_age)).await;
     tokens.claims = Some(claims.map_err(|error| match unavailable(&error) {
         Some(unavailable) => RedeemError::Unavailable(unavailable),
         None => RedeemError::IdToken(error),
@@ -163,12 +177,15 @@ pub(super) async fn refresh(
     let sent = oauth2::RefreshToken::new(refresh_token.expose().to_owned());
     let credentials = party.client.credentials(&metadata.token_endpoint)?;
     let http = sender(party, &credentials);
-    let request = client.exchange_refresh_token(&sent).request_async(&http);
-    let response = exchange(&credentials, &[refresh_token.expose()], request).await?;
+    let mut request = client.exchange_refresh_token(&sent);
+    for resource in &party.settings.authorization.resources {
+        request = request.add_extra_param("resource", resource);
+    }
+    let response = exchange(&credentials, &[refresh_token.expose()], request.request_async(&http)).await?;
     let mut tokens = token_set(party, response, sent_at)?;
     tokens.refresh_token.get_or_insert_with(|| refresh_token.clone());
     let Some(id_token) = &tokens.id_token else { return Ok(tokens) };
-    match verify_id_token(party, &metadata, id_token, &tokens.access_token, None).await {
+    match verify_id_token(party, &metadata, id_token, &tokens.access_token, (None, None)).await {
         Ok(claims) => {
             original.check(&claims)?;
             tokens.claims = Some(claims);
@@ -274,7 +291,7 @@ async fn verify_id_token(
     metadata: &Metadata,
     id_token: &IdToken,
     access_token: &AccessToken,
-    nonce: Option<&Nonce>,
+    (nonce, max_age): (Option<&Nonce>, Option<Duration>),
 ) -> Result<Map<String, Value>, IdTokenError> {
     let expected = Expectations {
         issuer: &party.settings.issuer,
@@ -282,6 +299,7 @@ async fn verify_id_token(
         trusted_audiences: &party.settings.trusted_audiences,
         algorithms: &party.algorithms,
         nonce,
+        max_age,
         access_token: access_token.expose(),
         now: party.clock.now(),
         skew: party.settings.clock_skew,

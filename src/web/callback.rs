@@ -8,7 +8,7 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::metrics::Outcome;
-use crate::oidc::{RedeemError, TokenSet, check_login_limits};
+use crate::oidc::{RedeemError, Redemption, ResponseMode, TokenSet, check_login_limits};
 use crate::secret::AuthorizationCode;
 use crate::session::cookies::{RequestCookies, SetCookie};
 use crate::session::login_transaction::LoginTransaction;
@@ -49,7 +49,10 @@ pub async fn handle(
     let Some(_turn) = services.redemptions.begin(answer.state) else {
         return Err(Problem::new(&LOGIN_NOT_FOUND, "It is being finished by another request of this browser."));
     };
-    let result = complete(services, &answer, &transaction, &cookies).await;
+    let result = match came_as_asked(services, request.method(), &answer, &transaction) {
+        Ok(()) => complete(services, &answer, &transaction, &cookies).await,
+        Err(problem) => Err(problem),
+    };
     // Whatever came of it, the transaction is used up (RFC 9700 §4.2.4).
     result.map_err(|problem| problem.with_cookies([services.sessions.end_login(answer.state)]))
 }
@@ -81,8 +84,9 @@ async fn parameters(request: &HttpRequest, payload: web::Payload) -> Result<Para
     if *request.method() != Method::POST {
         return Ok(Parameters::parse(request.query_string().as_bytes()));
     }
-    let is_form = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    if !is_form.is_some_and(|kind| kind.to_ascii_lowercase().starts_with("application/x-www-form-urlencoded")) {
+    let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    if !kind.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
         return Err(Problem::new(&INVALID_REQUEST, "The body is not a form."));
     }
     match tokio::time::timeout(LONGEST_FORM, payload.to_bytes_limited(MAX_FORM_BYTES)).await {
@@ -107,6 +111,25 @@ pub(super) fn without_transaction(
     tracing::debug!(path = request.path(), "a callback came to a browser that is signed in");
     let page = Page { kind: "signed-in-already", values: &[], detail: None, request_id: None, continue_at_once: true };
     Ok(page::respond(own_response(HttpResponse::build(StatusCode::BAD_REQUEST)), request, &page))
+}
+
+/// OAuth 2.0 Form Post Response Mode §2, §4: a code that was to be posted is refused in a URL, where logs and the browser's
+/// history have seen it, and one that was to come in a URL is refused in a form, which any page can post. An error has
+/// nothing to hide, and providers send it as they can.
+fn came_as_asked(
+    services: &Services,
+    method: &Method,
+    answer: &Answer<'_>,
+    transaction: &LoginTransaction,
+) -> Result<(), Problem> {
+    let came = if *method == Method::POST { ResponseMode::FormPost } else { ResponseMode::Query };
+    let asked = transaction.response_mode;
+    if came == asked || answer.error.is_some() {
+        return Ok(());
+    }
+    tracing::warn!(?came, ?asked, "a callback came in another way than was asked for");
+    services.metrics.count_login(Outcome::Invalid);
+    Err(Problem::new(&INVALID_REQUEST, "The answer came in another way than was asked for."))
 }
 
 async fn complete(
@@ -135,11 +158,20 @@ async fn complete(
     let code = answer.code.filter(|code| !code.is_empty());
     let code = code.ok_or_else(|| Problem::new(&INVALID_REQUEST, "The parameter code is missing."))?;
     let code = AuthorizationCode::new(code);
-    let redirect_uri = services.site.redirect_uri();
-    let redeemed = services.provider.redeem(&code, &transaction.verifier, &transaction.nonce, &redirect_uri).await;
+    let redeemed = services.provider.redeem(redemption(services, code, transaction)).await;
     let tokens = redeemed.map_err(|error| redeem_problem(services, &error))?;
     let session = new_session(services, tokens)?;
     signed_in(services, session, transaction, cookies)
+}
+
+fn redemption(services: &Services, code: AuthorizationCode, transaction: &LoginTransaction) -> Redemption {
+    Redemption {
+        code,
+        verifier: transaction.verifier.clone(),
+        nonce: transaction.nonce.clone(),
+        redirect_uri: services.site.redirect_uri(),
+        max_age: transaction.max_age,
+    }
 }
 
 /// Provider error codes are words of the printable kind (RFC 6749 §4.1.2.1); anything else is not repeated.

@@ -1,5 +1,6 @@
 //! The provider: whether it answers, whether its metadata fit what is configured, and whether its clock fits ours.
 
+mod authorization;
 mod client_authentication;
 
 use std::time::Duration;
@@ -79,6 +80,7 @@ fn compare(metadata: &Metadata, settings: &ProviderSettings) -> Vec<Judgement> {
     let mut judgements = vec![(Verdict::Ok, ISSUER, answers), endpoints(metadata)];
     judgements.extend(scopes(metadata, settings));
     judgements.extend(client_authentication::check(metadata, settings));
+    judgements.extend(authorization::check(metadata, settings));
     judgements.extend(algorithms(metadata, settings));
     judgements.extend(abilities(metadata).map(|(verdict, message)| (verdict, ISSUER, message.to_owned())));
     judgements

@@ -88,6 +88,81 @@ What to ask for; \"openid\" must be among them. Most providers issue a refresh t
 without one a session ends with its first access token. Add \"email\" for allowed_email_domains.",
         },
         KeyDefinition {
+            name: "pushed_authorization_requests",
+            unit: r#""auto", "always" or "never""#,
+            preset: Preset::Default(r#""auto""#),
+            doc: "\
+Whether login requests are sent to the provider directly, so that the browser carries only a reference that nobody
+can read or change (PAR, RFC 9126). \"auto\": when the provider announces where to, at the price of one request to it
+a login. There is no way back from a push that fails: \"never\" is for a provider that announces it but not for us.",
+        },
+        KeyDefinition {
+            name: "response_mode",
+            unit: r#""query" or "form_post""#,
+            preset: Preset::Default(r#""query""#),
+            doc: "\
+How the provider's answer comes back: in the query of a redirect, or as a form that its page posts, so that no log
+or history ever holds the code. form_post needs https, and makes the short-lived login cookies SameSite=None.",
+        },
+        KeyDefinition {
+            name: "prompt",
+            unit: "text",
+            preset: Preset::Optional(r#""select_account""#),
+            doc: "\
+What the provider shall always ask: \"login\", \"consent\", \"select_account\", or several with a space between. Like the
+following keys it can be overridden by the login's link, unless passthrough_parameters leaves it out.",
+        },
+        KeyDefinition {
+            name: "max_age",
+            unit: "duration in whole seconds",
+            preset: Preset::Optional(r#""1h""#),
+            doc: "\
+The longest time since the user last signed in at the provider, which asks again beyond it; \"0s\" asks every time. The
+ID token must prove it (auth_time). When a link may ask for max_age too, the shorter one counts.",
+        },
+        KeyDefinition {
+            name: "acr_values",
+            unit: "list of texts",
+            preset: Preset::Default("[]"),
+            doc: "\
+How the user should sign in (authentication context classes), the preferred first. The provider may do otherwise
+(OpenID Connect Core §3.1.2.1): an API that depends on it must look at acr in its token.",
+        },
+        KeyDefinition {
+            name: "ui_locales",
+            unit: "list of language tags",
+            preset: Preset::Default("[]"),
+            doc: "The languages of the provider's pages, the preferred first; empty: as it finds best.",
+        },
+        KeyDefinition {
+            name: "claims",
+            unit: "text, a JSON object",
+            preset: Preset::Optional(r#"'{"id_token": {"acr": {"essential": true}}}'"#),
+            doc: "Single claims to ask for (OpenID Connect Core §5.5), where scopes do not do.",
+        },
+        KeyDefinition {
+            name: "resource",
+            unit: "list of absolute URIs",
+            preset: Preset::Default("[]"),
+            doc: "\
+The APIs that the access token is for (RFC 8707); said in login, code and refresh requests. Providers differ in how
+many they take at once.",
+        },
+        KeyDefinition {
+            name: "audience",
+            unit: "text",
+            preset: Preset::Optional(r#""https://api.example.com""#),
+            doc: "The same in the dialect of Auth0, and of others that do not know resource.",
+        },
+        KeyDefinition {
+            name: "authorization_parameters",
+            unit: "table of texts",
+            preset: Preset::Optional(r#"{ organization = "acme" }"#),
+            doc: "\
+Further parameters of the login request, as the provider's documentation names them. Those that secure the flow
+(state, nonce, redirect_uri, scope, …) and those that have a key of their own are refused.",
+        },
+        KeyDefinition {
             name: "ca_file",
             unit: "path of a PEM file",
             preset: Preset::Optional(r#""/etc/sealgate/provider-ca.pem""#),

@@ -157,6 +157,8 @@ impl Walk {
             started_at: self.site.clock.now(),
             provider: a_session().provider,
             replaces,
+            max_age: None,
+            response_mode: crate::oidc::ResponseMode::Query,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The part of [`Sessions`] that logins use: their transactions, and the session that one begins.
 
 use crate::clock::UnixTime;
+use crate::oidc::ResponseMode;
 use crate::seal::{Purpose, SealError};
 use crate::session::SameSite;
 use crate::session::cookies::{RequestCookies, SetCookie, characters_in_line, delete_cookie, set_cookie};
@@ -40,7 +41,12 @@ impl Sessions {
         let Inner { sealer, names, settings, budget, .. } = &*self.0;
         let sealed = sealer.seal(Purpose::Login, names.login(), &transaction.encode())?;
         let name = self.login_cookie(transaction.state.expose());
-        let mut lines = vec![set_cookie(names, &name, &sealed, SameSite::Lax, Some(login_transaction::LIFETIME))];
+        // Strict cookies do not come back from the provider, nor lax ones with a form that its page posts.
+        let same_site = match transaction.response_mode {
+            ResponseMode::Query => SameSite::Lax,
+            ResponseMode::FormPost => SameSite::None,
+        };
+        let mut lines = vec![set_cookie(names, &name, &sealed, same_site, Some(login_transaction::LIFETIME))];
         let session = cookies.characters_of(names.chunks());
         let may_be_hidden =
             session == 0 && settings.same_site == SameSite::Strict && visible == Visible::PerhapsOnlyLax;
@@ -180,6 +186,7 @@ mod tests {
 
     use super::*;
     use crate::clock::UnixTime;
+    use crate::oidc::ResponseMode;
     use crate::secret::{CodeVerifier, Nonce, State};
     use crate::session::store::tests::{Site, site};
     use crate::session::tests::{NOW, a_session};
@@ -193,6 +200,8 @@ mod tests {
             started_at,
             provider: a_session().provider,
             replaces: None,
+            max_age: None,
+            response_mode: ResponseMode::Query,
         }
     }
 
@@ -213,6 +222,18 @@ mod tests {
         let (names, settings, provider) = (names.clone(), settings.clone(), provider.clone());
         let shorter = Sessions::new(sealer, names, settings, provider, clock.clone(), *skew);
         assert_eq!(shorter.absolute_end(), NOW.plus(minute * 10));
+    }
+
+    /// OAuth 2.0 Form Post Response Mode §4; RFC 6265bis §5.6.7.
+    #[test]
+    fn only_a_login_whose_answer_is_posted_has_a_cookie_for_all_requests() {
+        let site = site();
+        for (response_mode, attribute) in
+            [(ResponseMode::Query, "SameSite=Lax"), (ResponseMode::FormPost, "SameSite=None")]
+        {
+            let lines = site.begin(&LoginTransaction { response_mode, ..transaction("one", NOW) }, &[]);
+            assert!(lines[0].contains(&format!("; {attribute}; Secure;")), "{}", lines[0]);
+        }
     }
 
     #[test]

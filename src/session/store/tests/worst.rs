@@ -37,6 +37,8 @@ fn a_login(id: usize, replaces: Option<Replaced>) -> LoginTransaction {
         started_at: NOW,
         provider: a_session().provider,
         replaces,
+        max_age: Some(Duration::from_secs(u64::from(u32::MAX))),
+        response_mode: crate::oidc::ResponseMode::FormPost,
     }
 }
 
