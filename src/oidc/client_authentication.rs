@@ -6,6 +6,7 @@
 
 mod key;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -218,33 +219,37 @@ impl Credentials {
         self.secrets.iter().map(SecretString::expose)
     }
 
-    /// Authenticates a request whose body is a form. A `client_id` in the form gives way: beside HTTP Basic some
-    /// providers take it for a second method.
+    /// Authenticates a token request of the library's, which has put a `client_id` into the form: beside HTTP Basic some
+    /// providers take that for a second method.
     pub(super) fn apply(&self, request: &mut Request<Vec<u8>>) {
-        let mut form = form_urlencoded::Serializer::new(String::new());
-        form.extend_pairs(form_urlencoded::parse(request.body()).filter(|(name, _)| name != "client_id"));
-        form.extend_pairs(self.parameters.iter().map(|(name, value)| (name, value.expose())));
-        *request.body_mut() = form.finish().into_bytes();
+        let body = std::mem::take(request.body_mut());
+        self.write(request, form_urlencoded::parse(&body).filter(|(name, _)| name != "client_id"));
+    }
+
+    /// A form for `endpoint`, with the client authenticated. What it says itself stays: an authorization request names
+    /// its client however that is authenticated (RFC 9126 §2.1).
+    pub(super) fn post(&self, endpoint: &Url, form: &[(&str, &str)]) -> Result<Request<Vec<u8>>, http::Error> {
+        let mut request = Request::post(endpoint.as_str())
+            .header(header::ACCEPT, "application/json")
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(Vec::new())?;
+        self.write(&mut request, form.iter().map(|(name, value)| (Cow::from(*name), Cow::from(*value))));
+        Ok(request)
+    }
+
+    fn write<'a>(&self, request: &mut Request<Vec<u8>>, form: impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)>) {
+        let mut pairs: Vec<(Cow<'_, str>, Cow<'_, str>)> = form.collect();
+        for (name, value) in &self.parameters {
+            if !pairs.iter().any(|(other, _)| other == name) {
+                pairs.push((Cow::from(*name), Cow::from(value.expose())));
+            }
+        }
+        *request.body_mut() = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish().into_bytes();
         // It is ASCII: base64 behind a word.
         if let Some(Ok(mut value)) = self.authorization.as_ref().map(|value| HeaderValue::from_str(value.expose())) {
             value.set_sensitive(true);
             request.headers_mut().insert(header::AUTHORIZATION, value);
         }
-    }
-
-    /// A form for `endpoint`, with the client authenticated.
-    pub(super) fn post<'a>(
-        &self,
-        endpoint: &Url,
-        form: impl IntoIterator<Item = (&'a str, &'a str)>,
-    ) -> Result<Request<Vec<u8>>, http::Error> {
-        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish().into_bytes();
-        let mut request = Request::post(endpoint.as_str())
-            .header(header::ACCEPT, "application/json")
-            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(body)?;
-        self.apply(&mut request);
-        Ok(request)
     }
 }
 

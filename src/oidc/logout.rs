@@ -68,7 +68,7 @@ pub(super) async fn revoke(party: &RelyingParty, token: &RefreshToken) -> Result
     let credentials = party.client.credentials(&metadata.token_endpoint)?;
     // RFC 7009 §2.1, with the client authenticated as at the token endpoint.
     let form = [("token", token.expose()), ("token_type_hint", "refresh_token")];
-    let request = credentials.post(endpoint, form).map_err(|_| RevokeError::InvalidResponse)?;
+    let request = credentials.post(endpoint, &form).map_err(|_| RevokeError::InvalidResponse)?;
     let response = party.http.send(request, REVOCATION_LIMIT).await.map_err(|error| match error {
         HttpError::Unavailable(unavailable) => RevokeError::Unavailable(unavailable),
         _ => RevokeError::InvalidResponse,

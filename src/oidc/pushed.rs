@@ -33,8 +33,8 @@ pub(super) async fn push(
     parameters: &[(String, String)],
 ) -> Result<String, AuthorizationError> {
     let credentials = party.client.credentials(&metadata.token_endpoint)?;
-    let form = parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    let request = credentials.post(endpoint, form).map_err(|_| AuthorizationError::InvalidResponse)?;
+    let form: Vec<_> = parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let request = credentials.post(endpoint, &form).map_err(|_| AuthorizationError::InvalidResponse)?;
     let response = party.http.send(request, ANSWER_LIMIT).await.map_err(|error| match error {
         HttpError::Unavailable(unavailable) => AuthorizationError::Unavailable(unavailable),
         _ => AuthorizationError::InvalidResponse,

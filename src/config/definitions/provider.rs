@@ -35,7 +35,8 @@ environment variable SEALGATE__PROVIDER__CLIENT_SECRET sets it too.",
             preset: Preset::RequiredUnless("client_secret", r#""/run/secrets/client_secret""#),
             doc: "\
 A file that holds the client secret and nothing else; line breaks at its end do not count. Others must not be able
-to read it. When one layer sets this key and a later one client_secret, the later one counts.",
+to read it. When one layer sets this key and a later one client_secret, the later one counts. Neither is needed when
+client_auth is \"private_key_jwt\" or \"none\".",
         },
         KeyDefinition {
             name: "client_auth",
@@ -53,7 +54,7 @@ request body, or with signatures of a key that never leaves this machine (privat
             doc: "\
 The private key of client_auth = \"private_key_jwt\": RSA of 2048 bits at least, EC P-256 or Ed25519, which only this
 user may read. The provider has its public half. Read again when it changes: register a new key there before it
-stands here.",
+stands here. (A client_key_id does not change with it: leave that out, or restart.)",
         },
         KeyDefinition {
             name: "client_key_id",

@@ -74,6 +74,7 @@ async fn the_browser_carries_nothing_but_the_reference_and_the_client() {
     assert!(request.headers.contains_key("authorization"), "the client is authenticated");
     for (name, value) in [
         ("response_type", "code"),
+        ("client_id", "client"),
         ("redirect_uri", REDIRECT_URI),
         ("scope", "openid offline_access"),
         ("code_challenge_method", "S256"),
