@@ -90,6 +90,13 @@ impl LoginTransaction {
         self.started_at <= now.plus(skew) && now < self.started_at.plus(LIFETIME)
     }
 
+    /// Whether the session comes in one step and the tombstone of the session that it replaces in a second: the cookie
+    /// with the earlier tombstones is lax, so it stays behind when the answer is posted, and a new one in its place would
+    /// forget them.
+    pub fn buries_later(&self) -> bool {
+        self.response_mode == ResponseMode::FormPost && self.replaces.is_some()
+    }
+
     /// The plaintext to seal.
     pub fn encode(&self) -> SecretBytes {
         let mut map = MapWriter::default();

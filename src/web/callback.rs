@@ -226,9 +226,8 @@ fn signed_in(
 ) -> Result<HttpResponse, Problem> {
     let sid = session.sid;
     let sealed = services.sessions.seal(session).map_err(|error| seal_problem(services, &error))?;
-    let state = transaction.state.expose();
     let replaced = transaction.replaces.as_ref();
-    let delivery = services.sessions.deliver_login(&sealed, state, replaced, cookies).map_err(|error| {
+    let delivery = services.sessions.deliver_login(&sealed, transaction, cookies).map_err(|error| {
         tracing::error!(%error, "a tombstone cannot be sealed");
         Problem::internal()
     })?;
@@ -242,7 +241,7 @@ fn signed_in(
 }
 
 /// To the return URL; by way of a second step where the head of one response would not fit the buffer that nginx has
-/// for it by default. More cookies than one do not fit it anyway.
+/// for it by default (more cookies than one do not fit it anyway), or where a tombstone has to wait for one.
 fn lead_home(
     site: &Site,
     sealed: &SealedSession,
@@ -251,7 +250,8 @@ fn lead_home(
 ) -> HttpResponse {
     let LoginDelivery { session, finish } = delivery;
     let whole = see_other(&site.origin.join(&transaction.return_url), session.iter().chain(&finish).cloned());
-    if sealed.chunks() > 1 || head_bytes(&whole) <= MAX_HEAD {
+    let fits = sealed.chunks() > 1 || head_bytes(&whole) <= MAX_HEAD;
+    if fits && !transaction.buries_later() {
         return whole;
     }
     see_other(&landing::address(site, transaction), session)
@@ -315,6 +315,22 @@ mod tests {
         assert!(head_bytes(&response) <= MAX_HEAD, "{}", head_bytes(&response));
         let second = see_other(&a_site().origin.join(&login.return_url), finish);
         assert!(head_bytes(&second) <= MAX_HEAD, "{}", head_bytes(&second));
+    }
+
+    /// Complaint of peers' users: a session back from the dead after logout.
+    #[test]
+    fn a_posted_login_that_replaces_a_session_takes_a_second_step() {
+        for (chunks, (sealed, delivery, mut login)) in [(1, worst::login(0)), (2, worst::login_of_two_cookies())] {
+            assert!(login.replaces.is_some() && sealed.chunks() == chunks);
+            login.response_mode = ResponseMode::FormPost;
+            let response = lead_home(&a_site(), &sealed, delivery, &login);
+            let location = response.headers().get(LOCATION).expect("one").to_str().expect("text");
+            assert!(location.starts_with("https://app.example.com/bff/landing?state="), "{location}");
+        }
+        let (sealed, delivery, mut login) = worst::first_login();
+        (login.return_url, login.response_mode) = ("/".into(), ResponseMode::FormPost);
+        let response = lead_home(&a_site(), &sealed, delivery, &login);
+        assert_eq!(response.headers().get(LOCATION).expect("one"), "https://app.example.com/", "it buries nothing");
     }
 
     #[test]

@@ -165,12 +165,7 @@ impl Browser {
 
     /// A second browser with a copy of this one's cookies.
     pub fn copy(&self) -> Self {
-        self.copy_trusting(&[])
-    }
-
-    /// As [`Browser::copy`], with these roots in PEM.
-    pub fn copy_trusting(&self, roots: &[&str]) -> Self {
-        let copy = Self::trusting(self.origin.as_str(), roots);
+        let copy = Self::new(self.origin.as_str());
         *copy.cookies() = self.cookies().clone();
         copy
     }

@@ -56,16 +56,17 @@ impl Sessions {
         Ok(lines)
     }
 
-    /// Deletions of logins under way that would leave `sealed` no room; the finished one goes anyway, though behind a
-    /// session of one cookie perhaps in a second step.
+    /// Deletions of logins under way that would leave `sealed` no room; the finished one goes anyway, though, where it
+    /// lingers, in a second step.
     pub(super) fn make_room_for(
         &self,
         sealed: &SealedSession,
         cookies: &RequestCookies,
         finished: Option<&str>,
+        it_lingers: bool,
     ) -> Vec<SetCookie> {
         let room = self.0.budget.logins_beside(sealed.characters());
-        let lingers = finished.filter(|_| sealed.chunks() == 1);
+        let lingers = finished.filter(|_| it_lingers);
         let lingering = lingers.map_or(0, |name| cookies.characters_of(&[name.to_owned()]));
         let room = room.saturating_sub(lingering);
         self.evict_logins(cookies, finished, login_transaction::MAX_LIVE, room)
@@ -135,7 +136,7 @@ impl Sessions {
         LoginTransaction::decode(&sealer.open(Purpose::Login, names.login(), value).ok()?).ok()
     }
 
-    /// The `Set-Cookie` values that bring the session of the login of `state`, and end the one that it replaces: that
+    /// The `Set-Cookie` values that bring the session of a login, and end the one that it replaces: that
     /// one's further chunks go, and a tombstone names it.
     ///
     /// # Errors
@@ -143,12 +144,14 @@ impl Sessions {
     pub fn deliver_login(
         &self,
         sealed: &SealedSession,
-        state: &str,
-        replaced: Option<&Replaced>,
+        transaction: &LoginTransaction,
         cookies: &RequestCookies,
     ) -> Result<LoginDelivery, SealError> {
         let names = self.names();
-        let mut session = self.deliver_beside(sealed, cookies, Some(&self.login_cookie(state)));
+        let (state, replaced) = (transaction.state.expose(), transaction.replaces.as_ref());
+        // Behind a session of one cookie it may be deleted in a second step, too.
+        let lingers = sealed.chunks() == 1 || transaction.buries_later();
+        let mut session = self.deliver_beside(sealed, cookies, Some(&self.login_cookie(state)), lingers);
         session.push(self.affinity(&sealed.session));
         let chunks_before = replaced.map_or(0, |replaced| replaced.chunks);
         let left_over = names.chunks().iter().take(chunks_before).skip(sealed.chunks());
