@@ -113,7 +113,7 @@ async fn behind_tls_the_cookies_are_host_bound_secure_and_strict() {
     sign_in_behind_tls("query", "Lax").await;
 }
 
-/// OAuth 2.0 Form Post Response Mode §4: the login cookie comes with the provider's form, the strict session cookie that
+/// OAuth 2.0 Form Post Response Mode §2: the login cookie comes with the provider's form, the strict session cookie that
 /// the answer sets does not go to the page behind it, and the app is signed in all the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn behind_tls_an_answer_that_the_provider_s_page_posts_signs_in() {

@@ -81,7 +81,7 @@ impl PrivateKeyJwt {
 /// The `aud` of an assertion.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AssertionAudience {
-    /// The issuer identifier, alone and at every endpoint (draft-ietf-oauth-rfc7523bis §4, FAPI 2.0 §5.3.3.1): no other
+    /// The issuer identifier, alone and at every endpoint (draft-ietf-oauth-rfc7523bis, FAPI 2.0 §5.3.3.1): no other
     /// server can have been named as the endpoint by a forged announcement.
     #[default]
     Issuer,

@@ -47,7 +47,7 @@ pub(super) async fn push(
         return if fits && printable { Ok(answer.request_uri) } else { Err(AuthorizationError::InvalidResponse) };
     }
     let error: WireError = serde_json::from_slice(response.body()).map_err(|_| AuthorizationError::InvalidResponse)?;
-    let sent = parameters.iter().filter(|(name, _)| matches!(name.as_str(), "state" | "nonce" | "login_hint"));
+    let sent = parameters.iter().filter(|(name, _)| matches!(name.as_str(), "state" | "nonce"));
     let secrets: Vec<&str> = credentials.secrets().chain(sent.map(|(_, value)| value.as_str())).collect();
     let error = error.scrubbed(&secrets);
     Err(match error.code() {

@@ -113,7 +113,7 @@ pub(super) fn without_transaction(
     Ok(page::respond(own_response(HttpResponse::build(StatusCode::BAD_REQUEST)), request, &page))
 }
 
-/// OAuth 2.0 Form Post Response Mode §2, §4: a code that was to be posted is refused in a URL, where logs and the browser's
+/// OAuth 2.0 Form Post Response Mode §2: a code that was to be posted is refused in a URL, where logs and the browser's
 /// history have seen it, and one that was to come in a URL is refused in a form, which any page can post. An error has
 /// nothing to hide, and providers send it as they can.
 fn came_as_asked(

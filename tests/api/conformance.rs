@@ -353,7 +353,7 @@ impl Posting {
 
 const SESSION: &str = "__Host-sealgate";
 
-/// OAuth 2.0 Form Post Response Mode §2, §4. The form comes from another site: no other cookie than the login's goes
+/// OAuth 2.0 Form Post Response Mode §2. The form comes from another site: no other cookie than the login's goes
 /// with it, and the page that follows finds the session by itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_is_posted_signs_in_and_the_code_is_in_no_url() {
@@ -429,7 +429,7 @@ async fn a_posted_answer_that_is_not_as_it_should_be_is_refused() {
     world.refused(&world.post(&world.browser, &forged).await).await;
 }
 
-/// OAuth 2.0 Form Post Response Mode §4: the mode that was asked for is the one that counts.
+/// OAuth 2.0 Form Post Response Mode §2: the mode that was asked for is the one that counts.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_in_another_way_than_was_asked_for_is_refused() {
     let posting = Posting::start().await;

@@ -152,7 +152,7 @@ fn further_parameters_come_from_the_environment_too() {
     assert!(finding.contains("is not a table; write { name"), "{finding}");
 }
 
-/// OAuth 2.0 Form Post Response Mode §4: the cookie must come with another site's form.
+/// OAuth 2.0 Form Post Response Mode §2: the cookie must come with another site's form.
 #[test]
 fn a_posted_answer_needs_https() {
     let text = MINIMAL.replace("https://app.example.com", "http://127.0.0.1:8080");

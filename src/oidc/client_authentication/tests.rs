@@ -75,7 +75,7 @@ fn verified(key: &TestKey, algorithm: AssertionAlgorithm, assertion: &str) -> bo
     jsonwebtoken::crypto::verify(signature, signed.as_bytes(), &decoding, algorithm).expect("verifiable")
 }
 
-/// RFC 7523 §3, draft-ietf-oauth-rfc7523bis §4, FAPI 2.0 §5.3.3.1
+/// RFC 7523 §3, draft-ietf-oauth-rfc7523bis, FAPI 2.0 §5.3.3.1
 #[tokio::test]
 async fn an_assertion_names_us_and_the_issuer_and_lives_a_minute() {
     let key = TestKey::es256("c1");

@@ -227,7 +227,7 @@ mod tests {
         assert_eq!(shorter.absolute_end(), NOW.plus(minute * 10));
     }
 
-    /// OAuth 2.0 Form Post Response Mode §4; RFC 6265bis §5.6.7.
+    /// OAuth 2.0 Form Post Response Mode §2; RFC 6265bis §5.6.7.
     #[test]
     fn only_a_login_whose_answer_is_posted_has_a_cookie_for_all_requests() {
         let site = site();
