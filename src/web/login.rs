@@ -127,12 +127,11 @@ fn no_request(services: &Services, error: &AuthorizationError) -> Problem {
     }
     tracing::error!(%error, "a login cannot begin; `sealgate check` compares the configuration with the provider");
     services.metrics.count_login(Outcome::Invalid);
-    let code = match error {
-        AuthorizationError::Rejected(refusal) => refusal.code(),
-        _ => "an answer that is not acceptable",
+    let AuthorizationError::Rejected(refusal) = error else {
+        return Problem::new(&LOGIN_FAILED, "The sign-in service could not be asked in the way that it wants.");
     };
-    let detail = format!("The sign-in service did not take the request to sign in: {code}.");
-    Problem::new(&LOGIN_FAILED, detail).in_words("login-not-begun").with_values([("code", code.to_owned())])
+    let detail = format!("The sign-in service did not take the request to sign in: {refusal}.");
+    Problem::new(&LOGIN_FAILED, detail).in_words("login-not-begun").with_values([("code", refusal.to_string())])
 }
 
 fn internal(error: impl std::fmt::Display) -> Problem {

@@ -35,9 +35,11 @@ const DEFAULTS = {
   jwtAccessTokens: false,
   par: 'off', // off, optional or required: pushed authorization requests
   resource: null, // an API (RFC 8707) that access tokens, which are JWTs then, can be asked for
+  endSession: true, // it has a logout of its own
   accounts: {
     ada: { password: 'lovelace', name: 'Ada Lovelace', email: 'ada@example.test', groups: ['engineers'] },
     grace: { password: 'hopper', name: 'Grace Hopper', email: 'grace@example.test', groups: ['admirals'] },
+    outsider: { password: 'outsider', name: 'Out Sider', email: 'outsider@elsewhere.test', groups: [] },
     // Whose ID tokens need two cookies, and more than all cookies may hold.
     large: { password: 'large', name: 'Many Groups', email: 'large@example.test', groups: names(110) },
     huge: { password: 'huge', name: 'Too Many Groups', email: 'huge@example.test', groups: names(400) },
@@ -147,7 +149,7 @@ function startProvider() {
         requirePushedAuthorizationRequests: options.par === 'required',
       },
       rpInitiatedLogout: {
-        enabled: true,
+        enabled: options.endSession,
         logoutSource: (ctx, form) => { ctx.body = renderLogout(form); },
         postLogoutSuccessSource: (ctx) => { ctx.body = renderSignedOut(); },
       },
