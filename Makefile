@@ -14,7 +14,7 @@ PROVIDER := tests/provider/node_modules/.installed
 BROWSER := tests/browser/node_modules/.installed
 PYTHON := tests/.venv/.installed
 
-.PHONY: help demo test soak docs lint audit bench bench-streams fuzz-smoke tools rust node system-packages
+.PHONY: help demo test soak docs lint audit bench bench-proxy bench-streams fuzz-smoke tools rust node system-packages
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,11 @@ audit: rust ## Check the dependencies against published advisories (fetches the 
 
 bench: rust ## Measure what opening and sealing a session, routes and return URLs cost
 	cargo bench
+
+bench-proxy: rust $(PROVIDER) ## What an authenticated request costs beside nginx; BENCH_PEERS=1: beside other software too
+	@scripts/ensure-packages nginx wrk python3
+	cargo build --release
+	@python3 benches/proxy/run.py
 
 bench-streams: rust ## Move 1 GiB each way, open thousands of connections, and print what they cost
 	@open=$$(ulimit -Hn); [ "$$open" = unlimited ] || [ "$$open" -ge 12000 ] || { echo "12,000 open files are needed and $$open allowed: raise ulimit -n." >&2; exit 1; }

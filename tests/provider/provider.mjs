@@ -33,6 +33,9 @@ const DEFAULTS = {
   newSigningKey: false, // signs with a key that nobody has seen
   remember: true, // every secret, for /__test/issued
   jwtAccessTokens: false,
+  accessTokenClaims: {}, // further claims of JWT access tokens
+  profileClaims: ['name'], // what of an account the scope `profile` brings
+  refreshTokenBits: 256,
   requirePar: false,
   accounts: {
     ada: { password: 'lovelace', name: 'Ada Lovelace', email: 'ada@example.test', groups: ['engineers'] },
@@ -117,10 +120,12 @@ function startProvider() {
     jwks: { keys: [options.newSigningKey ? newSigningKey() : signingKey()] },
     cookies: { keys: [cookieKey] },
     clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt'],
-    claims: { profile: ['name'], email: ['email', 'email_verified'], groups: ['groups'] },
+    claims: { profile: options.profileClaims, email: ['email', 'email_verified'], groups: ['groups'] },
     scopes: ['openid', 'profile', 'email', 'groups', 'offline_access', 'api'],
     conformIdTokenClaims: false, // the claims of the scopes are in the ID token, as most providers do it
     findAccount,
+    extraTokenClaims: async () => options.accessTokenClaims,
+    formats: { bitsOfOpaqueRandomness: (_ctx, token) => (token.kind === 'RefreshToken' ? options.refreshTokenBits : 256) },
     // Consent needs no clicks, and a refresh token needs no prompt=consent.
     loadExistingGrant: grantEverything,
     issueRefreshToken: async (_ctx, client) => client.grantTypeAllowed('refresh_token'),
