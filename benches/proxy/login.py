@@ -35,7 +35,7 @@ class Browser:
                     raise BenchError(f"signing in ended with {status} at {url}: {body[:300]!r}")
                 return
             url = urljoin(url, location)
-            if url == home:
+            if url.rstrip("/") == home.rstrip("/"):
                 return
         raise BenchError(f"signing in never ends: {url}")
 

@@ -12,6 +12,7 @@ import sys
 import tempfile
 from statistics import median
 
+import peers
 import report
 import servers
 from load import measure
@@ -47,10 +48,10 @@ def run(folder, rounds, seconds, wanted):
     provider = Provider(cores, folder)
     upstream = servers.Upstream(cores, folder)
     rows, sealgate = servers.rows(binary, provider, upstream, cores, folder)
+    versions = ()
     if os.environ.get("BENCH_PEERS"):
-        import peers
-
         rows += peers.rows(provider, upstream, cores, folder)
+        versions = tuple(peers.versions())
     rows = chosen(rows, wanted)
     for row in rows:
         servers.check_row(row)
@@ -70,6 +71,7 @@ def run(folder, rounds, seconds, wanted):
         rest_kib=median(kib for _, kib in start_ups),
         rounds=rounds,
         seconds=seconds,
+        versions=versions,
     )
     results = report.summarise(rows, measured, servers.NGINX_PROXY)
     if os.environ.get("BENCH_WRITE"):
