@@ -75,7 +75,7 @@ def measure(row, seconds, cores, upstream):
 def wrk(row, seconds, cores):
     """Runs wrk and gives what wrk.lua prints."""
     fields = [word for name, value in row.headers().items() for word in ("-H", f"{name}: {value}")]
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", str(SCRIPT), *fields, row.url]
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout=10s", "-s", str(SCRIPT), *fields, row.url]
     run = subprocess.run(
         command,
         capture_output=True,

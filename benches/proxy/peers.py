@@ -78,4 +78,5 @@ def start_express(issuer, upstream_port, port, client_id, client_secret, _redire
         "secret": secrets.token_urlsafe(48),
     }
     environment = {"NODE_ENV": "production"}
-    return Service("express", ["node", EXPRESS / "server.mjs", json.dumps(options)], cores.proxy, folder, env=environment)
+    command = ["node", EXPRESS / "server.mjs", json.dumps(options)]
+    return Service("express", command, cores.proxy, folder, env=environment)

@@ -6,9 +6,9 @@ from pathlib import Path
 from processes import BenchError, Service
 
 MODULES = Path("/usr/lib/apache2/modules")
-LOADED = (
-    "mpm_event authn_core authz_core authz_user headers proxy proxy_http auth_openidc"
-).split()
+LOADED = ("mpm_event", "authn_core", "authz_core", "authz_user", "headers", "proxy", "proxy_http", "auth_openidc")
+
+SESSION_COOKIES = [f"mod_auth_openidc_session{rest}" for rest in ("", "_chunks", "_0", "_1", "_2")]
 
 
 def start_apache(issuer, upstream_port, port, client_id, client_secret, redirect_path, cores, folder):
@@ -59,7 +59,7 @@ OIDCSessionType client-cookie
 OIDCSessionInactivityTimeout 28800
 OIDCPassClaimsAs environment
 OIDCPassRefreshToken Off
-OIDCStripCookies mod_auth_openidc_session mod_auth_openidc_session_chunks mod_auth_openidc_session_0 mod_auth_openidc_session_1 mod_auth_openidc_session_2
+OIDCStripCookies {" ".join(SESSION_COOKIES)}
 
 ProxyPass /api http://127.0.0.1:{upstream_port}/api keepalive=On max=128
 <Location /api>

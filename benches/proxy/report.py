@@ -31,6 +31,7 @@ class Facts:
     cookie: str
     start_milliseconds: float
     rest_kib: float
+    load_average: float
     rounds: int
     seconds: int
     versions: tuple = ()
@@ -62,15 +63,20 @@ def summarise(rows, measured, reference):
             ours.cpu_microseconds / its.cpu_microseconds for ours, its in zip(measured[reference], series, strict=True)
         ]
         middle = {name: median(getattr(one, name) for one in series) for name in vars(series[0])}
-        results.append(
-            Result(row.name, row.title, **middle, ratio=median(ratios), lowest_ratio=min(ratios), highest_ratio=max(ratios))
-        )
+        spread = {"ratio": median(ratios), "lowest_ratio": min(ratios), "highest_ratio": max(ratios)}
+        results.append(Result(row.name, row.title, **middle, **spread))
     return results
+
+
+
+def microseconds(result):
+    """CPU time a request; a decimal where it says something."""
+    return f"{result.cpu_microseconds:,.{1 if result.cpu_microseconds < 100 else 0}f}"
 
 
 COLUMNS = (
     ("requests/s", lambda it: f"{it.requests_per_second:,.0f}"),
-    ("CPU µs a request", lambda it: f"{it.cpu_microseconds:.1f}"),
+    ("CPU µs a request", microseconds),
     ("ratio to nginx", lambda it: f"{it.ratio:.2f} ({it.lowest_ratio:.2f} to {it.highest_ratio:.2f})"),
     ("p50 ms", lambda it: f"{it.p50_microseconds / 1000:.2f}"),
     ("p99 ms", lambda it: f"{it.p99_microseconds / 1000:.2f}"),
@@ -84,10 +90,8 @@ def for_terminal(results, facts):
     lines = [["", *(title for title, _ in COLUMNS)]]
     lines += [[it.title.replace("`", ""), *(show(it) for _, show in COLUMNS)] for it in results]
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    table = "\n".join(
-        "  ".join(cell.ljust(width) if column == 0 else cell.rjust(width) for column, (cell, width) in enumerate(zip(line, widths)))
-        for line in lines
-    )
+    padded = ([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])] for line in lines)
+    table = "\n".join("  ".join(line) for line in padded)
     return "\n".join(["", table, "", *(f"{name}: {value}" for name, value in facts_of(results, facts))])
 
 
@@ -96,13 +100,17 @@ def facts_of(results, facts):
     by_name = {it.name: it for it in results}
     if "sealgate" in by_name and "nginx-log" in by_name:
         ours, logging = by_name["sealgate"], by_name["nginx-log"]
-        yield "Sealgate's session row against nginx with an access log", f"{logging.cpu_microseconds / ours.cpu_microseconds:.2f}"
-    yield "The cookies that every row but the first carries", f"{len(facts.cookie):,} characters, {session_characters(facts.cookie):,} of them the session's"
+        ratio = logging.cpu_microseconds / ours.cpu_microseconds
+        yield "Sealgate with a session to nginx with an access log, of the medians", f"{ratio:.2f}"
+    session = session_characters(facts.cookie)
+    cookies = f"{len(facts.cookie):,} characters, {session:,} of them the session"
+    yield "Cookies in a request to nginx (but in the first row) and to Sealgate", cookies
     yield "Start to readiness, the provider's metadata fetched", f"{facts.start_milliseconds:.0f} ms"
     yield "Memory at rest, after the start", f"{facts.rest_kib / 1024:.1f} MiB"
     yield "The binary", binary_size(facts.binary)
-    yield "Measured", f"{facts.rounds} rounds of {facts.seconds} s a row, {CONNECTIONS} connections, answers of {BODY_BYTES:,} bytes"
-    yield "Machine", machine()
+    rounds = f"{facts.rounds} rounds of {facts.seconds} s a row"
+    yield "Load", f"{CONNECTIONS} connections, answers of {BODY_BYTES:,} bytes, {rounds}"
+    yield "Machine", f"{machine()}; load average {facts.load_average:.1f} before the first round"
     yield "Versions", ", ".join(versions(facts))
 
 
@@ -166,30 +174,38 @@ def markdown(results, facts):
     return f"{rows}\n\n| | |\n| --- | --- |\n{others}"
 
 
-BAR, GAP, LEFT, WIDTH = 22, 12, 330, 860
+BAR, GAP, LEFT, TOP, WIDTH, LONGEST = 22, 12, 320, 58, 860, 400
+CUT_AT = 6
+"""A bar of more times the reference is drawn cut off: beside it the others could not be told apart."""
 
 
 def chart(results):
     """Bars of CPU time a request, Sealgate's in another colour; readable on light and on dark pages."""
-    longest = max(it.cpu_microseconds for it in results)
-    top = 58
-    height = top + len(results) * (BAR + GAP) + 16
-    scale = (WIDTH - LEFT - 150) / longest
+    reference = next(it for it in results if it.ratio == it.lowest_ratio == it.highest_ratio == 1)
+    scale = LONGEST / min(max(it.cpu_microseconds for it in results), CUT_AT * reference.cpu_microseconds)
+    height = TOP + len(results) * (BAR + GAP) + 16
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" aria-labelledby="title">',
         '<title id="title">CPU time of the proxy for one request, in microseconds</title>',
         "<style>text{font:14px system-ui,sans-serif;fill:#1f2328}.h{font-size:16px;font-weight:600}.v{font-weight:600}"
-        ".n{fill:#8c959f}.s{fill:#0969da}.p{fill:#bf8700}</style>",
-        f'<rect width="{WIDTH}" height="{height}" rx="8" fill="#ffffff" stroke="#d1d9e0"/>',
-        '<text class="h" x="20" y="34">CPU µs a request (ratio to nginx that forwards the same cookie)</text>',
+        ".n{fill:#8c959f}.s{fill:#0969da}.p{fill:#bf8700}.cut{stroke:#fff;stroke-width:4}</style>",
+        f'<rect width="{WIDTH}" height="{height}" rx="8" fill="#fff" stroke="#d1d9e0"/>',
+        '<text class="h" x="20" y="34">CPU µs a request (and the ratio to nginx that forwards the same cookie)</text>',
     ]
     for number, it in enumerate(results):
-        y = top + number * (BAR + GAP)
-        kind = {"nginx": "n", "sealgate": "s"}.get(it.name.split("-")[0], "p")
-        bar = max(it.cpu_microseconds * scale, 1)
-        parts += [
-            f'<text x="{LEFT - 12}" y="{y + 16}" text-anchor="end">{escape(it.title.replace("`", ""))}</text>',
-            f'<rect class="{kind}" x="{LEFT}" y="{y}" width="{bar:.1f}" height="{BAR}" rx="3"/>',
-            f'<text class="v" x="{LEFT + bar + 8:.1f}" y="{y + 16}">{it.cpu_microseconds:.1f} ({it.ratio:.2f})</text>',
-        ]
+        parts += bar(it, TOP + number * (BAR + GAP), it.cpu_microseconds * scale)
     return "\n".join([*parts, "</svg>", ""])
+
+
+def bar(result, y, length):
+    """One row of the chart."""
+    kind = {"nginx": "n", "sealgate": "s"}.get(result.name.split("-")[0], "p")
+    title = result.title.replace("`", "").split(" (")[0]
+    shown = min(length, LONGEST)
+    yield f'<text x="{LEFT - 12}" y="{y + 16}" text-anchor="end">{escape(title)}</text>'
+    yield f'<rect class="{kind}" x="{LEFT}" y="{y}" width="{shown:.1f}" height="{BAR}" rx="3"/>'
+    if length > LONGEST:
+        x = LEFT + shown - 40
+        yield f'<path class="cut" d="M{x} {y + BAR + 2}l10 -{BAR + 4}m8 0l-10 {BAR + 4}"/>'
+    figures = f"{microseconds(result)} ({result.ratio:.2f})"
+    yield f'<text class="v" x="{LEFT + shown + 8:.1f}" y="{y + 16}">{figures}</text>'

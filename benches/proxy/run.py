@@ -1,8 +1,8 @@
 """`make bench-proxy`: what an authenticated request through Sealgate costs, beside nginx that only forwards it.
 
-All proxies run at the same time and get load in turn, a few seconds each and round after round, the order reversed every
-other round; so what else the machine does falls on all of them. Compared is within a round, and the median of the
-rounds counts. README.md beside this file says what can be set.
+All proxies run at the same time and get load in turn, a few seconds each and round after round, the order reversed
+every other round; so what else the machine does falls on all of them. Compared is within a round, and the median of
+the rounds counts. docs/benchmarks.md says what can be set.
 """
 
 import os
@@ -27,6 +27,7 @@ def main():
     wanted = os.environ.get("BENCH_ROWS", "").split()
     folder = tempfile.mkdtemp(prefix="sealgate-bench-")
     os.chmod(folder, 0o755)
+    os.environ["PATH"] += ":/usr/sbin:/sbin"  # where Debian has nginx and apache2
     # An interrupt and a SIGTERM alike end what was started.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -55,7 +56,9 @@ def run(folder, rounds, seconds, wanted):
     rows = chosen(rows, wanted)
     for row in rows:
         servers.check_row(row)
-    say(f"{len(rows)} rows, {rounds} rounds of {seconds} s each, about {len(rows) * (rounds * seconds + 1) // 60 + 1} minutes")
+    minutes = len(rows) * (rounds * seconds + 1) // 60 + 1
+    say(f"{len(rows)} rows, {rounds} rounds of {seconds} s each: about {minutes} min")
+    others = os.getloadavg()[0]
     start_ups = sealgate.start_ups(cores.proxy, START_UPS)
     for row in rows:
         measure(row, 1, cores, upstream)
@@ -69,6 +72,7 @@ def run(folder, rounds, seconds, wanted):
         cookie=next(row.cookie for row in rows if row.cookie),
         start_milliseconds=median(milliseconds for milliseconds, _ in start_ups),
         rest_kib=median(kib for _, kib in start_ups),
+        load_average=others,
         rounds=rounds,
         seconds=seconds,
         versions=versions,

@@ -19,7 +19,6 @@ from processes import BenchError, Service, free_port
 
 ROOT = Path(__file__).parents[2]
 BODY_BYTES = 1024
-FOR_EVER = 1_000_000_000
 
 NGINX_PROXY = "nginx-cookie"
 """The row that all others are compared with."""
@@ -37,7 +36,7 @@ class Upstream:
         location ~ /seen$ {{ return 200 '{{"authorization":"$http_authorization","cookie":"$http_cookie"}}'; }}
         location = /status {{ stub_status; }}"""
         server = f"listen 127.0.0.1:{self.port} backlog=4096; default_type application/json; {locations}"
-        self.service = start_nginx("upstream", server, "access_log off;", cores.load, folder, self.port)
+        self.service = start_nginx("upstream", server, "access_log off; keepalive_requests 1000000000;", cores.load, folder, self.port)
 
     def served(self):
         """Requests that it answered so far."""
@@ -57,7 +56,7 @@ def start_nginx(name, server, http_settings, cores, folder, port, workers=1):
     daemon off; worker_processes {workers}; pid {home}/pid; error_log stderr warn;
     events {{ worker_connections 4096; }}
     http {{
-      sendfile on; tcp_nopush on; keepalive_requests {FOR_EVER}; {temporary}
+      sendfile on; tcp_nopush on; {temporary}
       {http_settings}
       server {{ {server} }}
     }}"""
@@ -75,7 +74,7 @@ def start_nginx_proxy(name, upstream, cores, folder, access_log=False, workers=1
       listen 127.0.0.1:{port} backlog=4096;
       location / {{ proxy_pass http://api; proxy_http_version 1.1; proxy_set_header Connection ""; }}"""
     log = f"access_log {folder}/{name}-access.log combined;" if access_log else "access_log off;"
-    pool = f"upstream api {{ server 127.0.0.1:{upstream.port}; keepalive 128; keepalive_requests {FOR_EVER}; }}"
+    pool = f"upstream api {{ server 127.0.0.1:{upstream.port}; keepalive 128; }}"
     service = start_nginx(name, server, f"{log} {pool}", cores, folder, port, workers)
     return service, f"http://127.0.0.1:{port}"
 
