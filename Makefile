@@ -52,7 +52,7 @@ bench: rust ## Measure what opening and sealing a session, routes and return URL
 
 bench-proxy: rust $(PROVIDER) ## What an authenticated request costs beside nginx; BENCH_PEERS=1: beside other software too
 	@scripts/ensure-packages nginx wrk python3
-	cargo build --release
+	@[ -n "$${SEALGATE_BINARY:-}" ] || cargo build --release
 	@python3 benches/proxy/run.py
 ifdef BENCH_PEERS
 bench-proxy: $(EXPRESS) $(PYTHON) peer-packages
