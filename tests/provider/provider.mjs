@@ -37,9 +37,11 @@ const DEFAULTS = {
   profileClaims: ['name'], // what of an account the scope `profile` brings
   refreshTokenBits: 256,
   requirePar: false,
+  endSession: true, // it has a logout of its own
   accounts: {
     ada: { password: 'lovelace', name: 'Ada Lovelace', email: 'ada@example.test', groups: ['engineers'] },
     grace: { password: 'hopper', name: 'Grace Hopper', email: 'grace@example.test', groups: ['admirals'] },
+    outsider: { password: 'outsider', name: 'Out Sider', email: 'outsider@elsewhere.test', groups: [] },
     // Whose ID tokens need two cookies, and more than all cookies may hold.
     large: { password: 'large', name: 'Many Groups', email: 'large@example.test', groups: names(110) },
     huge: { password: 'huge', name: 'Too Many Groups', email: 'huge@example.test', groups: names(400) },
@@ -148,7 +150,7 @@ function startProvider() {
       introspection: { enabled: true },
       pushedAuthorizationRequests: { enabled: true, requirePushedAuthorizationRequests: options.requirePar },
       rpInitiatedLogout: {
-        enabled: true,
+        enabled: options.endSession,
         logoutSource: (ctx, form) => { ctx.body = renderLogout(form); },
         postLogoutSuccessSource: (ctx) => { ctx.body = renderSignedOut(); },
       },
