@@ -71,12 +71,14 @@ impl Preset {
     }
 
     /// Adds the parameters of the authorization request that the provider wants beside the standard's.
-    pub fn complete(self, parameters: &mut Vec<(String, String)>) {
+    pub(super) fn complete(self, parameters: &mut Vec<(String, String)>) {
         if self != Self::Google {
             return;
         }
         // Google gives a refresh token only with a consent that it has just asked for.
-        parameters.push(("access_type".to_owned(), "offline".to_owned()));
+        if !parameters.iter().any(|(name, _)| name == "access_type") {
+            parameters.push(("access_type".to_owned(), "offline".to_owned()));
+        }
         match parameters.iter_mut().find(|(name, _)| name == "prompt") {
             None => parameters.push(("prompt".to_owned(), "consent".to_owned())),
             Some((_, prompt)) if prompt.split(' ').any(|word| word == "none" || word == "consent") => {}

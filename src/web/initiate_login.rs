@@ -38,7 +38,8 @@ pub async fn handle(
         return again_as_get(&services.site, &parameters);
     }
     let extra = login::passthrough(services, &parameters, |name| name == "login_hint")?;
-    login::begin(services, request, Flow { return_url: return_url.as_str(), extra, silent: false }).await
+    let max_age = services.provider.settings().authorization.max_age;
+    login::begin(services, request, Flow { return_url: return_url.as_str(), extra, max_age, silent: false }).await
 }
 
 /// Browsers show a form of another site no cookies at all, and so not the logins that are under way.

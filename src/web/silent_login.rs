@@ -40,7 +40,8 @@ pub async fn handle(services: &Services, request: &HttpRequest) -> Result<HttpRe
         Ok(None) if is_same_origin_frame(request) && !is_prefetch(request) => {
             let extra = vec![("prompt".to_owned(), "none".to_owned())];
             let return_url = address(&services.site, SIGNED_IN);
-            login::begin(services, request, Flow { return_url: &return_url, extra, silent: true }).await
+            let max_age = services.provider.settings().authorization.max_age;
+            login::begin(services, request, Flow { return_url: &return_url, extra, max_age, silent: true }).await
         }
         Ok(None) => Err(Problem::new(&LOGIN_NEEDS_NAVIGATION, "Load this address in a frame of the application.")),
         Err(_) => Err(Problem::new(&INVALID_REQUEST, "The parameter outcome is given more than once.")),

@@ -5,9 +5,11 @@
 mod attacks;
 mod callback;
 mod check_command;
+mod conformance;
 mod connections;
 mod cookie_sizes;
 mod csrf;
+mod form_post;
 mod fronts;
 mod initiate_login;
 mod keys;
