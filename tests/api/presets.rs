@@ -219,3 +219,16 @@ async fn a_logout_address_of_the_operator_s_own_is_filled_in() {
     let expected = format!("https://login.example.com/out?app={}&to={to}", site.gate.options.client_id);
     assert_eq!(site.way_out().await.as_str(), expected);
 }
+
+/// OpenID Connect RP-Initiated Logout §2: an ID token that is too long for the address, which packs well in the cookie.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_id_token_is_left_out_a_hint_says_who_signs_out() {
+    let site = site(Kind::Okta, &[]).await;
+    site.provider.claims(json!({ "sid": "the session there", "address": "a street ".repeat(800) }));
+    site.browser.sign_in().await;
+    site.sign_out("/logout").await;
+    let asked = site.provider.asked("/logout");
+    assert_eq!(asked["logout_hint"], "the session there");
+    assert_eq!(asked["client_id"], site.gate.options.client_id);
+    assert!(!asked.contains_key("id_token_hint"), "{asked:?}");
+}
