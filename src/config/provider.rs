@@ -9,7 +9,7 @@ use super::leaf::Leaf;
 use super::raw::RawProvider;
 use super::reader::{Reader, readable};
 use super::values;
-use crate::oidc::{ClientAuth, LoginLimits, ProviderSettings};
+use crate::oidc::{ClientAuth, LoginLimits, ProviderSettings, UserInfoUse};
 use crate::secret::SecretString;
 
 /// Signature algorithms that can be verified with a provider's public key, and that the JWT library knows.
@@ -57,6 +57,7 @@ pub(super) fn parse(raw: RawProvider, reader: &mut Reader<'_>) -> Option<Provide
         .list("provider.id_token_algorithms", raw.id_token_algorithms, algorithm)
         .and_then(|algorithms| at_least_one(algorithms, reader));
     let trusted_audiences = reader.list("provider.trusted_audiences", raw.trusted_audiences, values::text);
+    let userinfo = reader.value("provider.userinfo", raw.userinfo, userinfo_use);
     let passthrough_parameters =
         reader.list("provider.passthrough_parameters", raw.passthrough_parameters, passthrough_parameter);
     let allowed_groups = reader.list("provider.allowed_groups", raw.allowed_groups, values::text);
@@ -73,6 +74,7 @@ pub(super) fn parse(raw: RawProvider, reader: &mut Reader<'_>) -> Option<Provide
         default_access_token_lifetime: default_access_token_lifetime?,
         id_token_algorithms: id_token_algorithms?,
         trusted_audiences: trusted_audiences?,
+        userinfo: userinfo?,
         passthrough_parameters: passthrough_parameters?,
         login_limits: LoginLimits { allowed_groups: allowed_groups?, allowed_email_domains: allowed_email_domains? },
     })
@@ -92,6 +94,10 @@ fn client_auth(leaf: &Leaf) -> Result<fn(SecretString) -> ClientAuth, String> {
         leaf,
         &[("client_secret_basic", ClientAuth::SecretBasic), ("client_secret_post", ClientAuth::SecretPost)],
     )
+}
+
+fn userinfo_use(leaf: &Leaf) -> Result<UserInfoUse, String> {
+    values::choice(leaf, &[("never", UserInfoUse::Never), ("login", UserInfoUse::Login)])
 }
 
 fn with_openid(scopes: Vec<String>, reader: &mut Reader<'_>) -> Option<Vec<String>> {

@@ -12,10 +12,12 @@ use oauth2::{AuthType, Client, ClientId, ClientSecret, EndpointNotSet, EndpointS
 use serde_json::{Map, Value};
 
 use super::http::{HttpError, Unavailable};
-use super::id_token::{self, Expectations, IdTokenError, IdentityChange, KeySource, OriginalIdentity};
+use super::id_token::{self, Expectations, IdTokenError, IdentityChange, OriginalIdentity};
+use super::jws::KeySource;
 use super::oauth_error::{OAuthError, WireError};
 use super::provider::RelyingParty;
 use super::token_response::WireTokenResponse;
+use super::userinfo::{self, UserInfo, UserInfoError};
 use super::{ClientAuth, Metadata};
 use crate::clock::UnixTime;
 use crate::secret::{AccessToken, AuthorizationCode, CodeVerifier, IdToken, Nonce, RefreshToken};
@@ -38,6 +40,8 @@ pub struct TokenSet {
     pub id_token: Option<IdToken>,
     /// The claims of that ID token.
     pub claims: Option<Map<String, Value>>,
+    /// What UserInfo says beside it.
+    pub userinfo: UserInfo,
 }
 
 impl fmt::Debug for TokenSet {
@@ -49,7 +53,7 @@ impl fmt::Debug for TokenSet {
             .field("refresh_token", &self.refresh_token)
             .field("id_token", &self.id_token)
             .field("claims", &self.claims.as_ref().map(|claims| claims.keys().collect::<Vec<_>>()))
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -90,6 +94,9 @@ pub enum RedeemError {
     /// The ID token does not verify.
     #[error(transparent)]
     IdToken(IdTokenError),
+    /// UserInfo gives no claims, or another user's.
+    #[error(transparent)]
+    UserInfo(UserInfoError),
 }
 
 /// Why a refresh token yields no new tokens.
@@ -114,6 +121,9 @@ pub enum RefreshError {
     /// The ID token verifies, but is not for the user who logged in (Core §12.2).
     #[error(transparent)]
     IdentityChanged(#[from] IdentityChange),
+    /// UserInfo gives no claims, or another user's. Where it cannot be asked the refresh goes on without it.
+    #[error(transparent)]
+    UserInfo(#[from] UserInfoError),
 }
 
 /// What can go wrong with a token request, before any ID token is looked at.
@@ -146,6 +156,8 @@ pub(super) async fn redeem(
         Some(unavailable) => RedeemError::Unavailable(unavailable),
         None => RedeemError::IdToken(error),
     })?);
+    let subject = subject(&tokens).ok_or(RedeemError::IdToken(IdTokenError::Subject))?;
+    tokens.userinfo = userinfo::fetch(party, &metadata, &tokens.access_token, subject).await?;
     Ok(tokens)
 }
 
@@ -163,8 +175,29 @@ pub(super) async fn refresh(
     let response = exchange(party, &[refresh_token.expose()], request).await?;
     let mut tokens = token_set(party, response, sent_at)?;
     tokens.refresh_token.get_or_insert_with(|| refresh_token.clone());
-    let Some(id_token) = &tokens.id_token else { return Ok(tokens) };
-    match verify_id_token(party, &metadata, id_token, &tokens.access_token, None).await {
+    if let Some(id_token) = &tokens.id_token {
+        let verified = verify_id_token(party, &metadata, id_token, &tokens.access_token, None).await;
+        take_refreshed(&mut tokens, verified, original)?;
+    }
+    tokens.userinfo = match userinfo::fetch(party, &metadata, &tokens.access_token, &original.subject).await {
+        Ok(userinfo) => userinfo,
+        // As above: what it said before stays until the next refresh.
+        Err(error @ (UserInfoError::Unavailable(_) | UserInfoError::UnknownKey)) => {
+            tracing::warn!(%error, "UserInfo cannot be had at a refresh; what it said before stays");
+            UserInfo::Kept
+        }
+        Err(error) => return Err(error.into()),
+    };
+    Ok(tokens)
+}
+
+/// Puts the claims of a refreshed ID token in, if it is the same user's.
+fn take_refreshed(
+    tokens: &mut TokenSet,
+    verified: Result<Map<String, Value>, IdTokenError>,
+    original: &OriginalIdentity,
+) -> Result<(), RefreshError> {
+    match verified {
         Ok(claims) => {
             original.check(&claims)?;
             tokens.claims = Some(claims);
@@ -177,7 +210,11 @@ pub(super) async fn refresh(
         }
         Err(error) => return Err(RefreshError::IdToken(error)),
     }
-    Ok(tokens)
+    Ok(())
+}
+
+fn subject(tokens: &TokenSet) -> Option<&str> {
+    tokens.claims.as_ref()?.get("sub")?.as_str()
 }
 
 type TokenClient = Client<
@@ -266,6 +303,7 @@ fn token_set(
         refresh_token: response.refresh_token().map(RefreshToken::new),
         id_token: response.id_token().map(IdToken::new),
         claims: None,
+        userinfo: UserInfo::Unused,
     })
 }
 
@@ -294,6 +332,15 @@ fn unavailable(error: &IdTokenError) -> Option<Unavailable> {
     match error {
         IdTokenError::Keys(error) => error.unavailable().cloned(),
         _ => None,
+    }
+}
+
+impl From<UserInfoError> for RedeemError {
+    fn from(error: UserInfoError) -> Self {
+        match error {
+            UserInfoError::Unavailable(unavailable) => Self::Unavailable(unavailable),
+            error => Self::UserInfo(error),
+        }
     }
 }
 

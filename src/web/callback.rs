@@ -8,7 +8,7 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::metrics::Outcome;
-use crate::oidc::{RedeemError, TokenSet, check_login_limits};
+use crate::oidc::{RedeemError, TokenSet, UserInfo, check_login_limits};
 use crate::secret::AuthorizationCode;
 use crate::session::cookies::{RequestCookies, SetCookie};
 use crate::session::login_transaction::LoginTransaction;
@@ -165,15 +165,10 @@ fn redeem_problem(services: &Services, error: &RedeemError) -> Problem {
 }
 
 fn new_session(services: &Services, tokens: TokenSet) -> Result<Session, Problem> {
-    let (Some(id_token), Some(claims)) = (tokens.id_token, tokens.claims) else {
+    let Some(id_token) = tokens.id_token else {
         services.metrics.count_login(Outcome::Invalid);
         return Err(Problem::new(&LOGIN_FAILED, "The sign-in service sent no ID token."));
     };
-    check_login_limits(&services.provider.settings().login_limits, &claims).map_err(|error| {
-        services.metrics.count_login(Outcome::Refused);
-        tracing::info!(target: "sealgate::audit", event = "login_not_allowed", %error, "a user may not log in");
-        Problem::new(&LOGIN_NOT_ALLOWED, "Your account is not among those that may. Ask the application's owner.")
-    })?;
     let sid = SessionId::random().ok_or_else(Problem::internal)?;
     let now = services.clock.now();
     let new = NewSession {
@@ -183,7 +178,16 @@ fn new_session(services: &Services, tokens: TokenSet) -> Result<Session, Problem
         refresh_token: tokens.refresh_token,
         id_token,
     };
-    Ok(Session::begin(sid, new, now))
+    let session = match tokens.userinfo {
+        UserInfo::Claims(userinfo) => Session::begin(sid, new, now).with_userinfo(Some(userinfo)),
+        UserInfo::Unused | UserInfo::Kept => Session::begin(sid, new, now),
+    };
+    check_login_limits(&services.provider.settings().login_limits, &session.claims()).map_err(|error| {
+        services.metrics.count_login(Outcome::Refused);
+        tracing::info!(target: "sealgate::audit", event = "login_not_allowed", %error, "a user may not log in");
+        Problem::new(&LOGIN_NOT_ALLOWED, "Your account is not among those that may. Ask the application's owner.")
+    })?;
+    Ok(session)
 }
 
 fn signed_in(

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::cli::check::tests::{Checked, Folder, NOW};
-use crate::oidc::LoginLimits;
 use crate::oidc::test_provider::{Answer, TestProvider};
+use crate::oidc::{LoginLimits, UserInfoUse};
 use crate::secret::SecretString;
 
 const DISCOVERY: &str = "/.well-known/openid-configuration";
@@ -41,6 +41,7 @@ fn settings() -> ProviderSettings {
         default_access_token_lifetime: Duration::from_secs(1),
         id_token_algorithms: vec!["RS256".to_owned()],
         trusted_audiences: Vec::new(),
+        userinfo: UserInfoUse::Never,
         passthrough_parameters: Vec::new(),
         login_limits: LoginLimits::default(),
     }
