@@ -96,16 +96,24 @@ pub struct OriginalIdentity {
     pub audience: Vec<String>,
     /// Its `nonce`, if it is still known.
     pub nonce: Option<String>,
+    /// Its `azp`, if it had one.
+    pub authorized_party: Option<String>,
 }
 
 impl OriginalIdentity {
     /// Reads the identity from the claims of a verified ID token; `None` when they lack `iss`, `sub` or `aud`.
     pub fn from_claims(claims: &Map<String, Value>) -> Option<Self> {
         let text = |name| claims.get(name).and_then(Value::as_str).map(str::to_owned);
-        Some(Self { issuer: text("iss")?, subject: text("sub")?, audience: audience(claims)?, nonce: text("nonce") })
+        Some(Self {
+            issuer: text("iss")?,
+            subject: text("sub")?,
+            audience: audience(claims)?,
+            nonce: text("nonce"),
+            authorized_party: text("azp"),
+        })
     }
 
-    /// Core §12.2: iss, sub and aud equal the originals, and the nonce too if there is one.
+    /// Core §12.2: iss, sub, aud and azp equal the originals, and the nonce too if there is one.
     pub(super) fn check(&self, claims: &Map<String, Value>) -> Result<(), IdentityChange> {
         let text = |name| claims.get(name).and_then(Value::as_str);
         if text("iss") != Some(&self.issuer) {
@@ -121,6 +129,9 @@ impl OriginalIdentity {
         };
         if audience(claims).map(sorted) != Some(sorted(self.audience.clone())) {
             return Err(IdentityChange::Audience);
+        }
+        if claims.get("azp").map(Value::as_str) != self.authorized_party.as_deref().map(Some) {
+            return Err(IdentityChange::AuthorizedParty);
         }
         match (claims.get("nonce"), &self.nonce) {
             (Some(nonce), Some(original)) if nonce.as_str() != Some(original) => Err(IdentityChange::Nonce),
@@ -142,6 +153,9 @@ pub enum IdentityChange {
     /// Another `aud`.
     #[error("the refreshed ID token is for another audience")]
     Audience,
+    /// An `azp` where there was none, another one, or none where there was one.
+    #[error("the refreshed ID token has another authorized party")]
+    AuthorizedParty,
     /// A `nonce` that is not the original one.
     #[error("the refreshed ID token has another nonce")]
     Nonce,

@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use super::http::{HttpError, Unavailable};
 use super::id_token::{self, Expectations, IdTokenError, IdentityChange, OriginalIdentity};
+use super::json::parse_object;
 use super::jws::KeySource;
 use super::oauth_error::{OAuthError, WireError};
 use super::provider::RelyingParty;
@@ -248,8 +249,14 @@ fn sender(
     let http = party.http.clone();
     move |request| {
         let http = http.clone();
-        Box::pin(async move { http.send(request, TOKEN_RESPONSE_LIMIT).await })
+        Box::pin(async move { http.send(request, TOKEN_RESPONSE_LIMIT).await.and_then(one_object) })
     }
+}
+
+/// The library reads the first object of a body and leaves what stands behind it.
+fn one_object(response: oauth2::HttpResponse) -> Result<oauth2::HttpResponse, HttpError> {
+    parse_object(response.body()).map(|_| ()).map_err(|_| HttpError::NotJson)?;
+    Ok(response)
 }
 
 /// Awaits the response and turns what went wrong into words of ours: the library's errors hold the raw body.

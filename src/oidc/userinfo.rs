@@ -152,7 +152,7 @@ async fn ask(party: &RelyingParty, endpoint: &str, access_token: &AccessToken) -
         HttpError::Unavailable(unavailable) => UserInfoError::Unavailable(unavailable),
         HttpError::TooLarge { .. } => UserInfoError::TooLarge,
         HttpError::Redirect { status } | HttpError::Status { status } => UserInfoError::Status { status },
-        HttpError::Request => UserInfoError::Malformed,
+        HttpError::Request | HttpError::NotJson => UserInfoError::Malformed,
     })?;
     match answer.status() {
         StatusCode::OK => Ok(answer.into_body()),
