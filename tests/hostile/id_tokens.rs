@@ -2,7 +2,6 @@
 
 use serde_json::{Value, json};
 
-use crate::answer::Answer;
 use crate::keys::{assembled, hmac_signed, public_key_as_secrets};
 use crate::provider::{EC_KEY, Endpoint, FORGED_KEY, NEW_KEY, RSA_KEY, Right, at_hash, now};
 use crate::stage::{Case, accepted, refused, with};
@@ -266,9 +265,4 @@ fn oddities() -> Vec<Case> {
             right.with_claims(&json!({"_claim_names": {"age": "s"}, "_claim_sources": {"s": source}}))
         }),
     ]
-}
-
-/// The answer with right claims, signed by a key.
-pub fn signed_by(key: &'static TestKey) -> impl Fn(&Right) -> Answer + Send + Sync + 'static {
-    |right| right.with_id_token(key.token(&right.claims()))
 }

@@ -12,7 +12,8 @@ use crate::provider::{Endpoint, Provider, Right, Script};
 use crate::support::world::SESSION;
 use crate::support::{Browser, Reply, Sealgate, SealgateOptions, Upstream, eventually};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long anything is waited for.
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// All the parts, running.
 pub struct Stage {
@@ -156,10 +157,11 @@ async fn play_one(stage: &Stage, case: &Case, browser: &Browser) {
         }
     }
     let Some(code) = code else { return };
-    assert!(stage.provider.redemptions(&code) <= 1, "the code went out more than once");
+    let most = if case.at == Endpoint::Authorize { 0 } else { 1 };
+    assert!(stage.provider.redemptions(&code) <= most, "the code went out, or more than once");
     let again = browser.arrive_from_elsewhere(callback.as_str()).await;
     assert_eq!(again.status.as_u16(), 400, "{}", again.body);
-    assert!(stage.provider.redemptions(&code) <= 1, "the code went out again");
+    assert!(stage.provider.redemptions(&code) <= most, "the code went out again");
 }
 
 /// A page, no session, and the login is used up.
