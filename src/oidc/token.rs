@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use oauth2::{AuthType, Client, ClientId, ClientSecret, EndpointNotSet, EndpointSet, RequestTokenError, TokenUrl};
@@ -25,6 +26,8 @@ use crate::secret::{AccessToken, AuthorizationCode, CodeVerifier, IdToken, Nonce
 
 /// Bytes of a token response that we read.
 const TOKEN_RESPONSE_LIMIT: usize = 256 * 1024;
+/// How long a refresh waits for UserInfo: well below what a request waits for the refresh.
+const USERINFO_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a token request yields, all of it verified. `Debug` shows no token, and of the claims the names alone.
 #[derive(Clone, PartialEq)]
@@ -180,7 +183,10 @@ pub(super) async fn refresh(
         let verified = verify_id_token(party, &metadata, id_token, &tokens.access_token, None).await;
         take_refreshed(&mut tokens, verified, original)?;
     }
-    tokens.userinfo = match userinfo::fetch(party, &metadata, &tokens.access_token, &original.subject).await {
+    let asked = userinfo::fetch(party, &metadata, &tokens.access_token, &original.subject);
+    // Others wait for these tokens, and not for claims.
+    let answered = tokio::time::timeout(USERINFO_PATIENCE, asked).await;
+    tokens.userinfo = match answered.unwrap_or(Err(UserInfoError::Unavailable(Unavailable::Timeout))) {
         Ok(userinfo) => userinfo,
         // As above: what it said before stays until the next refresh.
         Err(error @ (UserInfoError::Unavailable(_) | UserInfoError::UnknownKey)) => {

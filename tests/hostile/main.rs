@@ -21,6 +21,7 @@ mod support;
 mod test_keys;
 mod token_response;
 mod userinfo;
+mod who;
 
 use futures_util::{StreamExt as _, stream};
 
