@@ -233,10 +233,16 @@ impl Session {
     /// The user's claims, of the ID token and of UserInfo; empty where they cannot be read.
     pub fn claims(&self) -> Map<String, Value> {
         let mut claims = self.id_token_claims();
-        if let Some(userinfo) = &self.rest.whole().userinfo {
-            merge_userinfo(&mut claims, serde_json::from_str(userinfo.expose()).unwrap_or_default());
+        if let Some(userinfo) = self.userinfo() {
+            merge_userinfo(&mut claims, userinfo);
         }
         claims
+    }
+
+    /// The claims of UserInfo beside the ID token's, where there are any.
+    fn userinfo(&self) -> Option<Map<String, Value>> {
+        let userinfo = self.rest.whole().userinfo.as_ref()?;
+        Some(serde_json::from_str(userinfo.expose()).unwrap_or_default())
     }
 
     fn id_token_claims(&self) -> Map<String, Value> {
