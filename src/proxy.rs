@@ -7,6 +7,7 @@ mod cookies;
 mod error;
 mod forward;
 mod headers;
+mod own_names;
 mod path;
 mod route;
 mod upgrade;
@@ -16,14 +17,15 @@ use std::time::Duration;
 
 use http::Uri;
 
-pub use self::cookies::OwnCookieNames;
 pub use self::error::{BadGateway, BadRequest, ForwardError, TimeoutPhase};
 pub use self::forward::{ForwardContext, forward};
+pub use self::own_names::OwnNames;
 pub use self::path::PathRefused;
 pub use self::route::{Route, RouteTable, UpstreamWatch};
 pub use self::upgrade::{TunnelLimits, asks_for_websocket};
 pub use self::upstream::{
     ConnectError, EjectionSettings, HealthSettings, UpstreamClient, UpstreamTlsError, UpstreamTlsSettings,
+    system_authorities,
 };
 
 /// One route as the configuration describes it.
@@ -45,6 +47,13 @@ pub struct RouteSettings {
     pub timeouts: UpstreamTimeouts,
     /// How the upstreams are chosen, reached and left out.
     pub upstream_settings: UpstreamSettings,
+}
+
+impl RouteSettings {
+    /// Whether the certificate of an upstream is held to the system's authorities.
+    pub fn trusts_the_system(&self) -> bool {
+        self.upstream_settings.tls.ca_file.is_none() && self.upstreams.iter().any(upstream::is_https)
+    }
 }
 
 /// How a route's upstreams are chosen, reached and left out.

@@ -14,6 +14,7 @@
 
 mod envelope;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -24,9 +25,9 @@ use crate::aead::{NONCE_BYTES, TAG_BYTES};
 pub use envelope::{Envelope, EnvelopeError};
 
 use crate::base64url::BASE64URL;
-use crate::clock::Clock;
+use crate::clock::{Clock, UnixTime};
 pub use crate::keyring::Purpose;
-use crate::keyring::{KeyId, KeyState, Lookup, RingHandle};
+use crate::keyring::{KeyId, KeyRing, KeyState, Lookup, RingHandle, RingKey};
 use crate::metrics::{Metrics, OpenedWith};
 use crate::origin::PublicOrigin;
 use crate::secret::SecretBytes;
@@ -131,15 +132,44 @@ impl Sealer {
     /// See [`OpenError`].
     pub fn open(&self, purpose: Purpose, cookie: &str, value: &str) -> Result<SecretBytes, OpenError> {
         let opened = self.try_open(purpose, cookie, value);
-        self.metrics.count_open(match &opened {
-            Ok((_, KeyState::Staged)) => OpenedWith::Staged,
-            Ok((_, KeyState::Retired)) => OpenedWith::Retired,
+        self.count(opened.as_ref().map(|(_, state)| *state).map_err(|error| *error));
+        opened.map(|(plaintext, _)| plaintext)
+    }
+
+    /// The ring in use.
+    pub fn ring(&self) -> Arc<KeyRing> {
+        self.ring.current()
+    }
+
+    /// Whether the key of a value that has opened before opens still; counts as opening it.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn check_key(&self, value: &str) -> Result<(), OpenError> {
+        let state = self.key_state(value);
+        self.count(state);
+        state.map(|_| ())
+    }
+
+    fn key_state(&self, value: &str) -> Result<KeyState, OpenError> {
+        // The version and the key id are six bytes at most of the first eight characters.
+        let head = value.get(..8).and_then(|head| BASE64URL.decode(head).ok()).ok_or(OpenError::Malformed)?;
+        let Some([FORMAT_VERSION, kid @ ..]) = head.get(..AUTHENTICATED_BYTES) else {
+            return Err(OpenError::Malformed);
+        };
+        let kid = KeyId::from_bytes(kid.try_into().map_err(|_| OpenError::Malformed)?);
+        usable(&self.ring.current(), kid, self.clock.now()).map(|(_, state)| state)
+    }
+
+    fn count(&self, opened: Result<KeyState, OpenError>) {
+        self.metrics.count_open(match opened {
+            Ok(KeyState::Staged) => OpenedWith::Staged,
+            Ok(KeyState::Retired) => OpenedWith::Retired,
             Ok(_) => OpenedWith::Primary,
             Err(OpenError::RevokedKey(_)) => OpenedWith::Revoked,
             Err(OpenError::UnknownKey(_) | OpenError::ExpiredKey(_)) => OpenedWith::Unknown,
             Err(_) => OpenedWith::Rejected,
         });
-        opened.map(|(plaintext, _)| plaintext)
     }
 
     fn try_open(&self, purpose: Purpose, cookie: &str, value: &str) -> Result<(SecretBytes, KeyState), OpenError> {
@@ -166,16 +196,9 @@ impl Sealer {
         ciphertext: &[u8],
     ) -> Result<(SecretBytes, KeyState), OpenError> {
         let ring = self.ring.current();
-        match ring.find(kid, self.clock.now()) {
-            Lookup::Usable(key, state) => key
-                .cipher(purpose)
-                .open(nonce, aad, ciphertext)
-                .map(|plaintext| (plaintext, state))
-                .map_err(|_| OpenError::Rejected),
-            Lookup::Revoked => Err(OpenError::RevokedKey(kid)),
-            Lookup::Expired => Err(OpenError::ExpiredKey(kid)),
-            Lookup::Unknown => Err(OpenError::UnknownKey(kid)),
-        }
+        let (key, state) = usable(&ring, kid, self.clock.now())?;
+        let plaintext = key.cipher(purpose).open(nonce, aad, ciphertext).map_err(|_| OpenError::Rejected)?;
+        Ok((plaintext, state))
     }
 
     fn associated_data(&self, authenticated: &[u8], purpose: Purpose, cookie: &str) -> Vec<u8> {
@@ -190,12 +213,20 @@ impl Sealer {
     }
 }
 
+/// The key of that id, if it opens.
+fn usable(ring: &KeyRing, kid: KeyId, now: UnixTime) -> Result<(&RingKey, KeyState), OpenError> {
+    match ring.find(kid, now) {
+        Lookup::Usable(key, state) => Ok((key, state)),
+        Lookup::Revoked => Err(OpenError::RevokedKey(kid)),
+        Lookup::Expired => Err(OpenError::ExpiredKey(kid)),
+        Lookup::Unknown => Err(OpenError::UnknownKey(kid)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::aead::Algorithm;
-    use crate::clock::UnixTime;
-    use crate::keyring::KeyRing;
 
     const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
     const COOKIE: &str = "__Host-sealgate";
@@ -242,6 +273,20 @@ mod tests {
         assert_eq!(elsewhere.open(Purpose::Session, COOKIE, &value), Err(OpenError::Rejected));
         let stranger = sealer(&ring(), "https://app.example.com");
         assert!(matches!(stranger.open(Purpose::Session, COOKIE, &value), Err(OpenError::UnknownKey(_))));
+    }
+
+    #[test]
+    fn the_key_of_an_opened_value_is_looked_at_without_opening_it() {
+        let sealer = sealer(&ring(), "https://app.example.com");
+        let value = sealer.seal(Purpose::Session, COOKIE, b"text").expect("an active key");
+        assert_eq!(sealer.check_key(&value), Ok(()));
+        let mut other_key = value.clone().into_bytes();
+        other_key[4] ^= 1;
+        let other_key = String::from_utf8(other_key).expect("ASCII");
+        assert!(matches!(sealer.check_key(&other_key), Err(OpenError::UnknownKey(_) | OpenError::Malformed)));
+        for malformed in ["", "AQAAAA", "ü234567890", "BAAAAAAA"] {
+            assert_eq!(sealer.check_key(malformed), Err(OpenError::Malformed), "{malformed}");
+        }
     }
 
     /// What the log says must tell these apart, for the remedies differ.

@@ -26,7 +26,7 @@ use crate::keyring::{KeyRing, RingHandle, WatchGuard};
 use crate::management::{self, Status};
 use crate::metrics::{Handler, Metrics};
 use crate::oidc::Provider;
-use crate::proxy::{OwnCookieNames, RouteTable, UpstreamClient, UpstreamWatch};
+use crate::proxy::{OwnNames, RouteTable, UpstreamClient, UpstreamWatch};
 use crate::refresh::Refresher;
 use crate::seal::Sealer;
 use crate::session::ProviderId;
@@ -42,6 +42,8 @@ use crate::web::static_site::StaticSite;
 use crate::web::tunnels::Tunnels;
 use crate::web::{Services, Site, api, callback, cookie_line, landing, login, logout, refresh, user};
 
+/// How long a session that no request shows is remembered, at least.
+const FORGET_SESSIONS: Duration = Duration::from_secs(30);
 /// Handshakes are few round trips; many that stall would keep others from theirs.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -117,6 +119,7 @@ impl Application {
         let status = Status::new(ring.clone(), provider.clone(), metrics.clone(), clock.clone());
         let services = Arc::new(services(&config, ring, provider, clock, metrics, &runtime.handle())?);
         let refresher = services.refresher.clone();
+        runtime.handle().spawn(forget_unused(services.sessions.clone()));
         let pages = web::Data::new(config.pages.clone());
         let upstream_watch = services.routes.watch(&runtime.handle(), &services.metrics);
         let health_path = config.server.public_health_path.clone();
@@ -216,6 +219,15 @@ impl Application {
     }
 }
 
+/// Has sessions forgotten that nobody shows, for as long as the runtime lives.
+async fn forget_unused(sessions: Sessions) {
+    let mut interval = tokio::time::interval(FORGET_SESSIONS);
+    loop {
+        interval.tick().await;
+        sessions.forget_unused();
+    }
+}
+
 async fn stop(server: &ServerHandle, deadline: Duration) {
     if tokio::time::timeout(deadline + Duration::from_secs(1), server.stop(true)).await.is_err() {
         tracing::warn!("requests were still in flight at the deadline");
@@ -262,7 +274,7 @@ fn services(
 ) -> Result<Services, StartError> {
     let origin = config.server.public_url.clone();
     let names = CookieNames::new(&config.session.cookie_name, origin.is_https());
-    let own_cookies = OwnCookieNames::new(names.session());
+    let own_names = OwnNames::new(names.session(), &origin);
     let sealer = Sealer::new(ring, origin.clone(), clock.clone(), metrics.clone());
     let registration =
         ProviderId { issuer: config.provider.issuer.clone(), client_id: config.provider.client_id.clone() };
@@ -288,7 +300,7 @@ fn services(
         provider,
         refresher,
         routes,
-        own_cookies,
+        own_names,
         redemptions: Redemptions::default(),
         tunnels: Tunnels::default(),
         static_site,

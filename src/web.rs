@@ -8,6 +8,7 @@ pub mod callback;
 pub mod conflict;
 pub mod cookie_line;
 pub mod csrf;
+pub mod event_stream;
 pub mod fetch_metadata;
 pub mod head;
 pub mod landing;
@@ -40,7 +41,7 @@ use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::oidc::Provider;
 use crate::origin::PublicOrigin;
-use crate::proxy::{OwnCookieNames, RouteTable};
+use crate::proxy::{OwnNames, RouteTable};
 use crate::refresh::Refresher;
 use crate::session::cookies::{RequestCookies, SetCookie};
 use crate::session::store::{ActiveSession, Sessions, SignedOut};
@@ -97,10 +98,10 @@ pub struct Services {
     /// The proxied routes.
     pub routes: RouteTable,
     /// Names that the proxy keeps from upstreams.
-    pub own_cookies: OwnCookieNames,
+    pub own_names: OwnNames,
     /// The logins that are being completed now.
     pub redemptions: Redemptions,
-    /// The WebSockets that are open.
+    /// The WebSockets and event streams that are open.
     pub tunnels: Tunnels,
     /// The single-page app, if we serve it.
     pub static_site: Option<StaticSite>,

@@ -36,7 +36,7 @@ use super::error::{BadGateway, BadRequest, ForwardError, TimeoutPhase};
 use super::headers::{RequestFields, body_length, copy_response_fields, max_forwards, request_fields};
 use super::upgrade::{self, TunnelLimits};
 use super::upstream::{ConnectError, Exchange, Reuse, SendError, is_failure};
-use super::{OwnCookieNames, Route, UpstreamClient, UpstreamTimeouts};
+use super::{OwnNames, Route, UpstreamClient, UpstreamTimeouts};
 use crate::origin::PublicOrigin;
 use crate::secret::AccessToken;
 
@@ -46,7 +46,7 @@ pub struct ForwardContext<'a> {
     /// The token to attach; none on public routes.
     pub access_token: Option<&'a AccessToken>,
     /// The cookies that stay with us.
-    pub own_cookies: &'a OwnCookieNames,
+    pub own_names: &'a OwnNames,
     /// What browsers call us.
     pub public_origin: &'a PublicOrigin,
     /// The peer of the connection.
@@ -88,7 +88,7 @@ pub async fn forward(
     let body = RequestBody::new(payload, length);
     let outgoing = Outgoing { client, route, context, request, length, handshake: false };
     let (response, exchange) = outgoing.send(body).await?;
-    respond(request, response, exchange, route, context.own_cookies)
+    respond(request, response, exchange, route, context.own_names)
 }
 
 /// A WebSocket's handshake: a request without a body; its payload is what the client sends after the 101.
@@ -102,9 +102,9 @@ async fn forward_handshake(
     let outgoing = Outgoing { client, route, context, request, length: BodyLength::Absent, handshake: true };
     let (response, exchange) = outgoing.send(RequestBody::empty()).await?;
     if response.status() == http::StatusCode::SWITCHING_PROTOCOLS {
-        return upgrade::switch(response, exchange, payload, context.own_cookies, context.tunnel.clone()).await;
+        return upgrade::switch(response, exchange, payload, context.own_names, context.tunnel.clone()).await;
     }
-    let mut response = respond(request, response, exchange, route, context.own_cookies)?;
+    let mut response = respond(request, response, exchange, route, context.own_names)?;
     if response.body().size() == BodySize::Stream {
         // After a handshake actix would announce chunks and send none: the connection's end is the body's.
         end_with_connection(response.head_mut());
@@ -282,7 +282,7 @@ fn respond(
     response: Response<Incoming>,
     exchange: Exchange,
     route: &Route,
-    own_cookies: &OwnCookieNames,
+    own_names: &OwnNames,
 ) -> Result<HttpResponse, ForwardError> {
     let (parts, incoming) = response.into_parts();
     if parts.status == http::StatusCode::SWITCHING_PROTOCOLS {
@@ -293,7 +293,7 @@ fn respond(
     let body = response_body(is_head, &parts, incoming, exchange, route);
     let streams = body.size() == BodySize::Stream;
     let mut response = HttpResponse::with_body(status, body);
-    copy_response_fields(&parts, is_head, response.headers_mut(), own_cookies)?;
+    copy_response_fields(&parts, is_head, response.headers_mut(), own_names)?;
     let head = response.head_mut();
     head.reason = reason(&parts);
     if is_head {

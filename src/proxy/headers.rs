@@ -10,8 +10,6 @@ mod response;
 pub(super) use self::request::{RequestFields, body_length, max_forwards, request_fields};
 pub(super) use self::response::copy_response_fields;
 
-/// Our name in `Via` (RFC 9110 §7.6.3); a pseudonym, the same everywhere.
-const PSEUDONYM: &str = "sealgate";
 /// The most fields that one `Connection` may name beside the usual ones.
 const MAX_CONNECTION_OPTIONS: usize = 32;
 /// The longest name that we remove is shorter than this.

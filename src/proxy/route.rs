@@ -32,10 +32,11 @@ impl RouteTable {
     /// [`UpstreamTlsError`], which names the file.
     pub fn new(settings: Vec<RouteSettings>, metrics: &Metrics) -> Result<Self, UpstreamTlsError> {
         let own = UpstreamTlsSettings::default();
-        let trusts_system = |route: &RouteSettings| {
-            route.upstream_settings.tls.ca_file.is_none() && route.upstreams.iter().any(upstream::is_https)
+        let roots = if settings.iter().any(RouteSettings::trusts_the_system) {
+            upstream::system_roots()?
+        } else {
+            upstream::no_roots()
         };
-        let roots = if settings.iter().any(trusts_system) { upstream::system_roots() } else { upstream::no_roots() };
         let load = |tls| UpstreamTls::load(tls, Arc::clone(&roots), metrics.clone()).map(Arc::new);
         // Those that ask for nothing of their own share their connections.
         let shared = load(own.clone())?;

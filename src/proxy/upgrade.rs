@@ -30,7 +30,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::OwnCookieNames;
+use super::OwnNames;
 use super::body::BodyLength;
 use super::error::{BadGateway, BadRequest, ForwardError};
 use super::headers::{body_length, copy_response_fields};
@@ -102,7 +102,7 @@ pub(super) async fn switch(
     response: Response<Incoming>,
     exchange: Exchange,
     payload: Payload,
-    own_cookies: &OwnCookieNames,
+    own_names: &OwnNames,
     limits: TunnelLimits,
 ) -> Result<HttpResponse, ForwardError> {
     let mut protocols = response.headers().get_all(http::header::UPGRADE).iter();
@@ -111,7 +111,7 @@ pub(super) async fn switch(
     }
     let (parts, io) = exchange.switch(response).await.map_err(BadGateway::Exchange)?;
     let mut response = HttpResponse::with_body(StatusCode::SWITCHING_PROTOCOLS, Tunnel::open(io, payload, limits));
-    copy_response_fields(&parts, false, response.headers_mut(), own_cookies)?;
+    copy_response_fields(&parts, false, response.headers_mut(), own_names)?;
     response.headers_mut().insert(UPGRADE, HeaderValue::from_static(WEBSOCKET));
     response.head_mut().set_connection_type(ConnectionType::Upgrade);
     Ok(response.map_into_boxed_body())

@@ -30,7 +30,7 @@ pub use self::health::EjectionSettings;
 pub(super) use self::health::is_failure;
 pub(super) use self::origin::{Upstream, is_https};
 pub(super) use self::tls::{UpstreamTls, no_roots, system_roots};
-pub use self::tls::{UpstreamTlsError, UpstreamTlsSettings};
+pub use self::tls::{UpstreamTlsError, UpstreamTlsSettings, system_authorities};
 pub(super) use self::unread::Reading;
 
 use self::connect::connect;

@@ -4,12 +4,14 @@
 //! Reasons for being signed out are for the log; a client learns no more than that it is.
 
 mod logins;
+mod memo;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 pub use self::logins::{LoginDelivery, Visible};
+use self::memo::Memo;
 use crate::clock::{Clock, UnixTime};
 use crate::seal::{OpenError, Purpose, SealError, Sealer, sealed_characters};
 use crate::session::budget::CookieBudget;
@@ -35,6 +37,7 @@ struct Inner {
     clock: Clock,
     skew: Duration,
     budget: CookieBudget,
+    memo: Memo,
     warned_of_chunks: AtomicBool,
 }
 
@@ -73,13 +76,13 @@ pub enum SignedOut {
     FromTheFuture,
     /// Its absolute end has passed.
     #[error("the session has reached its absolute end")]
-    Expired(Box<Session>),
+    Expired(Arc<Session>),
     /// Nothing happened for longer than the idle time.
     #[error("the session was idle for too long")]
-    Idle(Box<Session>),
+    Idle(Arc<Session>),
     /// A tombstone names it: the browser signed out of it, and a late response brought it back.
     #[error("the session was ended in this browser")]
-    Ended(Box<Session>),
+    Ended(Arc<Session>),
 }
 
 /// A session as the very cookies that carry it.
@@ -159,6 +162,7 @@ impl Sessions {
             clock,
             skew,
             budget,
+            memo: Memo::new(),
             warned_of_chunks: AtomicBool::new(false),
         }))
     }
@@ -183,13 +187,13 @@ impl Sessions {
     /// # Errors
     /// See [`SignedOut`].
     pub fn open(&self, cookies: &RequestCookies) -> Result<ActiveSession, SignedOut> {
-        let Inner { sealer, names, settings, provider, clock, skew, .. } = &*self.0;
+        let Inner { names, settings, provider, clock, skew, .. } = &*self.0;
         let (sealed, cookie_characters) = match cookies.session(names) {
             SessionCookie::Absent => return Err(SignedOut::NoCookie),
             SessionCookie::Broken => return Err(SignedOut::Broken),
             SessionCookie::Present { sealed, characters } => (sealed, characters),
         };
-        let session = Session::decode(sealer.open(Purpose::Session, names.session(), &sealed)?)?;
+        let session = self.read(&sealed)?;
         let now = clock.now();
         if session.provider != *provider {
             return Err(SignedOut::OtherProvider);
@@ -198,16 +202,35 @@ impl Sessions {
             return Err(SignedOut::FromTheFuture);
         }
         if now >= session.absolute_end {
-            return Err(SignedOut::Expired(Box::new(session)));
+            return Err(SignedOut::Expired(session));
         }
         if self.tombstone(cookies).names(&session.sid) {
-            return Err(SignedOut::Ended(Box::new(session)));
+            return Err(SignedOut::Ended(session));
         }
         let last_seen = self.last_seen(cookies, &session);
         if now >= last_seen.plus(settings.idle_timeout) {
-            return Err(SignedOut::Idle(Box::new(session)));
+            return Err(SignedOut::Idle(session));
         }
-        Ok(ActiveSession { session: Arc::new(session), last_seen, cookie_characters })
+        Ok(ActiveSession { session, last_seen, cookie_characters })
+    }
+
+    /// What a session cookie says, opened now or a moment ago.
+    fn read(&self, sealed: &str) -> Result<Arc<Session>, SignedOut> {
+        let Inner { sealer, names, memo, .. } = &*self.0;
+        let ring = sealer.ring();
+        if let Some(session) = memo.find(sealed, &ring) {
+            // The key may have come to its end since.
+            sealer.check_key(sealed)?;
+            return Ok(session);
+        }
+        let session = Arc::new(Session::decode(sealer.open(Purpose::Session, names.session(), sealed)?)?);
+        memo.keep(sealed, &session, &ring);
+        Ok(session)
+    }
+
+    /// Forgets sessions that no request has shown since this was last called. To be called from time to time.
+    pub fn forget_unused(&self) {
+        self.0.memo.forget_unused();
     }
 
     /// Seals a session, without its ID token where it would not fit with it.

@@ -10,6 +10,7 @@ use crate::refresh::Usable;
 use crate::session::Session;
 use crate::session::cookies::{RequestCookies, SetCookie};
 use crate::session::store::ActiveSession;
+use crate::web::event_stream::{asks_for_event_stream, end_with_session};
 use crate::web::fetch_metadata::is_preflight;
 use crate::web::problem::Problem;
 use crate::web::{Services, append_cookies, caching, conflict, csrf};
@@ -64,11 +65,13 @@ async fn with_session(
         Ok(usable) => usable,
         Err(unusable) => return conflict::answer(services, request, &active, &cookies, unusable).await,
     };
-    let forwarded = forward(services, client, route, request, payload, Some(&usable.session), tunnel).await;
+    let forwarded = forward(services, client, route, request, payload, Some(&usable.session), tunnel.clone()).await;
     // Only now: while the upstream took its time, the session may have been refreshed again, or ended.
     let lines = earned(services, &active, &usable, &cookies);
     match forwarded {
-        Ok(mut response) => {
+        Ok(response) => {
+            let mut response =
+                if asks_for_event_stream(request) { end_with_session(response, tunnel) } else { response };
             remove_cors(&mut response);
             caching::keep_private(&mut response, !lines.is_empty());
             append_cookies(&mut response, lines);
@@ -103,7 +106,7 @@ async fn forward(
     let peer = request.peer_addr().map(|address| address.ip());
     let context = ForwardContext {
         access_token: session.and_then(Session::access_token).map(|stored| &stored.token),
-        own_cookies: &services.own_cookies,
+        own_names: &services.own_names,
         public_origin: &services.site.origin,
         peer,
         trusted_peer: services.site.trusts(peer),
@@ -113,9 +116,9 @@ async fn forward(
     Ok(proxy::forward(client, route, request, payload.into_inner(), &context).await?)
 }
 
-/// A WebSocket lives no longer than its session; the expiry of the access token does not end it.
+/// A WebSocket and an event stream live no longer than their session; the expiry of the access token does not end them.
 fn tunnel_limits(services: &Services, request: &HttpRequest, session: &Session) -> TunnelLimits {
-    if !asks_for_websocket(request) {
+    if !asks_for_websocket(request) && !asks_for_event_stream(request) {
         return TunnelLimits::default();
     }
     let left = services.clock.now().until(session.absolute_end);

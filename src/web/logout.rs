@@ -33,9 +33,7 @@ pub async fn handle(services: &Services, request: &HttpRequest) -> Result<HttpRe
     let session = match services.sessions.open(&cookies) {
         Ok(ActiveSession { session, .. }) => Some(session),
         // Over, but its tokens may live on at the provider.
-        Err(SignedOut::Ended(session) | SignedOut::Idle(session) | SignedOut::Expired(session)) => {
-            Some((*session).into())
-        }
+        Err(SignedOut::Ended(session) | SignedOut::Idle(session) | SignedOut::Expired(session)) => Some(session),
         Err(_) => None,
     };
     let own_link = session.as_ref().zip(sid).is_some_and(|(session, sid)| session.sid.matches(sid));

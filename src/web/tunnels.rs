@@ -1,4 +1,4 @@
-//! The WebSockets that are open in this replica, by session, so that the end of a session ends them.
+//! The WebSockets and event streams that are open in this replica, by session, so that the end of a session ends them.
 //!
 //! They are known here and nowhere else: a logout at another replica reaches those of this one only when the browser comes
 //! here with its tombstone. Must never decide whether somebody is signed in.

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::sealgate::{generate_ring, run};
+use crate::support::sealgate::{generate_ring, run, run_with};
 use crate::support::{Browser, Provider, ProviderOptions, Sealgate, SealgateOptions, Upstream};
 
 /// Runs the check on a configuration for that issuer, and gives the exit code and the report.
@@ -85,4 +85,32 @@ async fn a_client_registered_with_what_the_check_prints_logs_in_and_out() {
     let end_session: url::Url = logout.header("location")[0].parse().expect("a URL");
     let back = end_session.query_pairs().find(|(name, _)| name == "post_logout_redirect_uri");
     assert_eq!(back.map(|(_, uri)| uri.into_owned()).as_deref(), Some(uris[1].as_str()));
+}
+
+/// Without authorities every request to an https upstream would fail, and only then.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_system_without_certificate_authorities_is_found_before_the_first_request() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let path = |name: &str| folder.path().join(name).to_str().expect("a path in UTF-8").to_owned();
+    generate_ring(&folder.path().join("ring.json"), "10m").await;
+    std::fs::write(path("none.pem"), "").expect("a new file");
+    std::fs::write(path("secret"), "marker-hunter2").expect("a new file");
+    let config = json!({
+        "server": {"listen": "127.0.0.1:0", "management_listen": "127.0.0.1:0", "public_url": "https://app.example.com"},
+        "provider": {"issuer": "http://127.0.0.1:1", "client_id": "c", "client_secret_file": path("secret")},
+        "keys": {"ring": path("ring.json")},
+        "routes": [{"path": "/api", "upstream": "https://api.internal"}],
+    });
+    std::fs::write(path("sealgate.toml"), toml::to_string(&config).expect("TOML")).expect("a new file");
+    std::fs::create_dir(path("empty")).expect("a new folder");
+    let (config, none, empty) = (path("sealgate.toml"), path("none.pem"), path("empty"));
+    for command in [&["serve", "--config", &config][..], &["check", "--offline", "--config", &config]] {
+        let output = run_with(command, &[("SSL_CERT_FILE", &none), ("SSL_CERT_DIR", &empty)]).await;
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{command:?}: {said}");
+        assert!(
+            said.contains("no certificate authorities") && said.contains("upstream_ca_file"),
+            "{command:?}: {said}"
+        );
+    }
 }

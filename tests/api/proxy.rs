@@ -4,7 +4,7 @@ use reqwest::{Method, StatusCode};
 
 use crate::support::browser::Context;
 use crate::support::upstream::Seen;
-use crate::support::{Reply, World};
+use crate::support::{Browser, Reply, World};
 
 fn echoed(reply: &Reply) -> Seen {
     assert_eq!(reply.status, StatusCode::OK, "{}", reply.body);
@@ -197,6 +197,29 @@ async fn events_arrive_when_they_are_sent_and_not_at_the_end() {
     assert_eq!(first.as_ref(), b"data: first\n\n");
     world.upstream.release();
     let second = events.chunk().await.expect("a healthy stream").expect("a second event");
+    assert_eq!(second.as_ref(), b"data: second\n\n");
+}
+
+/// As a WebSocket: `EventSource` comes again by itself, and is told that nobody is signed in.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_logout_ends_the_session_s_event_streams() {
+    let world = World::signed_in().await;
+    let other = world.new_browser();
+    other.sign_in().await;
+    let open = async |browser: &Browser| {
+        let request = browser.request(Method::GET, "/stream/events", Context::Fetch);
+        let mut events = request.field("Accept", "text/event-stream").start().await;
+        let first = events.chunk().await.expect("a healthy stream").expect("a first event");
+        assert_eq!(first.as_ref(), b"data: first\n\n");
+        events
+    };
+    let (mut ours, mut others) = (open(&world.browser).await, open(&other).await);
+    world.browser.post("/bff/logout").await;
+    assert_eq!(ours.chunk().await.expect("the end is clean"), None);
+    let again = world.browser.request(Method::GET, "/stream/events", Context::Fetch);
+    assert_eq!(again.field("Accept", "text/event-stream").send().await.status, StatusCode::UNAUTHORIZED);
+    world.upstream.release();
+    let second = others.chunk().await.expect("a healthy stream").expect("a second event");
     assert_eq!(second.as_ref(), b"data: second\n\n");
 }
 

@@ -297,7 +297,13 @@ fn write_secret(file: &Path, text: &str) {
 
 /// Runs a command of the binary to its end.
 pub async fn run(arguments: &[&str]) -> Output {
-    let output = Command::new(binary()).args(arguments).stdin(Stdio::null()).output();
+    run_with(arguments, &[]).await
+}
+
+/// Runs a command of the binary to its end, with these variables in its environment.
+pub async fn run_with(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(binary());
+    let output = command.args(arguments).envs(environment.iter().copied()).stdin(Stdio::null()).output();
     tokio::time::timeout(Duration::from_secs(30), output).await.expect("a short command").expect("the binary starts")
 }
 

@@ -2,12 +2,20 @@
 
 use super::{Report, Subject, Verdict, counted};
 use crate::certificates::{self, CertificateFiles, Identity};
+use crate::proxy::{self, RouteSettings};
 
 const KEY: &str = "server.tls_certificate_file";
 
 pub(super) fn check(subject: &Subject<'_>, report: &mut Report) {
     if let Some(files) = &subject.loaded.config.server.tls {
         listener(subject, files, report);
+    }
+    if let Some(index) = subject.loaded.config.routes.iter().position(RouteSettings::trusts_the_system) {
+        let key = format!("routes[{index}].upstream");
+        match proxy::system_authorities() {
+            Ok(count) => report.ok(&key, format!("{} of this system", counted(count, "authority certificate"))),
+            Err(error) => report.add(subject.loaded, Verdict::Error, &key, error.to_string()),
+        }
     }
     for (index, route) in subject.loaded.config.routes.iter().enumerate() {
         let tls = &route.upstream_settings.tls;

@@ -8,11 +8,11 @@ use actix_web::http::{Method, Version};
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-use super::{ConnectionOptions, PSEUDONYM, Treatment, treatment};
+use super::{ConnectionOptions, Treatment, treatment};
 use crate::proxy::body::BodyLength;
 use crate::proxy::error::{BadGateway, BadRequest, ForwardError};
 use crate::proxy::upgrade::WEBSOCKET;
-use crate::proxy::{ForwardContext, OwnCookieNames, Route};
+use crate::proxy::{ForwardContext, OwnNames, Route};
 use crate::secret::AccessToken;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -56,10 +56,10 @@ pub(in crate::proxy) fn request_fields(input: &RequestFields<'_>) -> Result<Head
         outgoing.insert(header::UPGRADE, HeaderValue::from_static(WEBSOCKET));
     }
     if input.route.forwards_cookies() && !options.names(header::COOKIE.as_str()) {
-        set_cookies(&mut outgoing, incoming, input.context.own_cookies)?;
+        set_cookies(&mut outgoing, incoming, input.context.own_names)?;
     }
     set_forwarded(&mut outgoing, incoming, input.context)?;
-    set_via(&mut outgoing, incoming, input.request.version())?;
+    set_via(&mut outgoing, incoming, input)?;
     set_trace(&mut outgoing, incoming, input.context.traceparent.as_deref())?;
     if let Some(left) = max_forwards(input.request) {
         outgoing.insert(MAX_FORWARDS, HeaderValue::from(left.saturating_sub(1)));
@@ -113,7 +113,8 @@ fn set_framing(outgoing: &mut HeaderMap, length: BodyLength) {
 }
 
 /// The cookies that are not ours, byte for byte and in order; several lines become one (RFC 9113 §8.2.3).
-fn set_cookies(outgoing: &mut HeaderMap, incoming: &InboundMap, own: &OwnCookieNames) -> Result<(), BadRequest> {
+fn set_cookies(outgoing: &mut HeaderMap, incoming: &InboundMap, own: &OwnNames) -> Result<(), BadRequest> {
+    let own = &own.cookies;
     let mut line = Vec::new();
     for value in incoming.get_all(inbound::COOKIE) {
         for pair in value.as_bytes().split(|&byte| byte == b';').map(<[u8]>::trim_ascii) {
@@ -164,27 +165,18 @@ fn forwarded_for(incoming: &InboundMap, context: &ForwardContext<'_>) -> Option<
 }
 
 /// Passes `Via` on with us at its end; a list that names us already is a loop (RFC 9110 §7.6.3).
-fn set_via(outgoing: &mut HeaderMap, incoming: &InboundMap, version: Version) -> Result<(), ForwardError> {
+fn set_via(outgoing: &mut HeaderMap, incoming: &InboundMap, input: &RequestFields<'_>) -> Result<(), ForwardError> {
+    let names = input.context.own_names;
     for value in incoming.get_all(inbound::VIA) {
-        if value.as_bytes().split(|&byte| byte == b',').any(is_ours) {
+        if value.as_bytes().split(|&byte| byte == b',').any(|element| names.are_in(element)) {
             return Err(ForwardError::LoopDetected);
         }
         outgoing.append(header::VIA, copied(value.as_bytes())?);
     }
-    outgoing.append(
-        header::VIA,
-        HeaderValue::from_static(match version {
-            Version::HTTP_10 => "1.0 sealgate",
-            _ => "1.1 sealgate",
-        }),
-    );
+    let version =
+        if input.request.version() == Version::HTTP_10 { http::Version::HTTP_10 } else { http::Version::HTTP_11 };
+    outgoing.append(header::VIA, copied(names.via(version).as_bytes())?);
     Ok(())
-}
-
-/// Whether an element of `Via` (protocol, name, comment) is one of ours.
-fn is_ours(element: &[u8]) -> bool {
-    let mut words = element.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-    words.nth(1).is_some_and(|name| name.eq_ignore_ascii_case(PSEUDONYM.as_bytes()))
 }
 
 /// The client's trace goes on if it is valid (W3C Trace Context §3.2), else ours begins.

@@ -7,7 +7,7 @@ use http::header::{self, HeaderMap};
 use http::{StatusCode, Version};
 
 use super::{ConnectionOptions, is_hop_by_hop};
-use crate::proxy::OwnCookieNames;
+use crate::proxy::OwnNames;
 use crate::proxy::error::BadGateway;
 
 /// Copies the fields of an upstream's response that are for the client.
@@ -18,7 +18,7 @@ pub(in crate::proxy) fn copy_response_fields(
     from: &http::response::Parts,
     is_head: bool,
     to: &mut OutboundMap,
-    own: &OwnCookieNames,
+    own: &OwnNames,
 ) -> Result<(), BadGateway> {
     check_coding(from)?;
     let options = options(&from.headers)?;
@@ -30,14 +30,13 @@ pub(in crate::proxy) fn copy_response_fields(
         let dropped = is_hop_by_hop(name.as_str())
             || options.names(name.as_str())
             || *name == header::CONTENT_LENGTH && !keeps_length
-            || *name == header::SET_COOKIE && own.owns_pair(cookie_pair(value.as_bytes()));
+            || *name == header::SET_COOKIE && own.cookies.owns_pair(cookie_pair(value.as_bytes()));
         if !dropped {
             let name = OutboundName::from_lowercase(name.as_str().as_bytes()).map_err(|_| BadGateway::Malformed)?;
             to.append(name, OutboundValue::from_bytes(value.as_bytes()).map_err(|_| BadGateway::Malformed)?);
         }
     }
-    let via = if from.version == Version::HTTP_10 { "1.0 sealgate" } else { "1.1 sealgate" };
-    to.append(VIA, OutboundValue::from_static(via));
+    to.append(VIA, OutboundValue::from_str(own.via(from.version)).map_err(|_| BadGateway::Malformed)?);
     Ok(())
 }
 

@@ -16,13 +16,15 @@ use tokio::runtime::Handle;
 use crate::metrics::Metrics;
 use crate::origin::PublicOrigin;
 use crate::proxy::{
-    CsrfMode, ForwardContext, ForwardError, OwnCookieNames, RouteAuth, RouteSettings, RouteTable, TunnelLimits,
+    CsrfMode, ForwardContext, ForwardError, OwnNames, RouteAuth, RouteSettings, RouteTable, TunnelLimits,
     UpstreamClient, UpstreamSettings, UpstreamTimeouts, UpstreamWatch, forward,
 };
 use crate::secret::AccessToken;
 
 /// No test takes longer.
 const DEADLINE: Duration = Duration::from_secs(20);
+/// What https://app.example.com adds to `Via`.
+pub(super) const VIA: &str = "1.1 sealgate-69baddde";
 
 /// Runs `test` as actix runs a worker, against the deadline.
 pub(super) fn run(test: impl Future<Output = ()>) {
@@ -306,7 +308,7 @@ async fn handle(
     let token = AccessToken::new("the-access-token");
     let context = ForwardContext {
         access_token: (route.auth() == RouteAuth::Session).then_some(&token),
-        own_cookies: &OwnCookieNames::new("__Host-sealgate"),
+        own_names: &OwnNames::new("__Host-sealgate", origin),
         public_origin: origin,
         peer: request.peer_addr().map(|address| address.ip()),
         trusted_peer,

@@ -31,7 +31,7 @@ fn status_reason_and_repeated_fields_come_back_as_they_are() {
         assert_eq!(fields(&got, "date"), ["Thu, 01 Jan 1970 00:00:00 GMT"]);
         assert_eq!(fields(&got, "server"), ["x"]);
         assert_eq!(fields(&got, "content-length"), ["4"]);
-        assert_eq!(fields(&got, "via"), ["1.1 sealgate"]);
+        assert_eq!(fields(&got, "via"), [VIA]);
         assert_eq!(body(&got), "body");
     });
 }
@@ -72,7 +72,7 @@ fn hop_by_hop_fields_of_responses_stay_here() {
             assert_eq!(field(&got, gone), None, "{gone}: {got}");
         }
         assert_eq!(fields(&got, "x-end"), ["1"]);
-        assert_eq!(fields(&got, "via"), ["1.0 fred", "1.1 sealgate"]);
+        assert_eq!(fields(&got, "via"), ["1.0 fred", VIA]);
     });
 }
 

@@ -46,6 +46,12 @@ pub enum UpstreamTlsError {
         /// What rustls says.
         reason: Box<rustls::Error>,
     },
+    /// There is no authority that could be trusted.
+    #[error(
+        "this system has no certificate authorities, so that no https upstream could be trusted: install them (the \
+         package ca-certificates), or name your own with upstream_ca_file"
+    )]
+    NoSystemRoots,
     /// The cryptography library offers no version of TLS that is safe.
     #[error("no usable version of TLS: {0}")]
     Versions(#[source] rustls::Error),
@@ -75,14 +81,25 @@ pub(super) struct Reading {
 }
 
 /// The system's roots. Certificates that cannot be read are logged and left out.
-pub(in crate::proxy) fn system_roots() -> Arc<RootCertStore> {
+///
+/// # Errors
+/// [`UpstreamTlsError::NoSystemRoots`] if there is none: every request would fail, and only then.
+pub(in crate::proxy) fn system_roots() -> Result<Arc<RootCertStore>, UpstreamTlsError> {
     let mut roots = RootCertStore::empty();
     let system = rustls_native_certs::load_native_certs();
     for error in &system.errors {
         tracing::warn!(%error, "cannot read some of the system's certificates");
     }
     roots.add_parsable_certificates(system.certs);
-    Arc::new(roots)
+    if roots.is_empty() { Err(UpstreamTlsError::NoSystemRoots) } else { Ok(Arc::new(roots)) }
+}
+
+/// How many authorities the system trusts.
+///
+/// # Errors
+/// [`UpstreamTlsError::NoSystemRoots`] if there is none.
+pub fn system_authorities() -> Result<usize, UpstreamTlsError> {
+    system_roots().map(|roots| roots.len())
 }
 
 /// Nobody.

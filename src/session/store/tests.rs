@@ -60,6 +60,39 @@ fn a_delivered_session_opens() {
 }
 
 #[test]
+fn a_cookie_that_was_opened_a_moment_ago_is_not_decrypted_again() {
+    let site = site();
+    let cookies = site.carrying(a_session());
+    let first = site.sessions.open(&cookies).expect("signed in");
+    let second = site.sessions.open(&cookies).expect("signed in");
+    assert!(Arc::ptr_eq(&first.session, &second.session));
+    site.sessions.forget_unused();
+    site.sessions.forget_unused();
+    let third = site.sessions.open(&cookies).expect("signed in");
+    assert!(!Arc::ptr_eq(&first.session, &third.session) && *first.session == *third.session);
+}
+
+/// What is remembered is what the cookie says, not that it may.
+#[test]
+fn a_remembered_session_ends_like_any_other() {
+    let site = site();
+    let cookies = site.carrying(a_session());
+    let active = site.sessions.open(&cookies).expect("signed in");
+    let lines = site.sessions.end(&active.session, &RequestCookies::default()).expect("sealed");
+    let with_tombstone = [site.sessions.deliver(&sealed_again(&site), &RequestCookies::default()), lines].concat();
+    assert!(matches!(site.sessions.open(&site.cookies(&with_tombstone)), Err(SignedOut::Ended(_))));
+    site.clock.advance(MINUTE * 61);
+    assert!(matches!(site.sessions.open(&cookies), Err(SignedOut::Idle(_))));
+    // Beyond the ring's own bounds its key no longer opens, remembered or not.
+    site.clock.advance(MINUTE * 60 * 24 * 365);
+    assert!(site.sessions.open(&cookies).is_err());
+}
+
+fn sealed_again(site: &Site) -> SealedSession {
+    site.sessions.seal(a_session()).expect("it fits")
+}
+
+#[test]
 fn it_ends_at_its_absolute_end_and_when_idle() {
     let site = site();
     let cookies = site.carrying(a_session());

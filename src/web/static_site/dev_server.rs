@@ -65,7 +65,7 @@ impl DevServer {
         }
         let context = ForwardContext {
             access_token: None,
-            own_cookies: &services.own_cookies,
+            own_names: &services.own_names,
             public_origin: &services.site.origin,
             peer: request.peer_addr().map(|address| address.ip()),
             trusted_peer: false,

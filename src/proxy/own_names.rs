@@ -1,0 +1,64 @@
+//! The names that are ours: those of our cookies, and what we call ourselves in `Via`.
+
+use http::Version;
+use sha2::{Digest as _, Sha256};
+
+use super::cookies::OwnCookieNames;
+use crate::origin::PublicOrigin;
+
+/// Our names towards clients and upstreams. Made once.
+#[derive(Clone, Debug)]
+pub struct OwnNames {
+    pub(super) cookies: OwnCookieNames,
+    /// Our pseudonym in `Via` (RFC 9110 §7.6.3).
+    pseudonym: String,
+    /// Our element of `Via` for messages of HTTP/1.0 and HTTP/1.1.
+    via: [String; 2],
+}
+
+impl OwnNames {
+    /// The names of the site at `origin` whose session cookie is `session_cookie`; all its replicas have the same.
+    ///
+    /// The pseudonym is the site's own, `sealgate-` and eight hexadecimal digits of the origin's SHA-256: a Sealgate behind
+    /// that of another site is no loop, and no other proxy calls itself so, as one by the site's host might.
+    pub fn new(session_cookie: &str, origin: &PublicOrigin) -> Self {
+        let digest = Sha256::digest(origin.as_str());
+        let digits: String = digest[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+        let pseudonym = format!("sealgate-{digits}");
+        let via = [format!("1.0 {pseudonym}"), format!("1.1 {pseudonym}")];
+        Self { cookies: OwnCookieNames::new(session_cookie), pseudonym, via }
+    }
+
+    /// What we add to `Via` of a message that came with `version`.
+    pub(super) fn via(&self, version: Version) -> &str {
+        &self.via[usize::from(version != Version::HTTP_10)]
+    }
+
+    /// Whether an element of `Via` (protocol, name, comment) is one of ours.
+    pub(super) fn are_in(&self, element: &[u8]) -> bool {
+        let mut words = element.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+        words.nth(1).is_some_and(|name| name.eq_ignore_ascii_case(self.pseudonym.as_bytes()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(origin: &str) -> OwnNames {
+        OwnNames::new("__Host-sealgate", &origin.parse().expect("an origin"))
+    }
+
+    #[test]
+    fn each_site_has_a_pseudonym_of_its_own_and_its_replicas_share_it() {
+        let (one, other) = (of("https://app.example.com"), of("https://other.example.com"));
+        assert_eq!(one.via(Version::HTTP_11), of("https://app.example.com").via(Version::HTTP_11));
+        assert!(one.via(Version::HTTP_10).starts_with("1.0 sealgate-"));
+        assert!(one.are_in(one.via(Version::HTTP_11).as_bytes()));
+        assert!(one.are_in(format!(" {} (comment)", one.via(Version::HTTP_10).to_uppercase()).as_bytes()));
+        assert!(!one.are_in(other.via(Version::HTTP_11).as_bytes()));
+        for element in ["1.1 sealgate", "1.1 app.example.com", "1.1", "", "1.1 p (1.1 sealgate)"] {
+            assert!(!one.are_in(element.as_bytes()), "{element}");
+        }
+    }
+}
