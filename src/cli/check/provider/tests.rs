@@ -130,6 +130,18 @@ fn an_endpoint_in_clear_text_beside_an_https_issuer_is_a_warning() {
     assert_eq!(found(&metadata, &settings()), [(Verdict::Note, ISSUER)]);
 }
 
+/// OpenID Connect Discovery §3
+#[test]
+fn userinfo_that_is_wanted_and_not_there_is_an_error() {
+    let mut settings = settings();
+    settings.userinfo = UserInfoUse::Login;
+    let mut metadata = metadata();
+    metadata.userinfo_endpoint = Some("https://login.example.com/me".parse().expect("a URL"));
+    assert_eq!(found(&metadata, &settings), []);
+    metadata.userinfo_endpoint = None;
+    assert_eq!(found(&metadata, &settings), [(Verdict::Error, "provider.userinfo")]);
+}
+
 /// The complaint "clock skew"
 #[test]
 fn clocks_that_are_apart_are_a_warning_beyond_half_the_tolerance_and_an_error_beyond_it() {
