@@ -184,6 +184,8 @@ fn new_session(services: &Services, tokens: TokenSet) -> Result<Session, Problem
     };
     check_login_limits(&services.provider.settings().login_limits, &session.claims()).map_err(|error| {
         services.metrics.count_login(Outcome::Refused);
+        // Nobody will ever use it.
+        services.refresher.revoke_in_background(&session);
         tracing::info!(target: "sealgate::audit", event = "login_not_allowed", %error, "a user may not log in");
         Problem::new(&LOGIN_NOT_ALLOWED, "Your account is not among those that may. Ask the application's owner.")
     })?;

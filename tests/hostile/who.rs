@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::answer::Answer;
 use crate::provider::{Endpoint, Provider};
-use crate::stage::{Stage, is_refused};
-use crate::support::SealgateOptions;
+use crate::stage::{PATIENCE, Stage, is_refused};
+use crate::support::{SealgateOptions, eventually};
 
 async fn stage(change: impl FnOnce(SealgateOptions) -> SealgateOptions) -> Stage {
     Stage::around(Provider::start().await, change).await
@@ -28,6 +28,10 @@ async fn groups_of_userinfo_decide_who_may_log_in() {
         let reply = browser.arrive_from_elsewhere(callback.as_str()).await;
         is_refused(&browser, &reply, 403).await;
     }
+    eventually("the refresh tokens are revoked", PATIENCE, async || {
+        (stage.provider.asked(Endpoint::Revocation) == 2).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
