@@ -4,6 +4,7 @@
 //! or a log line.
 
 mod authorization;
+mod client_authentication;
 pub mod discovery;
 mod http;
 mod id_token;
@@ -14,12 +15,13 @@ mod login_limits;
 mod logout;
 mod oauth_error;
 mod provider;
+mod pushed;
 mod token;
 mod token_response;
 mod userinfo;
 
 #[cfg(test)]
-mod test_keys;
+pub(crate) mod test_keys;
 #[cfg(test)]
 pub(crate) mod test_party;
 #[cfg(test)]
@@ -28,9 +30,13 @@ pub(crate) mod test_provider;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::secret::SecretString;
-
-pub use self::authorization::{AuthorizationRequest, IssuerMismatch, fresh_nonce, fresh_state, fresh_verifier};
+pub use self::authorization::{
+    AuthorizationError, AuthorizationRequest, AuthorizationSettings, IssuerMismatch, OWN_PARAMETERS, PushedRequests,
+    ResponseMode, fresh_nonce, fresh_state, fresh_verifier,
+};
+pub use self::client_authentication::{
+    AssertionAlgorithm, AssertionAudience, ClientAuth, ClientKey, ClientKeyError, PrivateKeyJwt,
+};
 pub use self::discovery::{DiscoveryError, Metadata};
 pub use self::http::{HttpError, Unavailable};
 pub use self::id_token::{IdTokenError, IdentityChange, OriginalIdentity};
@@ -39,7 +45,7 @@ pub use self::login_limits::{LoginRefused, check_login_limits};
 pub use self::logout::{Revocation, RevokeError};
 pub use self::oauth_error::OAuthError;
 pub use self::provider::{Pacing, Provider, ProviderBuildError, ProviderUnavailable};
-pub use self::token::{InvalidResponse, RedeemError, RefreshError, TokenSet};
+pub use self::token::{InvalidResponse, RedeemError, Redemption, RefreshError, TokenSet};
 pub use self::userinfo::{UserInfo, UserInfoError, beside_id_token, merge_userinfo};
 
 /// What the configuration says of the provider and of our registration there.
@@ -49,10 +55,12 @@ pub struct ProviderSettings {
     pub issuer: String,
     /// Our client identifier.
     pub client_id: String,
-    /// How we authenticate at the token endpoint.
+    /// How we authenticate at its endpoints.
     pub client_auth: ClientAuth,
     /// Scopes to ask for; always with `openid`.
     pub scopes: Vec<String>,
+    /// What authorization requests say, and how they and their answers go.
+    pub authorization: AuthorizationSettings,
     /// Certificates (PEM) to trust beside the system's roots when talking to the provider.
     pub ca_file: Option<PathBuf>,
     /// Tolerance between the provider's clock and ours, for `exp`, `iat` and `nbf`.
@@ -81,31 +89,6 @@ pub enum UserInfoUse {
     Never,
     /// At every login, and again at every refresh.
     Login,
-}
-
-/// How the client authenticates at the token and revocation endpoints (RFC 6749 §2.3.1).
-#[derive(Clone, Debug)]
-pub enum ClientAuth {
-    /// `client_secret_basic`: HTTP Basic.
-    SecretBasic(SecretString),
-    /// `client_secret_post`: in the request body.
-    SecretPost(SecretString),
-}
-
-impl ClientAuth {
-    /// The name in `token_endpoint_auth_methods_supported` (RFC 8414 §2).
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::SecretBasic(_) => "client_secret_basic",
-            Self::SecretPost(_) => "client_secret_post",
-        }
-    }
-
-    const fn secret(&self) -> &SecretString {
-        match self {
-            Self::SecretBasic(secret) | Self::SecretPost(secret) => secret,
-        }
-    }
 }
 
 /// Limits on who may log in, by the claims of the ID token and of UserInfo. Empty lists limit nothing.

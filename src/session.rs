@@ -58,6 +58,8 @@ pub enum SameSite {
     Strict,
     /// Also top-level navigations from elsewhere.
     Lax,
+    /// Every request: for login cookies alone, where the provider's page posts its answer. Needs `Secure`.
+    None,
 }
 
 /// The shape of the answer of `/bff/user`.

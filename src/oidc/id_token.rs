@@ -77,6 +77,12 @@ pub enum IdTokenError {
     /// `nbf` is no number, or in the future.
     #[error("the ID token is not valid yet; if this is sudden, compare the clocks")]
     NotBefore,
+    /// `max_age` was asked for, and `auth_time` is missing or no number (Core §2).
+    #[error("the ID token does not say when the user signed in, although max_age was asked for")]
+    NoAuthenticationTime,
+    /// `auth_time` is longer ago than the `max_age` that was asked for, or in the future (Core §3.1.3.7 item 13).
+    #[error("the user signed in longer ago than max_age, or in the future; if this is sudden, compare the clocks")]
+    AuthenticationTooOld,
     /// `nonce` is not the one of this login.
     #[error("the ID token's nonce is not the one of this login")]
     Nonce,
@@ -169,6 +175,8 @@ pub(super) struct Expectations<'a> {
     pub(super) algorithms: &'a [Algorithm],
     /// None for refreshed tokens, whose nonce [`OriginalIdentity`] compares.
     pub(super) nonce: Option<&'a Nonce>,
+    /// What the authorization request asked for; none for refreshed tokens.
+    pub(super) max_age: Option<Duration>,
     pub(super) access_token: &'a str,
     pub(super) now: UnixTime,
     pub(super) skew: Duration,
@@ -185,7 +193,7 @@ pub(super) async fn verify(
     Ok(claims)
 }
 
-/// Core §3.1.3.7, items 2–5 and 9–11, and §3.1.3.8.
+/// Core §3.1.3.7, items 2–5, 9–11 and 13, and §3.1.3.8.
 fn check_claims(
     claims: &Map<String, Value>,
     algorithm: Algorithm,
@@ -200,6 +208,7 @@ fn check_claims(
         return Err(IdTokenError::Subject);
     }
     check_times(claims, expected)?;
+    check_authentication_time(claims, expected)?;
     if let Some(nonce) = expected.nonce {
         // `Nonce` compares in constant time.
         let same = claims.get("nonce").and_then(Value::as_str).is_some_and(|claim| Nonce::new(claim) == *nonce);
@@ -260,6 +269,15 @@ fn check_times(claims: &Map<String, Value>, expected: &Expectations<'_>) -> Resu
         Some(start) if numeric_date(start).is_none_or(|start| start > latest) => Err(IdTokenError::NotBefore),
         _ => Ok(()),
     }
+}
+
+/// Core §3.1.3.7 item 13.
+fn check_authentication_time(claims: &Map<String, Value>, expected: &Expectations<'_>) -> Result<(), IdTokenError> {
+    let Some(max_age) = expected.max_age else { return Ok(()) };
+    let signed_in = claims.get("auth_time").and_then(numeric_date).ok_or(IdTokenError::NoAuthenticationTime)?;
+    let is_recent = expected.now <= signed_in.plus(max_age).plus(expected.skew);
+    let has_been = signed_in <= expected.now.plus(expected.skew);
+    if is_recent && has_been { Ok(()) } else { Err(IdTokenError::AuthenticationTooOld) }
 }
 
 /// `aud` as a list: it may be one string (RFC 7519 §4.1.3). `None` when it is missing or anything else.

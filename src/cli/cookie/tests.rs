@@ -11,6 +11,7 @@ use crate::base64url::BASE64URL;
 use crate::clock::UnixTime;
 use crate::keyring::{KeyRing, RingFile, RingHandle};
 use crate::metrics::Metrics;
+use crate::oidc::ResponseMode;
 use crate::seal::Sealer;
 use crate::secret::{AccessToken, CodeVerifier, IdToken, Nonce, RefreshToken, State};
 use crate::session::cookies::{AFFINITY_COOKIE, CookieNames, RequestCookies};
@@ -146,6 +147,8 @@ fn login() -> LoginTransaction {
         started_at: NOW,
         provider: provider(),
         replaces: None,
+        max_age: None,
+        response_mode: ResponseMode::Query,
     }
 }
 
