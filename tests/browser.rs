@@ -40,7 +40,7 @@ async fn play(script: &str, mut options: Value) {
     let run =
         Command::new("node").arg(script).arg(options.to_string()).current_dir(folder()).kill_on_drop(true).output();
     let output =
-        tokio::time::timeout(Duration::from_secs(300), run).await.expect("it ends in time").expect("node starts");
+        tokio::time::timeout(Duration::from_secs(600), run).await.expect("it ends in time").expect("node starts");
     assert!(
         output.status.success(),
         "{script}: {}{}",
@@ -130,56 +130,79 @@ async fn behind_tls_the_cookies_are_host_bound_secure_and_strict() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_app_of_vite_s_runs_under_the_strict_policy_and_what_is_slipped_in_does_not() {
     let app = tempfile::tempdir().expect("a temporary folder");
-    let built = vite(app.path(), &["build", "--outDir", app.path().join("dist").to_str().expect("UTF-8")]).output();
-    let built = tokio::time::timeout(Duration::from_secs(120), built).await.expect("in time").expect("node starts");
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    let built = app.path().join("dist");
+    let arguments = ["build", "--config", "app/vite.config.mjs", "--outDir", built.to_str().expect("UTF-8")];
+    succeeds(package("vite", "bin/vite.js", &arguments), &folder()).await;
     let (provider, upstream) = parts().await;
-    let options =
-        SealgateOptions::new(&provider.issuer, upstream.port).set("static", json!({"root": app.path().join("dist")}));
+    let options = SealgateOptions::new(&provider.issuer, upstream.port).set("static", json!({"root": built}));
     provider.register(options.registration()).await;
     let gate = Sealgate::start(options).await;
     play("app.mjs", json!({"origin": gate.url(), "provider": provider.issuer})).await;
 }
 
+/// As `docs/getting-started.md` has it, with the component that stands there.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dev_server_s_app_signs_in_and_changes_while_it_runs() {
-    let app = tempfile::tempdir().expect("a temporary folder");
-    let sources = app.path().join("app");
-    fs::create_dir(&sources).expect("a new folder");
-    for entry in fs::read_dir(folder().join("app")).expect("the app is there") {
-        let entry = entry.expect("a readable entry");
-        fs::copy(entry.path(), sources.join(entry.file_name())).expect("a new file");
-    }
-    std::os::unix::fs::symlink(folder().join("node_modules"), app.path().join("node_modules")).expect("a new link");
-    let port = free_port();
-    let server = vite(app.path(), &["dev", "--port", &port.to_string()]).env("APP_ROOT", &sources).spawn();
-    let _server = server.expect("node starts");
+async fn an_app_that_npm_create_vite_made_signs_in_changes_while_it_runs_and_is_built() {
+    let place = tempfile::tempdir().expect("a temporary folder");
+    let app = place.path().join("my-app");
+    // What `npm create vite` runs, and what `npm install` brings.
+    let created = package("create-vite", "index.js", &["my-app", "--template", "react", "--no-interactive"]);
+    succeeds(created, place.path()).await;
+    std::os::unix::fs::symlink(folder().join("node_modules"), place.path().join("node_modules")).expect("a new link");
+    let port = free_port().to_string();
+    let mut server = package("vite", "bin/vite.js", &["--port", &port, "--strictPort"]);
+    let _server = server.current_dir(&app).spawn().expect("node starts");
+    let dev_server = format!("http://localhost:{port}");
     eventually("Vite to listen", Duration::from_secs(60), async || {
-        TcpStream::connect(loopback(port)).await.ok().map(drop)
+        TcpStream::connect(dev_server.trim_start_matches("http://")).await.ok().map(drop)
     })
     .await;
     let (provider, upstream) = parts().await;
-    let options = SealgateOptions::new(&provider.issuer, upstream.port)
-        .set("static", json!({"dev_server": format!("http://{}", loopback(port))}));
-    provider.register(options.registration()).await;
-    let gate = Sealgate::start(options).await;
-    play("dev.mjs", json!({"origin": gate.url(), "message": sources.join("message.js")})).await;
+    let with_app = |files: Value| registered(&provider, upstream.port, |options| options.set("static", files));
+    let gate = with_app(json!({"dev_server": dev_server})).await;
+    let file = app.join("src/App.jsx");
+    let options = json!({"origin": gate.url(), "file": file, "component": documented("web/src/App.jsx")});
+    play("dev.mjs", options).await;
+    succeeds(package("vite", "bin/vite.js", &["build"]), &app).await;
+    let gate = with_app(json!({"root": app.join("dist")})).await;
+    play("dev.mjs", json!({"name": "dev-built", "origin": gate.url()})).await;
+}
+
+/// A file that `docs/getting-started.md` tells its reader to write.
+fn documented(file: &str) -> String {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/getting-started.md");
+    let page = fs::read_to_string(page).expect("the page is there");
+    let behind = page.split_once(&format!("<!-- file: {file} -->\n```")).expect("the page has the file").1;
+    let text = behind.split_once('\n').and_then(|(_language, rest)| rest.split_once("\n```")).expect("a block").0;
+    text.to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_pages_that_people_see_are_accessible_in_every_size_colour_and_language() {
-    let (provider, upstream) = parts().await;
-    let options = SealgateOptions::new(&provider.issuer, upstream.port);
-    provider.register(options.registration()).await;
-    let gate = Sealgate::start(options).await;
+    let without_logout = ProviderOptions { without_logout: true, ..ProviderOptions::default() };
+    let (provider, plain_provider, upstream) =
+        tokio::join!(Provider::start(ProviderOptions::default()), Provider::start(without_logout), Upstream::start());
+    let gate = registered(&provider, upstream.port, |options| {
+        let scopes = vec!["openid", "email", "groups", "offline_access"];
+        options.set("provider.scopes", scopes).set("provider.allowed_email_domains", vec!["example.test"])
+    })
+    .await;
+    let without_logout = registered(&plain_provider, upstream.port, |options| options).await;
+    // The provider knows its client by another secret.
+    let upstream_down = registered(&provider, free_port(), |mut options| {
+        options.client_secret.push_str("-of-last-year");
+        options
+    })
+    .await;
     let nowhere = format!("http://localhost:{}", free_port());
     let without_provider = Sealgate::launch(SealgateOptions::new(&nowhere, upstream.port)).await;
-    eventually("the second to listen", Duration::from_secs(30), async || {
+    eventually("the last to listen", Duration::from_secs(30), async || {
         TcpStream::connect(loopback(without_provider.options.port)).await.ok().map(drop)
     })
     .await;
     let origins = json!({
         "origin": gate.url(), "provider": provider.issuer, "providerDown": without_provider.url(),
+        "upstreamDown": upstream_down.url(), "withoutLogout": without_logout.url(),
     });
     play("pages.mjs", origins).await;
 }
@@ -204,17 +227,34 @@ async fn the_client_s_types_hold_and_it_is_under_two_kilobytes() {
     }
 }
 
-/// Vite over the app of `tests/browser/app`, with what it keeps in `cache`.
-fn vite(cache: &Path, arguments: &[&str]) -> Command {
+/// A program of a package that is installed for the scenarios.
+fn package(name: &str, program: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new("node");
     command
-        .args(["node_modules/vite/bin/vite.js", arguments[0], "--config", "app/vite.config.mjs"])
-        .args(&arguments[1..])
-        .env("APP_CACHE", cache.join("cache"))
-        .current_dir(folder())
+        .arg(folder().join("node_modules").join(name).join(program))
+        .args(arguments)
         .stdin(Stdio::null())
+        .stdout(Stdio::null())
         .kill_on_drop(true);
     command
+}
+
+async fn succeeds(mut command: Command, folder: &Path) {
+    let run = command.current_dir(folder).output();
+    let output =
+        tokio::time::timeout(Duration::from_secs(120), run).await.expect("it ends in time").expect("node starts");
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A Sealgate that its provider knows; `change` is what the provider is not told.
+async fn registered(
+    provider: &Provider,
+    upstream: u16,
+    change: impl FnOnce(SealgateOptions) -> SealgateOptions,
+) -> Sealgate {
+    let options = SealgateOptions::new(&provider.issuer, upstream);
+    provider.register(options.registration()).await;
+    Sealgate::start(change(options)).await
 }
 
 async fn parts() -> (Provider, Upstream) {

@@ -11,6 +11,7 @@ use crate::session::cookies::RequestCookies;
 use crate::session::store::{ActiveSession, SignedOut};
 use crate::web::fetch_metadata::{is_navigation, is_prefetch, is_same_origin};
 use crate::web::head::{MAX_HEAD, head_bytes};
+use crate::web::page::{self, SignedOutAt};
 use crate::web::problem::{INVALID_REQUEST, LOGOUT_REFUSED, Problem};
 use crate::web::query::Parameters;
 use crate::web::{Services, append_cookies, own_response};
@@ -39,8 +40,8 @@ pub async fn handle(services: &Services, request: &HttpRequest) -> Result<HttpRe
     let own_link = session.as_ref().zip(sid).is_some_and(|(session, sid)| session.sid.matches(sid));
     if !own_link && !from_our_page {
         return match session {
-            // Nothing is open here, so there is nothing that a forged link could end.
-            None if is_navigation(request) => Ok(leave(services, request, None)),
+            // Nothing is open here, or a strict cookie stayed at home: nothing that a forged link could end, or say.
+            None if is_navigation(request) => Ok(see_other(services.site.post_logout_redirect_uri())),
             _ => Err(Problem::new(&LOGOUT_REFUSED, "Sign out from within the application.")),
         };
     }
@@ -100,18 +101,27 @@ fn finish(services: &Services, request: &HttpRequest, session: Option<&Session>)
 }
 
 /// OpenID Connect RP-Initiated Logout §2.
+///
+/// Where the provider has no logout, its own session goes on, and an app that signs in whoever is not signed in would
+/// undo the logout at once: so a person is told instead of led to the app, and a script is led to where that is told.
 fn leave(services: &Services, request: &HttpRequest, session: Option<&Session>) -> HttpResponse {
-    let home = services.site.post_logout_redirect_uri();
-    let at_provider = session
-        .and_then(|session| {
-            let state = fresh_state();
-            services.provider.end_session_url(session.id_token(), &home, Some(state.expose()))
-        })
-        .map(String::from);
-    let goal = at_provider.unwrap_or(home);
+    let Services { site, provider, .. } = services;
+    let home = site.post_logout_redirect_uri();
+    let state = fresh_state();
+    let at_provider = provider.end_session_url(session.and_then(Session::id_token), &home, Some(state.expose()));
+    let goal = match (at_provider, session) {
+        (Some(url), Some(_)) => url.into(),
+        (Some(_), None) => home,
+        (None, _) if is_navigation(request) => return page::signed_out(request, SignedOutAt::HereAlone),
+        (None, _) => site.origin.join(&format!("{}/logout", site.prefix)),
+    };
     if is_navigation(request) {
-        own_response(HttpResponse::SeeOther()).insert_header((LOCATION, goal)).finish()
+        see_other(goal)
     } else {
         own_response(HttpResponse::Ok()).json(json!({ "logout_url": goal }))
     }
+}
+
+fn see_other(goal: String) -> HttpResponse {
+    own_response(HttpResponse::SeeOther()).insert_header((LOCATION, goal)).finish()
 }

@@ -17,6 +17,7 @@ use minijinja::{Environment, UndefinedBehavior, Value, context};
 use sha2::{Digest as _, Sha256};
 
 use self::texts::Texts;
+use crate::web::own_response;
 
 const TEMPLATE: &str = include_str!("page/page.html");
 const STYLE: &str = include_str!("page/page.css");
@@ -95,6 +96,25 @@ pub struct Page<'a> {
     pub continue_at_once: bool,
 }
 
+/// Where a person who signed out has no session any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignedOutAt {
+    /// Here, and at the provider.
+    Everywhere,
+    /// Here alone: the provider may know the person still, and then the next login asks for no password.
+    HereAlone,
+}
+
+/// The page at the end of a logout that leads nowhere else. It has no cookies of its own: who ends a session adds them.
+pub fn signed_out(request: &HttpRequest, signed_out: SignedOutAt) -> HttpResponse {
+    let kind = match signed_out {
+        SignedOutAt::Everywhere => "signed-out",
+        SignedOutAt::HereAlone => "signed-out-here",
+    };
+    let page = Page { kind, values: &[], detail: None, request_id: None, continue_at_once: false };
+    respond(own_response(HttpResponse::Ok()), request, &page)
+}
+
 /// Renders the page as the builder's body, with the pages of the site that the request came to.
 pub fn respond(mut builder: HttpResponseBuilder, request: &HttpRequest, page: &Page<'_>) -> HttpResponse {
     let pages = request.app_data::<web::Data<Pages>>().map_or_else(|| &*BUNDLED, |pages| pages.get_ref());
@@ -159,7 +179,7 @@ impl Pages {
         let (language, words) = self.texts.choose(language);
         let Page { kind, detail, request_id, continue_at_once, .. } = *page;
         let (title, text) = match words.problems.get(kind) {
-            Some(of_kind) => (of_kind.title.clone(), of_kind.text_with(page.values)),
+            Some(of_kind) => (of_kind.title.clone(), words.text(of_kind, page.values)),
             None => (kind.to_owned(), String::new()),
         };
         let template = self.environment.get_template(TEMPLATE_FILE).map_err(template_error)?;
@@ -232,6 +252,16 @@ mod tests {
         BUNDLED.rehearse().expect("no mistake");
         let html = BUNDLED.render("de", &page("not-signed-in")).expect("a page");
         assert!(html.contains("<html lang=\"de\">") && html.contains("Sie sind nicht angemeldet"), "{html}");
+    }
+
+    #[test]
+    fn values_that_are_words_are_in_the_page_s_language_too() {
+        for largest in ["access token", "refresh token", "ID token", "ID token's claims"] {
+            let values = [("largest", largest.to_owned())];
+            let page = Page { values: &values, ..page("session-too-large") };
+            assert!(!BUNDLED.render("de", &page).expect("a page").contains(&format!("({largest})")), "{largest}");
+            assert!(BUNDLED.render("en", &page).expect("a page").contains("The largest part is the"));
+        }
     }
 
     #[test]

@@ -115,6 +115,23 @@ async fn a_logout_without_a_session_harms_nobody() {
     assert_eq!(world.provider.stats().await.requests("revocation"), 0);
 }
 
+/// Complaint of peers' users: the logout does nothing, because the app signs in whoever comes to it signed out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_logout_at_a_provider_without_one_ends_in_a_page_that_says_so() {
+    let world = World::plan().provider(|provider| provider.without_logout = true).signed_in().await;
+    let reply = world.browser.navigate(&logout_url(&world).await).await;
+    assert_eq!((reply.status, reply.media_type()), (StatusCode::OK, "text/html"), "{}", reply.body);
+    assert!(reply.body.contains("You are signed out") && reply.body.contains("not at the sign-in service"));
+    assert!(reply.body.contains("href=\"/\"") && !reply.body.contains("http-equiv"), "{}", reply.body);
+    is_signed_out(&world, &reply).await;
+    let again = world.browser.navigate("/bff/logout").await;
+    assert!(again.body.contains("You are signed out"), "{}", again.body);
+    let from_elsewhere = world.browser.arrive_from_elsewhere("/bff/logout").await;
+    assert_eq!(from_elsewhere.location().path(), "/", "whether somebody is signed in cannot be told here");
+    let fetched = world.browser.post("/bff/logout").await.json::<serde_json::Value>();
+    assert_eq!(fetched["logout_url"], format!("{}/bff/logout", world.gate.url()), "the same page");
+}
+
 /// RFC 7009 §2.2.1: the session ends here even if the provider cannot hear it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revocation_that_fails_is_logged_and_signs_out_all_the_same() {

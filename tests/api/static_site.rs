@@ -22,6 +22,7 @@ fn app() -> TempDir {
         ("index.html", INDEX),
         ("assets/app-4f3a2b1c.js", "console.log('plain');"),
         ("assets/app-4f3a2b1c.js.br", "the brotli copy"),
+        ("assets/app-4f3a2b1c.js.zst", "the zstd copy"),
         ("robots.txt", "0123456789"),
         (".env", "hidden"),
     ] {
@@ -91,6 +92,10 @@ async fn files_are_kept_compared_compressed_and_cut_as_http_has_it() {
     let copy = get("/assets/app-4f3a2b1c.js").field("Accept-Encoding", "gzip, br").send().await;
     assert_eq!((only(&copy, "content-encoding"), copy.body.as_str()), ("br", "the brotli copy"));
     assert_ne!(only(&copy, "etag"), only(&script, "etag"));
+    let other = get("/assets/app-4f3a2b1c.js").field("Accept-Encoding", "br;q=0.9, zstd").send().await;
+    assert_eq!((only(&other, "content-encoding"), other.body.as_str()), ("zstd", "the zstd copy"));
+    assert_eq!((only(&other, "vary"), only(&other, "content-length")), ("Accept-Encoding", "13"));
+    assert_ne!(only(&other, "etag"), only(&copy, "etag"));
     let robots = get("/robots.txt").send().await;
     assert_eq!(only(&robots, "cache-control"), "no-cache");
     let again = get("/robots.txt").field("If-None-Match", only(&robots, "etag")).send().await;

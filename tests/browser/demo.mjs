@@ -2,11 +2,16 @@
 //
 //   node demo.mjs '{"origin","chromium","artifacts","rotate":["sealgate","keys","rotate",…],"refreshWithin":seconds}'
 import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
 import { assert, equal, run, showsNoToken, signIn, violations } from './scenario.mjs';
 
 const options = { name: 'demo', ...JSON.parse(process.argv[2]) };
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const SIZES = { desktop: { width: 1100, height: 800 }, phone: { width: 375, height: 740 } };
 
-await run(options, [], async ({ page, context, watch, shot }) => {
+await run(options, [], async ({ page, context, watch }) => {
   const text = async (selector) => (await page.textContent(selector)).trim();
   const number = async (selector) => Number(/\d+/.exec(await text(selector))?.[0] ?? NaN);
   const callApi = async () => {
@@ -21,6 +26,22 @@ await run(options, [], async ({ page, context, watch, shot }) => {
     { timeout },
   );
   const session = async () => (await context.cookies(options.origin)).find((cookie) => cookie.name === 'sealgate');
+
+  // In both sizes and colours: the picture, and what axe-core finds.
+  const shot = async (name) => {
+    for (const colorScheme of ['dark', 'light']) {
+      await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
+      for (const [size, viewport] of Object.entries(SIZES).reverse()) {
+        const where = `${name}-${colorScheme}-${size}`;
+        await page.setViewportSize(viewport);
+        await page.screenshot({ path: join(options.artifacts, `${where}.png`), fullPage: true });
+        assert(!(await page.evaluate(() => document.documentElement.scrollWidth > innerWidth)), `${where} scrolls sideways`);
+        await page.evaluate(axe);
+        const { violations } = await page.evaluate(() => window.axe.run());
+        equal(violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map(({ html }) => html)}`).join('\n'), '', where);
+      }
+    }
+  };
 
   await page.goto(`${options.origin}/`);
   await page.waitForSelector('#sign-in', { state: 'visible' });
@@ -71,7 +92,10 @@ await run(options, [], async ({ page, context, watch, shot }) => {
   await showsNoToken(page);
   await shot('demo-4-refreshed');
 
+  // The browser tells both ways when the policy refuses something: by an event and in its console.
+  const refused = () => watch.problems().filter((problem) => /Content.Security.Policy/i.test(problem));
   equal((await violations(page)).join('\n'), '', 'the policy refuses nothing of the page');
+  equal(refused().join('\n'), '', 'nor of any page before it');
   await page.evaluate(() => {
     const script = document.createElement('script');
     script.textContent = 'window.pwned = true';
@@ -79,6 +103,8 @@ await run(options, [], async ({ page, context, watch, shot }) => {
   });
   await page.waitForFunction(() => window.violations.length > 0);
   equal(await page.evaluate(() => window.pwned), undefined, 'an inline script that was slipped in does not run');
+  equal((await violations(page)).join(), 'script-src-elem: inline', 'the violation that is reported');
+  equal(refused().length, 1, `what the console says of it: ${refused()}`);
 
   await page.click('#sign-out');
   // The provider may ask before it signs out too.

@@ -63,6 +63,7 @@ fn furnish(folder: &Path) {
 }
 
 fn write_private(path: &Path, text: &str) {
+    fs::create_dir_all(path.parent().expect("a file is in a folder")).expect("the folder is ours");
     fs::write(path, text).expect("the folder is ours");
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("the file is ours");
 }

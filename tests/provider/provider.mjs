@@ -33,10 +33,15 @@ const DEFAULTS = {
   newSigningKey: false, // signs with a key that nobody has seen
   remember: true, // every secret, for /__test/issued
   jwtAccessTokens: false,
+  accessTokenClaims: {}, // further claims of JWT access tokens
+  profileClaims: ['name'], // what of an account the scope `profile` brings
+  refreshTokenBits: 256,
   requirePar: false,
+  endSession: true, // it has a logout of its own
   accounts: {
     ada: { password: 'lovelace', name: 'Ada Lovelace', email: 'ada@example.test', groups: ['engineers'] },
     grace: { password: 'hopper', name: 'Grace Hopper', email: 'grace@example.test', groups: ['admirals'] },
+    outsider: { password: 'outsider', name: 'Out Sider', email: 'outsider@elsewhere.test', groups: [] },
     // Whose ID tokens need two cookies, and more than all cookies may hold.
     large: { password: 'large', name: 'Many Groups', email: 'large@example.test', groups: names(110) },
     huge: { password: 'huge', name: 'Too Many Groups', email: 'huge@example.test', groups: names(400) },
@@ -117,10 +122,12 @@ function startProvider() {
     jwks: { keys: [options.newSigningKey ? newSigningKey() : signingKey()] },
     cookies: { keys: [cookieKey] },
     clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt'],
-    claims: { profile: ['name'], email: ['email', 'email_verified'], groups: ['groups'] },
+    claims: { profile: options.profileClaims, email: ['email', 'email_verified'], groups: ['groups'] },
     scopes: ['openid', 'profile', 'email', 'groups', 'offline_access', 'api'],
     conformIdTokenClaims: false, // the claims of the scopes are in the ID token, as most providers do it
     findAccount,
+    extraTokenClaims: async () => options.accessTokenClaims,
+    formats: { bitsOfOpaqueRandomness: (_ctx, token) => (token.kind === 'RefreshToken' ? options.refreshTokenBits : 256) },
     // Consent needs no clicks, and a refresh token needs no prompt=consent.
     loadExistingGrant: grantEverything,
     issueRefreshToken: async (_ctx, client) => client.grantTypeAllowed('refresh_token'),
@@ -143,7 +150,7 @@ function startProvider() {
       introspection: { enabled: true },
       pushedAuthorizationRequests: { enabled: true, requirePushedAuthorizationRequests: options.requirePar },
       rpInitiatedLogout: {
-        enabled: true,
+        enabled: options.endSession,
         logoutSource: (ctx, form) => { ctx.body = renderLogout(form); },
         postLogoutSuccessSource: (ctx) => { ctx.body = renderSignedOut(); },
       },

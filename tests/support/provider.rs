@@ -32,6 +32,8 @@ pub struct ProviderOptions {
     pub store: Option<PathBuf>,
     /// Forgets what [`Provider::issued`] would tell: there is too much of it under load.
     pub forgetful: bool,
+    /// Has no logout of its own: no `end_session_endpoint`.
+    pub without_logout: bool,
 }
 
 impl Default for ProviderOptions {
@@ -46,6 +48,7 @@ impl Default for ProviderOptions {
             new_signing_key: false,
             store: None,
             forgetful: false,
+            without_logout: false,
         }
     }
 }
@@ -255,6 +258,7 @@ fn spawn(folder: &Path, options: &ProviderOptions) -> Child {
         "newSigningKey": options.new_signing_key,
         "store": options.store,
         "remember": !options.forgetful,
+        "endSession": !options.without_logout,
     });
     Command::new("node")
         .arg("provider.mjs")
@@ -266,5 +270,5 @@ fn spawn(folder: &Path, options: &ProviderOptions) -> Child {
         .stderr(if std::env::var_os("TEST_PROVIDER_LOG").is_some() { Stdio::inherit() } else { Stdio::null() })
         .kill_on_drop(true)
         .spawn()
-        .expect("node starts: the tests need Node.js 20 or later (`make test` says how)")
+        .expect("node starts: the tests need Node.js 20.19 or later (`make test` says how)")
 }

@@ -28,7 +28,7 @@ bundler's folder, [\"/assets\"], if other files have such names; [] keeps nothin
         KeyDefinition {
             name: "dev_server",
             unit: "URL without a path",
-            preset: Preset::Optional(r#""http://127.0.0.1:5173""#),
+            preset: Preset::Optional(r#""http://localhost:5173""#),
             doc: "\
 For development: takes the app from a dev server such as Vite instead of root, hot reload over WebSocket included,
 under a security policy that lets it work. Only where public_url is on loopback.",

@@ -28,6 +28,8 @@ pub(super) struct Language {
     pub(super) r#continue: String,
     /// What stands before the request's identifier.
     pub(super) reference: String,
+    /// What stands for a value that is words itself, in place of the English ones.
+    pub(super) values: BTreeMap<String, String>,
     /// What each kind of page says.
     pub(super) problems: BTreeMap<String, Words>,
 }
@@ -94,13 +96,21 @@ impl Language {
                 *mine = theirs;
             }
         }
+        self.values.extend(over.values);
         self.problems.extend(over.problems);
+    }
+
+    /// A page's text with these values.
+    pub(super) fn text(&self, words: &Words, values: &[(&'static str, String)]) -> String {
+        let in_this_language = |value: &String| self.values.get(value).unwrap_or(value).clone();
+        let values: Vec<_> = values.iter().map(|(name, value)| (*name, in_this_language(value))).collect();
+        words.text_with(&values)
     }
 }
 
 impl Words {
     /// The text with its values. A name without a value stays as it is.
-    pub(super) fn text_with(&self, values: &[(&'static str, String)]) -> String {
+    fn text_with(&self, values: &[(&'static str, String)]) -> String {
         let mut text = String::with_capacity(self.text.len());
         let mut rest = self.text.as_str();
         // In one pass, so that a value that looks like a name is none.

@@ -91,7 +91,7 @@ impl Entity {
             .collect();
         let chosen = copies
             .iter()
-            .filter(|(_, coding)| accepted.quality(coding) > 0)
+            .filter(|(_, coding)| accepted.quality(coding) > 0 && accepted.quality(coding) >= accepted.uncompressed())
             // The first of those that are liked alike.
             .reduce(|best, next| if accepted.quality(next.1) > accepted.quality(best.1) { next } else { best });
         let (opened, coding) = match chosen {
@@ -164,8 +164,16 @@ impl AcceptedCodings {
 
     /// In thousandths; 0: not acceptable.
     fn quality(&self, coding: &str) -> u16 {
-        let named = |name: &str| self.0.iter().find(|(known, _)| known == name).map(|(_, quality)| *quality);
-        named(coding).or_else(|| named("*")).unwrap_or(0)
+        self.named(coding).or_else(|| self.named("*")).unwrap_or(0)
+    }
+
+    /// How much the client wants the file as it is, where it says so; what it does not name it takes, and likes least.
+    fn uncompressed(&self) -> u16 {
+        self.named("identity").unwrap_or(0)
+    }
+
+    fn named(&self, coding: &str) -> Option<u16> {
+        self.0.iter().find(|(known, _)| known == coding).map(|(_, quality)| *quality)
     }
 }
 

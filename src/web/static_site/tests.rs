@@ -38,6 +38,9 @@ impl Fixture {
             ("dist/assets/app-4f3a2b1c.js", "script"),
             ("dist/assets/app-4f3a2b1c.js.br", "brotli"),
             ("dist/assets/app-4f3a2b1c.js.gz", "gzip"),
+            ("dist/assets/app-4f3a2b1c.js.zst", "zstd"),
+            ("dist/assets/only-9d8c7b6a.js", "script"),
+            ("dist/assets/only-9d8c7b6a.js.zst", "zstd"),
             ("dist/robots.txt", "0123456789"),
             ("dist/.env", "hidden"),
             ("dist/.git/config", "hidden"),
@@ -153,7 +156,15 @@ async fn the_compressed_copy_goes_to_whoever_takes_it() {
     for (accepted, body, coding) in [
         ("gzip, deflate, br, zstd", "brotli", "br"),
         ("gzip", "gzip", "gzip"),
+        ("zstd", "zstd", "zstd"),
+        ("gzip, zstd", "zstd", "zstd"),
         ("br;q=0.5, gzip", "gzip", "gzip"),
+        ("gzip;q=0.8, br;q=0.8, zstd;q=0.9", "zstd", "zstd"),
+        ("br;q=0, gzip;q=0, *", "zstd", "zstd"),
+        ("ZSTD;Q=0.5, br;q=0.4", "zstd", "zstd"),
+        ("zstd;q=0, br;q=0, gzip;q=0", "script", ""),
+        ("gzip;q=0.5, identity", "script", ""),
+        ("gzip, identity;q=0.5", "gzip", "gzip"),
         ("identity", "script", ""),
         ("", "script", ""),
     ] {
@@ -164,6 +175,34 @@ async fn the_compressed_copy_goes_to_whoever_takes_it() {
         assert_eq!(served.header("cache-control"), "public, max-age=31536000, immutable");
     }
     assert_eq!(fixture.get("/robots.txt", &[("accept-encoding", "br")]).await.header("vary"), "");
+    let only = fixture.get("/assets/only-9d8c7b6a.js", &[("accept-encoding", "gzip, br")]).await;
+    assert_eq!(
+        (only.body.as_str(), only.header("content-encoding"), only.header("vary")),
+        ("script", "", "Accept-Encoding")
+    );
+}
+
+/// RFC 9110 §8.8.3.3: what differs in a byte has another strong tag, and is compared with its own alone.
+#[actix_web::test]
+async fn each_copy_has_an_entity_tag_of_its_own() {
+    let fixture = Fixture::new();
+    let get = async |coding: &str, others: &[(&str, &str)]| {
+        let fields = [&[("accept-encoding", coding)], others].concat();
+        fixture.get("/assets/app-4f3a2b1c.js", &fields).await
+    };
+    let mut tags = Vec::new();
+    for coding in ["br", "zstd", "gzip", "identity"] {
+        tags.push(get(coding, &[]).await.header("etag").to_owned());
+    }
+    for (coding, own) in ["br", "zstd", "gzip", "identity"].iter().zip(&tags) {
+        for tag in &tags {
+            let served = get(coding, &[("if-none-match", tag)]).await;
+            assert_eq!(served.status, if tag == own { 304 } else { 200 }, "{coding} with {tag}");
+            assert_eq!((served.header("vary"), served.header("etag")), ("Accept-Encoding", own.as_str()));
+        }
+    }
+    let part = get("zstd", &[("range", "bytes=1-2")]).await;
+    assert_eq!((part.status, part.body.as_str(), part.header("content-encoding")), (206, "st", "zstd"));
 }
 
 /// RFC 9110 §14.2, §13.1.5.

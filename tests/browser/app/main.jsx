@@ -26,7 +26,3 @@ function App() {
 }
 
 createRoot(document.getElementById('root')).render(<StrictMode><App /></StrictMode>);
-
-import.meta.hot?.accept('./message.js', (changed) => {
-  document.getElementById('message').textContent = changed.message;
-});

@@ -4,8 +4,7 @@ import { defineConfig } from 'vite';
 const client = fileURLToPath(new URL('../../../web/client', import.meta.url));
 
 export default defineConfig({
-  root: process.env.APP_ROOT ?? fileURLToPath(new URL('.', import.meta.url)),
-  cacheDir: process.env.APP_CACHE,
+  root: fileURLToPath(new URL('.', import.meta.url)),
   logLevel: 'warn',
   resolve: {
     alias: [
@@ -15,6 +14,4 @@ export default defineConfig({
     // The client's own folder has no React.
     dedupe: ['react'],
   },
-  esbuild: { jsx: 'automatic' },
-  server: { host: '127.0.0.1', strictPort: true, fs: { strict: false } },
 });
