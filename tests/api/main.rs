@@ -26,4 +26,5 @@ mod static_site;
 mod support;
 mod tampering;
 mod tls;
+mod userinfo;
 mod websocket;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::answer::Answer;
-use crate::provider::{Endpoint, MARKER, Right, Script};
+use crate::provider::{Endpoint, Script};
+use crate::right::{MARKER, Right};
 use crate::stage::{Case, Stage, refused};
 use crate::support::Browser;
 use crate::support::world::SESSION;

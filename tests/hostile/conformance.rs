@@ -6,7 +6,8 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 
 use crate::answer::Answer;
-use crate::provider::{EC_KEY, Endpoint, NEW_KEY, Provider, RSA_KEY, Right, at_hash, changed};
+use crate::provider::{Endpoint, Provider};
+use crate::right::{EC_KEY, NEW_KEY, RSA_KEY, Right, at_hash, changed};
 use crate::stage::{Case, Stage, accepted, play, refused, with};
 use crate::support::world::SESSION;
 use crate::{id_tokens, metadata, userinfo};

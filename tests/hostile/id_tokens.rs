@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::keys::{assembled, hmac_signed, public_key_as_secrets};
-use crate::provider::{EC_KEY, Endpoint, FORGED_KEY, NEW_KEY, RSA_KEY, Right, at_hash, now};
+use crate::provider::Endpoint;
+use crate::right::{EC_KEY, FORGED_KEY, NEW_KEY, RSA_KEY, Right, at_hash, now};
 use crate::stage::{Case, accepted, refused, with};
 use crate::test_keys::{TestKey, encode};
 

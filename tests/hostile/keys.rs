@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::Value;
 
-use crate::provider::RSA_KEY;
+use crate::right::RSA_KEY;
 use crate::test_keys::encode;
 
 /// A token of these parts, whatever they are.

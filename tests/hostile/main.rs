@@ -13,6 +13,7 @@ mod keys;
 mod metadata;
 mod provider;
 mod refreshes;
+mod right;
 mod stage;
 #[path = "../support/support.rs"]
 mod support;

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::answer::Answer;
-use crate::provider::{EC_KEY, Endpoint, FORGED_KEY, MARKER, NEW_KEY, Provider, RSA_KEY, Right, changed};
+use crate::provider::{Endpoint, Provider};
+use crate::right::{EC_KEY, FORGED_KEY, MARKER, NEW_KEY, RSA_KEY, Right, changed};
 use crate::stage::{Case, Outcome, Stage, accepted, refused};
 use crate::support::Browser;
 

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::answer::Answer;
-use crate::provider::{EC_KEY, Endpoint, FORGED_KEY, MARKER, NEW_KEY, RSA_KEY, Right, Script, now};
+use crate::provider::{Endpoint, Script};
+use crate::right::{EC_KEY, FORGED_KEY, MARKER, NEW_KEY, RSA_KEY, Right, now};
 use crate::stage::{PATIENCE, Stage, with};
 use crate::support::wait::reach;
 use crate::support::world::SESSION;

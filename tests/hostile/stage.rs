@@ -8,7 +8,8 @@ use futures_util::FutureExt as _;
 use serde_json::Value;
 
 use crate::answer::Answer;
-use crate::provider::{Endpoint, Provider, Right, Script};
+use crate::provider::{Endpoint, Provider, Script};
+use crate::right::Right;
 use crate::support::world::SESSION;
 use crate::support::{Browser, Reply, Sealgate, SealgateOptions, Upstream, eventually};
 

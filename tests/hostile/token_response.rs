@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::answer::Answer;
-use crate::provider::{Endpoint, MARKER, Right};
+use crate::provider::Endpoint;
+use crate::right::{MARKER, Right};
 use crate::stage::{Case, accepted, refused};
 
 const NOT_JSON: &str = "not the JSON that RFC 6749 asks for";

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use crate::answer::Answer;
 use crate::keys::{assembled, hmac_signed};
-use crate::provider::{EC_KEY, Endpoint, FORGED_KEY, MARKER, NEW_KEY, RSA_KEY, Right, changed, now};
+use crate::provider::Endpoint;
+use crate::right::{EC_KEY, FORGED_KEY, MARKER, NEW_KEY, RSA_KEY, Right, changed, now};
 use crate::stage::{Case, accepted, refused};
 
 const MALFORMED: &str = "neither a JSON object nor a signed JWT";

@@ -35,6 +35,9 @@ const DEFAULTS = {
   jwtAccessTokens: false,
   par: 'off', // off, optional or required: pushed authorization requests
   resource: null, // an API (RFC 8707) that access tokens, which are JWTs then, can be asked for
+  accessTokenClaims: {}, // further claims of JWT access tokens
+  profileClaims: ['name'], // what of an account the scope `profile` brings
+  refreshTokenBits: 256,
   endSession: true, // it has a logout of its own
   accounts: {
     ada: { password: 'lovelace', name: 'Ada Lovelace', email: 'ada@example.test', groups: ['engineers'] },
@@ -120,10 +123,12 @@ function startProvider() {
     jwks: { keys: [options.newSigningKey ? newSigningKey() : signingKey()] },
     cookies: { keys: [cookieKey] },
     clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'none'],
-    claims: { profile: ['name'], email: ['email', 'email_verified'], groups: ['groups'] },
+    claims: { profile: options.profileClaims, email: ['email', 'email_verified'], groups: ['groups'] },
     scopes: ['openid', 'profile', 'email', 'groups', 'offline_access', 'api'],
     conformIdTokenClaims: false, // the claims of the scopes are in the ID token, as most providers do it
     findAccount,
+    extraTokenClaims: async () => options.accessTokenClaims,
+    formats: { bitsOfOpaqueRandomness: (_ctx, token) => (token.kind === 'RefreshToken' ? options.refreshTokenBits : 256) },
     // Consent needs no clicks, and a refresh token needs no prompt=consent.
     loadExistingGrant: grantEverything,
     issueRefreshToken: async (_ctx, client) => client.grantTypeAllowed('refresh_token'),
@@ -143,6 +148,7 @@ function startProvider() {
       devInteractions: { enabled: false },
       revocation: { enabled: true },
       userinfo: { enabled: true },
+      jwtUserinfo: { enabled: true },
       introspection: { enabled: true },
       pushedAuthorizationRequests: {
         enabled: options.par !== 'off',
