@@ -145,8 +145,9 @@ impl Provider {
         Ok(Self { party: Arc::new(party) })
     }
 
-    /// Starts the watch over the client's key, where it has one, and discovery in the background: with back-off until it succeeds, then again every hour, when the old
-    /// metadata stay if that fails. Ends with the last clone of this handle. A second call does nothing.
+    /// Starts discovery in the background: with back-off until it succeeds, then again every hour, when the old
+    /// metadata stay if that fails. Watches the client's key too, where it has one. Ends with the last clone of this
+    /// handle. A second call does nothing.
     pub fn start(&self) {
         if !self.party.started.swap(true, Ordering::SeqCst) {
             if let Some(watch) = self.party.client.watch(&self.party.runtime) {

@@ -9,6 +9,7 @@ mod conformance;
 mod connections;
 mod cookie_sizes;
 mod csrf;
+mod form_post;
 mod fronts;
 mod keys;
 mod login;
