@@ -12,6 +12,7 @@ mod id_tokens;
 mod keys;
 mod metadata;
 mod provider;
+mod pushed;
 mod refreshes;
 mod right;
 mod stage;
@@ -91,5 +92,18 @@ async fn a_session_whose_access_token_has_expired_waits_for_the_provider_or_ends
 async fn a_hostile_answer_to_a_revocation_keeps_nobody_signed_in() {
     let stage = Stage::start().await;
     let browsers = callbacks::play_logouts(&stage).await;
+    stage.leaks_nothing(&browsers);
+}
+
+/// RFC 9126 §2.2
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hostile_answer_to_a_pushed_request_begins_no_login() {
+    let provider = Provider::start().await;
+    provider.answers(Endpoint::Discovery, |right| {
+        let pushed = serde_json::json!({"pushed_authorization_request_endpoint": format!("{}/par", right.issuer)});
+        answer::Answer::json(&right::changed(right.metadata(), &pushed))
+    });
+    let stage = Stage::around(provider, |options| options).await;
+    let browsers = pushed::play(&stage).await;
     stage.leaks_nothing(&browsers);
 }

@@ -35,6 +35,8 @@ pub enum Endpoint {
     UserInfo,
     /// Where tokens are revoked.
     Revocation,
+    /// Pushed authorization requests, where a test announces them.
+    Pushed,
     /// Anything else: where nobody may be led.
     Elsewhere,
 }
@@ -48,6 +50,7 @@ impl Endpoint {
             "/jwks" => Self::Jwks,
             "/userinfo" => Self::UserInfo,
             "/revoke" => Self::Revocation,
+            "/par" => Self::Pushed,
             _ => Self::Elsewhere,
         }
     }
@@ -224,7 +227,7 @@ fn usual(endpoint: Endpoint, right: &Right) -> Answer {
         Endpoint::Jwks => Answer::json(&json!({"keys": [RSA_KEY.jwk(), EC_KEY.jwk()]})),
         Endpoint::UserInfo => Answer::json(&json!({"sub": "alice", "groups": ["staff"]})),
         Endpoint::Revocation => Answer::text(""),
-        Endpoint::Elsewhere => Answer::text("{}").status(404),
+        Endpoint::Pushed | Endpoint::Elsewhere => Answer::text("{}").status(404),
     }
 }
 
