@@ -10,6 +10,7 @@ mod http;
 mod id_token;
 mod json;
 mod jwks;
+mod jws;
 mod login_limits;
 mod logout;
 mod oauth_error;
@@ -18,6 +19,7 @@ mod provider;
 mod pushed;
 mod token;
 mod token_response;
+mod userinfo;
 
 #[cfg(test)]
 pub(crate) mod test_keys;
@@ -46,6 +48,7 @@ pub use self::oauth_error::OAuthError;
 pub use self::preset::{LogoutUrl, LogoutUrlError, Preset, is_shared_issuer, is_tenant_id};
 pub use self::provider::{Pacing, Provider, ProviderBuildError, ProviderUnavailable};
 pub use self::token::{InvalidResponse, RedeemError, Redemption, RefreshError, TokenSet};
+pub use self::userinfo::{UserInfo, UserInfoError, beside_id_token, merge_userinfo};
 
 /// What the configuration says of the provider and of our registration there.
 #[derive(Clone, Debug)]
@@ -72,6 +75,8 @@ pub struct ProviderSettings {
     pub id_token_algorithms: Vec<String>,
     /// Audiences beside our client_id that an ID token may name (OpenID Connect Core §3.1.3.7 item 3).
     pub trusted_audiences: Vec<String>,
+    /// Whether claims are also read at the UserInfo endpoint.
+    pub userinfo: UserInfoUse,
     /// Parameters that `/bff/login` may pass on to the authorization request: `prompt`, `login_hint`, …
     pub passthrough_parameters: Vec<String>,
     /// Who may log in.
@@ -100,7 +105,17 @@ impl Particulars {
     }
 }
 
-/// Limits on who may log in, by claims of the ID token. Empty lists limit nothing.
+/// Whether the UserInfo endpoint is asked (OpenID Connect Core §5.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UserInfoUse {
+    /// Never: claims come from the ID token.
+    #[default]
+    Never,
+    /// At every login, and again at every refresh.
+    Login,
+}
+
+/// Limits on who may log in, by the claims of the ID token and of UserInfo. Empty lists limit nothing.
 #[derive(Clone, Debug)]
 pub struct LoginLimits {
     /// One of these must be in the claim of groups.

@@ -14,7 +14,7 @@ use super::leaf::Leaf;
 use super::raw::RawProvider;
 use super::reader::{Reader, readable};
 use super::{provider_kind, values};
-use crate::oidc::{LoginLimits, ProviderSettings, ResponseMode};
+use crate::oidc::{LoginLimits, ProviderSettings, ResponseMode, UserInfoUse};
 use crate::origin::PublicOrigin;
 
 /// Signature algorithms that can be verified with a provider's public key, and that the JWT library knows.
@@ -65,6 +65,7 @@ pub(super) fn parse(mut raw: RawProvider, reader: &mut Reader<'_>) -> Option<Pro
         .list("provider.id_token_algorithms", raw.id_token_algorithms, algorithm)
         .and_then(|algorithms| at_least_one(algorithms, reader));
     let trusted_audiences = reader.list("provider.trusted_audiences", raw.trusted_audiences, values::text);
+    let userinfo = reader.value("provider.userinfo", raw.userinfo, userinfo_use);
     let passthrough_parameters =
         reader.list("provider.passthrough_parameters", raw.passthrough_parameters, authorization::passthrough);
     let allowed_groups = reader.list("provider.allowed_groups", raw.allowed_groups, values::text);
@@ -92,6 +93,7 @@ pub(super) fn parse(mut raw: RawProvider, reader: &mut Reader<'_>) -> Option<Pro
         default_access_token_lifetime: default_access_token_lifetime?,
         id_token_algorithms: id_token_algorithms?,
         trusted_audiences: trusted_audiences?,
+        userinfo: userinfo?,
         passthrough_parameters: passthrough_parameters?,
         login_limits: login_limits?,
         particulars: particulars?,
@@ -116,6 +118,10 @@ fn client_id(leaf: &Leaf) -> Result<String, String> {
         return Ok(text);
     }
     Err(format!("{text:?} has characters outside visible ASCII"))
+}
+
+fn userinfo_use(leaf: &Leaf) -> Result<UserInfoUse, String> {
+    values::choice(leaf, &[("never", UserInfoUse::Never), ("login", UserInfoUse::Login)])
 }
 
 fn with_openid(scopes: Vec<String>, reader: &mut Reader<'_>) -> Option<Vec<String>> {

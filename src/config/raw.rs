@@ -73,6 +73,7 @@ pub(super) struct RawProvider {
     pub(super) default_access_token_lifetime: Option<Leaf>,
     pub(super) id_token_algorithms: Option<Leaf>,
     pub(super) trusted_audiences: Option<Leaf>,
+    pub(super) userinfo: Option<Leaf>,
     pub(super) passthrough_parameters: Option<Leaf>,
     pub(super) allowed_groups: Option<Leaf>,
     pub(super) allowed_email_domains: Option<Leaf>,

@@ -103,6 +103,9 @@ pub enum HttpError {
         /// The status code.
         status: u16,
     },
+    /// The body is not one JSON object with unique member names, where it must be.
+    #[error("the answer is not a JSON object")]
+    NotJson,
     /// The request is not one that HTTP can carry.
     #[error("the request could not be formed")]
     Request,

@@ -9,7 +9,7 @@ use super::test_keys::TestKey;
 use super::test_provider::{Answer, TestProvider};
 use super::{
     AuthorizationSettings, ClientAuth, LoginLimits, OriginalIdentity, Pacing, Particulars, Provider, ProviderSettings,
-    RedeemError, Redemption, RefreshError, TokenSet,
+    RedeemError, Redemption, RefreshError, TokenSet, UserInfoUse,
 };
 use crate::clock::{Clock, UnixTime};
 use crate::secret::{AuthorizationCode, CodeVerifier, Nonce, RefreshToken, SecretString};
@@ -97,6 +97,7 @@ pub(crate) fn settings(issuer: &str) -> ProviderSettings {
         default_access_token_lifetime: Duration::from_secs(600),
         id_token_algorithms: ["RS256", "ES256", "ES384", "EdDSA"].map(str::to_owned).to_vec(),
         trusted_audiences: Vec::new(),
+        userinfo: UserInfoUse::Never,
         passthrough_parameters: Vec::new(),
         login_limits: LoginLimits::default(),
         particulars: Particulars::default(),

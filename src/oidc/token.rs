@@ -15,15 +15,20 @@ use serde_json::{Map, Value};
 use super::Metadata;
 use super::client_authentication::Credentials;
 use super::http::{HttpError, Unavailable};
-use super::id_token::{self, Expectations, IdTokenError, IdentityChange, KeySource, OriginalIdentity};
+use super::id_token::{self, Expectations, IdTokenError, IdentityChange, OriginalIdentity};
+use super::json::parse_object;
+use super::jws::KeySource;
 use super::oauth_error::{OAuthError, WireError};
 use super::provider::RelyingParty;
 use super::token_response::WireTokenResponse;
+use super::userinfo::{self, UserInfo, UserInfoError};
 use crate::clock::UnixTime;
 use crate::secret::{AccessToken, AuthorizationCode, CodeVerifier, IdToken, Nonce, RefreshToken};
 
 /// Bytes of a token response that we read.
 const TOKEN_RESPONSE_LIMIT: usize = 256 * 1024;
+/// How long a refresh waits for UserInfo: well below what a request waits for the refresh.
+const USERINFO_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a token request yields, all of it verified. `Debug` shows no token, and of the claims the names alone.
 #[derive(Clone, PartialEq)]
@@ -40,6 +45,8 @@ pub struct TokenSet {
     pub id_token: Option<IdToken>,
     /// The claims of that ID token.
     pub claims: Option<Map<String, Value>>,
+    /// What UserInfo says beside it.
+    pub userinfo: UserInfo,
 }
 
 impl fmt::Debug for TokenSet {
@@ -51,7 +58,7 @@ impl fmt::Debug for TokenSet {
             .field("refresh_token", &self.refresh_token)
             .field("id_token", &self.id_token)
             .field("claims", &self.claims.as_ref().map(|claims| claims.keys().collect::<Vec<_>>()))
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -107,6 +114,9 @@ pub enum RedeemError {
     /// The ID token does not verify.
     #[error(transparent)]
     IdToken(IdTokenError),
+    /// UserInfo gives no claims, or another user's.
+    #[error(transparent)]
+    UserInfo(UserInfoError),
 }
 
 /// Why a refresh token yields no new tokens.
@@ -131,6 +141,9 @@ pub enum RefreshError {
     /// The ID token verifies, but is not for the user who logged in (Core §12.2).
     #[error(transparent)]
     IdentityChanged(#[from] IdentityChange),
+    /// UserInfo gives no claims, or another user's. Where it cannot be asked the refresh goes on without it.
+    #[error(transparent)]
+    UserInfo(#[from] UserInfoError),
 }
 
 /// What can go wrong with a token request, before any ID token is looked at.
@@ -163,6 +176,8 @@ pub(super) async fn redeem(party: &RelyingParty, redemption: &Redemption) -> Res
         Some(unavailable) => RedeemError::Unavailable(unavailable),
         None => RedeemError::IdToken(error),
     })?);
+    let subject = subject(&tokens).ok_or(RedeemError::IdToken(IdTokenError::Subject))?;
+    tokens.userinfo = userinfo::fetch(party, &metadata, &tokens.access_token, subject).await?;
     Ok(tokens)
 }
 
@@ -184,8 +199,32 @@ pub(super) async fn refresh(
     let response = exchange(&credentials, &[refresh_token.expose()], request.request_async(&http)).await?;
     let mut tokens = token_set(party, response, sent_at)?;
     tokens.refresh_token.get_or_insert_with(|| refresh_token.clone());
-    let Some(id_token) = &tokens.id_token else { return Ok(tokens) };
-    match verify_id_token(party, &metadata, id_token, &tokens.access_token, (None, None)).await {
+    if let Some(id_token) = &tokens.id_token {
+        let verified = verify_id_token(party, &metadata, id_token, &tokens.access_token, (None, None)).await;
+        take_refreshed(&mut tokens, verified, original)?;
+    }
+    let asked = userinfo::fetch(party, &metadata, &tokens.access_token, &original.subject);
+    // Others wait for these tokens, and not for claims.
+    let answered = tokio::time::timeout(USERINFO_PATIENCE, asked).await;
+    tokens.userinfo = match answered.unwrap_or(Err(UserInfoError::Unavailable(Unavailable::Timeout))) {
+        Ok(userinfo) => userinfo,
+        // As above: what it said before stays until the next refresh.
+        Err(error @ (UserInfoError::Unavailable(_) | UserInfoError::UnknownKey)) => {
+            tracing::warn!(%error, "UserInfo cannot be had at a refresh; what it said before stays");
+            UserInfo::Kept
+        }
+        Err(error) => return Err(error.into()),
+    };
+    Ok(tokens)
+}
+
+/// Puts the claims of a refreshed ID token in, if it is the same user's.
+fn take_refreshed(
+    tokens: &mut TokenSet,
+    verified: Result<Map<String, Value>, IdTokenError>,
+    original: &OriginalIdentity,
+) -> Result<(), RefreshError> {
+    match verified {
         Ok(claims) => {
             original.check(&claims)?;
             tokens.claims = Some(claims);
@@ -198,7 +237,11 @@ pub(super) async fn refresh(
         }
         Err(error) => return Err(RefreshError::IdToken(error)),
     }
-    Ok(tokens)
+    Ok(())
+}
+
+fn subject(tokens: &TokenSet) -> Option<&str> {
+    tokens.claims.as_ref()?.get("sub")?.as_str()
 }
 
 type TokenClient = Client<
@@ -229,8 +272,14 @@ fn sender(
     move |mut request| {
         let http = http.clone();
         credentials.apply(&mut request);
-        Box::pin(async move { http.send(request, TOKEN_RESPONSE_LIMIT).await })
+        Box::pin(async move { http.send(request, TOKEN_RESPONSE_LIMIT).await.and_then(one_object) })
     }
+}
+
+/// The library reads the first object of a body and leaves what stands behind it.
+fn one_object(response: oauth2::HttpResponse) -> Result<oauth2::HttpResponse, HttpError> {
+    parse_object(response.body()).map(|_| ()).map_err(|_| HttpError::NotJson)?;
+    Ok(response)
 }
 
 /// Awaits the response and turns what went wrong into words of ours: the library's errors hold the raw body.
@@ -283,6 +332,7 @@ fn token_set(
         refresh_token: response.refresh_token().map(RefreshToken::new),
         id_token: response.id_token().map(IdToken::new),
         claims: None,
+        userinfo: UserInfo::Unused,
     })
 }
 
@@ -312,6 +362,15 @@ fn unavailable(error: &IdTokenError) -> Option<Unavailable> {
     match error {
         IdTokenError::Keys(error) => error.unavailable().cloned(),
         _ => None,
+    }
+}
+
+impl From<UserInfoError> for RedeemError {
+    fn from(error: UserInfoError) -> Self {
+        match error {
+            UserInfoError::Unavailable(unavailable) => Self::Unavailable(unavailable),
+            error => Self::UserInfo(error),
+        }
     }
 }
 

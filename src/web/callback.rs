@@ -8,7 +8,7 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::metrics::Outcome;
-use crate::oidc::{LoginRefused, RedeemError, Redemption, ResponseMode, TokenSet, check_login_limits};
+use crate::oidc::{LoginRefused, RedeemError, Redemption, ResponseMode, TokenSet, UserInfo, check_login_limits};
 use crate::secret::AuthorizationCode;
 use crate::session::cookies::{RequestCookies, SetCookie};
 use crate::session::login_transaction::LoginTransaction;
@@ -206,15 +206,10 @@ fn redeem_problem(services: &Services, error: &RedeemError) -> Problem {
 }
 
 fn new_session(services: &Services, tokens: TokenSet) -> Result<Session, Problem> {
-    let (Some(id_token), Some(claims)) = (tokens.id_token, tokens.claims) else {
+    let Some(id_token) = tokens.id_token else {
         services.metrics.count_login(Outcome::Invalid);
         return Err(Problem::new(&LOGIN_FAILED, "The sign-in service sent no ID token."));
     };
-    check_login_limits(&services.provider.settings().login_limits, &claims).map_err(|error| {
-        services.metrics.count_login(Outcome::Refused);
-        tracing::info!(target: "sealgate::audit", event = "login_not_allowed", %error, "a user may not log in");
-        not_allowed(error)
-    })?;
     let sid = SessionId::random().ok_or_else(Problem::internal)?;
     let now = services.clock.now();
     let new = NewSession {
@@ -224,7 +219,18 @@ fn new_session(services: &Services, tokens: TokenSet) -> Result<Session, Problem
         refresh_token: tokens.refresh_token,
         id_token,
     };
-    Ok(Session::begin(sid, new, now))
+    let session = match tokens.userinfo {
+        UserInfo::Claims(userinfo) => Session::begin(sid, new, now).with_userinfo(Some(userinfo)),
+        UserInfo::Unused | UserInfo::Kept => Session::begin(sid, new, now),
+    };
+    check_login_limits(&services.provider.settings().login_limits, &session.claims()).map_err(|error| {
+        services.metrics.count_login(Outcome::Refused);
+        // Nobody will ever use it.
+        services.refresher.revoke_in_background(&session);
+        tracing::info!(target: "sealgate::audit", event = "login_not_allowed", %error, "a user may not log in");
+        not_allowed(error)
+    })?;
+    Ok(session)
 }
 
 fn not_allowed(reason: LoginRefused) -> Problem {

@@ -31,4 +31,5 @@ mod step_up;
 mod support;
 mod tampering;
 mod tls;
+mod userinfo;
 mod websocket;

@@ -160,6 +160,7 @@ function startProvider() {
       devInteractions: { enabled: false },
       revocation: { enabled: true },
       userinfo: { enabled: true },
+      jwtUserinfo: { enabled: true },
       introspection: { enabled: true },
       pushedAuthorizationRequests: {
         enabled: options.par !== 'off',

@@ -12,7 +12,7 @@ use super::progress::while_waiting;
 use super::{Report, Subject, Verdict};
 use crate::clock::UnixTime;
 use crate::oidc::discovery::{Fetched, Metadata, fetch};
-use crate::oidc::{DiscoveryError, HttpError, ProviderSettings, Unavailable};
+use crate::oidc::{DiscoveryError, HttpError, ProviderSettings, Unavailable, UserInfoUse};
 
 const ISSUER: &str = "provider.issuer";
 
@@ -82,6 +82,7 @@ fn compare(metadata: &Metadata, settings: &ProviderSettings) -> Vec<Judgement> {
     judgements.extend(client_authentication::check(metadata, settings));
     judgements.extend(authorization::check(metadata, settings));
     judgements.extend(algorithms(metadata, settings));
+    judgements.extend(userinfo(metadata, settings));
     judgements.extend(abilities(metadata, settings).map(|(verdict, message)| (verdict, ISSUER, message.to_owned())));
     judgements
 }
@@ -129,6 +130,19 @@ fn scopes(metadata: &Metadata, settings: &ProviderSettings) -> Vec<Judgement> {
         judgements.push((Verdict::Note, KEY, message.to_owned()));
     }
     judgements
+}
+
+/// OpenID Connect Discovery §3: the endpoint is recommended, not required.
+fn userinfo(metadata: &Metadata, settings: &ProviderSettings) -> Option<Judgement> {
+    const KEY: &str = "provider.userinfo";
+    match (settings.userinfo, &metadata.userinfo_endpoint) {
+        (UserInfoUse::Never, _) => None,
+        (UserInfoUse::Login, Some(_)) => Some((Verdict::Ok, KEY, "the provider has a UserInfo endpoint".to_owned())),
+        (UserInfoUse::Login, None) => {
+            let message = "the provider announces no userinfo_endpoint, so that every login fails; set it to \"never\"";
+            Some((Verdict::Error, KEY, message.to_owned()))
+        }
+    }
 }
 
 fn algorithms(metadata: &Metadata, settings: &ProviderSettings) -> Option<Judgement> {

@@ -336,6 +336,17 @@ fn input_that_is_no_cookie_header_is_refused_with_the_remedy() {
 }
 
 #[test]
+fn claims_of_userinfo_are_named() {
+    let site = Site::new();
+    let sessions = site.sessions();
+    let userinfo = json!({"sub": "hunter2-ada", "groups": ["hunter2-staff"]}).as_object().cloned();
+    let sealed = sessions.seal(session(0).with_userinfo(userinfo)).expect("it fits");
+    let shown = site.described(&pairs(&sessions.deliver(&sealed, &RequestCookies::default())));
+    assert!(shown.contains("beside the ID token: ") && shown.contains("groups"), "{shown}");
+    assert!(!shown.contains("hunter2-staff") && !shown.contains("hunter2-ada"), "{shown}");
+}
+
+#[test]
 fn claims_that_are_kept_without_the_id_token_are_named() {
     let site = Site::new();
     let sessions = site.sessions();

@@ -211,6 +211,14 @@ Audiences that an ID token may name beside client_id; any other makes the login 
 put the API or the project into the ID token.",
         },
         KeyDefinition {
+            name: "userinfo",
+            unit: r#""never" or "login""#,
+            preset: Preset::Default(r#""never""#),
+            doc: "\
+Whether claims are also read at the provider's UserInfo endpoint: \"login\" asks it at every login, and again at every
+refresh. For providers that keep the profile or the groups out of the ID token; each claim makes the cookie larger.",
+        },
+        KeyDefinition {
             name: "passthrough_parameters",
             unit: "list of parameter names",
             preset: Preset::Default(r#"["prompt", "login_hint", "ui_locales", "acr_values", "max_age"]"#),
@@ -222,15 +230,16 @@ what users must not choose. Those that secure the flow (state, nonce, redirect_u
             name: "allowed_groups",
             unit: "list of texts",
             preset: Preset::Default("[]"),
-            doc: "Who may log in: one of these must be in the ID token's \"groups\" claim. Empty: no limit.",
+            doc: "\
+Who may log in: one of these must be in the \"groups\" claim, of the ID token or of UserInfo. Empty: no limit.",
         },
         KeyDefinition {
             name: "allowed_email_domains",
             unit: "list of domains",
             preset: Preset::Default("[]"),
             doc: "\
-Who may log in: the domain of the ID token's \"email\" must be one of these, whole (sub-domains are others), and the
-address not be marked as unverified. Empty: no limit.",
+Who may log in: the domain of the \"email\" claim, of the ID token or of UserInfo, must be one of these, whole
+(sub-domains are others), and the address not be marked as unverified. Empty: no limit.",
         },
         KeyDefinition {
             name: "preset",

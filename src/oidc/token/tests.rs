@@ -262,6 +262,13 @@ async fn a_refreshed_id_token_of_another_user_is_refused() {
 
 /// OpenID Connect Core §12.2
 #[tokio::test]
+async fn a_refreshed_id_token_with_an_authorized_party_where_there_was_none_is_refused() {
+    let error = refresh_with_claims(json!({"azp": "client"})).await.expect_err("another azp");
+    assert_eq!(error, RefreshError::IdentityChanged(IdentityChange::AuthorizedParty));
+}
+
+/// OpenID Connect Core §12.2
+#[tokio::test]
 async fn a_refreshed_id_token_with_another_nonce_is_refused() {
     let error = refresh_with_claims(json!({"nonce": "other"})).await.expect_err("another nonce");
     assert_eq!(error, RefreshError::IdentityChanged(IdentityChange::Nonce));

@@ -10,7 +10,7 @@ use crate::oidc::test_keys::TestKey;
 use crate::oidc::test_provider::{Answer, TestProvider};
 use crate::oidc::{
     AssertionAudience, AuthorizationSettings, ClientAuth, LoginLimits, Particulars, PrivateKeyJwt, PushedRequests,
-    ResponseMode,
+    ResponseMode, UserInfoUse,
 };
 use crate::secret::SecretString;
 
@@ -52,6 +52,7 @@ fn settings() -> ProviderSettings {
         default_access_token_lifetime: Duration::from_secs(1),
         id_token_algorithms: vec!["RS256".to_owned()],
         trusted_audiences: Vec::new(),
+        userinfo: UserInfoUse::Never,
         passthrough_parameters: Vec::new(),
         login_limits: LoginLimits::default(),
         particulars: Particulars::default(),
@@ -139,6 +140,18 @@ fn an_endpoint_in_clear_text_beside_an_https_issuer_is_a_warning() {
     assert_eq!(found(&metadata, &settings()), [(Verdict::Warning, ISSUER)]);
     metadata.issuer = "http://127.0.0.1:9".to_owned();
     assert_eq!(found(&metadata, &settings()), [(Verdict::Note, ISSUER)]);
+}
+
+/// OpenID Connect Discovery §3
+#[test]
+fn userinfo_that_is_wanted_and_not_there_is_an_error() {
+    let mut settings = settings();
+    settings.userinfo = UserInfoUse::Login;
+    let mut metadata = metadata();
+    metadata.userinfo_endpoint = Some("https://login.example.com/me".parse().expect("a URL"));
+    assert_eq!(found(&metadata, &settings), []);
+    metadata.userinfo_endpoint = None;
+    assert_eq!(found(&metadata, &settings), [(Verdict::Error, "provider.userinfo")]);
 }
 
 /// The complaint "clock skew"
