@@ -20,7 +20,9 @@ use sealgate::base64url::BASE64URL;
 use sealgate::clock::{Clock, UnixTime};
 use sealgate::keyring::{KeyRing, RingHandle};
 use sealgate::metrics::Metrics;
-use sealgate::proxy::{CsrfMode, RouteAuth, RouteSettings, RouteTable, UpstreamSettings, UpstreamTimeouts};
+use sealgate::proxy::{
+    AccessSettings, CsrfMode, RouteAuth, RouteSettings, RouteTable, TargetSettings, UpstreamSettings, UpstreamTimeouts,
+};
 use sealgate::return_url::ReturnUrl;
 use sealgate::seal::{HEADER_BYTES, Purpose, Sealer};
 use sealgate::secret::{AccessToken, IdToken, RefreshToken};
@@ -176,7 +178,7 @@ fn routes(criterion: &mut Criterion) {
         ("path of no route", "/assets/index-4f3a2b.js"),
     ] {
         group.bench_with_input(BenchmarkId::from_parameter(what), path, |bencher, path| {
-            bencher.iter(|| table.find(black_box(path)).expect("a path that is not refused"));
+            bencher.iter(|| table.find("app.example.com", black_box(path)).expect("a path that is not refused"));
         });
     }
     group.finish();
@@ -260,6 +262,9 @@ fn route(path: &str) -> RouteSettings {
         path: path.to_owned(),
         upstreams: vec![http::Uri::from_static("http://127.0.0.1:1")],
         auth: RouteAuth::Session,
+        access: AccessSettings::default(),
+        target: TargetSettings::default(),
+        max_body_size: None,
         csrf: CsrfMode::Header,
         methods: Vec::new(),
         forward_cookies: false,

@@ -12,6 +12,7 @@ mod markdown;
 mod network;
 mod position;
 mod provider;
+mod provider_kind;
 mod raw;
 mod reader;
 mod reference;
@@ -141,16 +142,23 @@ impl Config {
         // Every section is read before any is given up.
         let (own_paths, server) = server::parse(raw.server, reader);
         let provider = provider::parse(raw.provider, reader);
+        if let (Some(provider), Some(server)) = (&provider, &server) {
+            provider_kind::check_post_logout(provider, server, reader);
+        }
         let session = session::parse(raw.session, reader);
         let csrf = site::csrf(raw.csrf, reader);
         let ring = site::ring(raw.keys, reader);
-        let routes = routes::parse(raw.routes, &own_paths, reader);
+        let groups_claim = provider.as_ref().map(|provider| provider.login_limits.groups_claim.as_str());
+        let routes = routes::parse(raw.routes, &own_paths, groups_claim, reader);
         let public_url = server.as_ref().map(|server| &server.public_url);
         let static_site = static_site::parse(raw.static_site, public_url, reader);
         let security_headers = static_site::security_headers(raw.security_headers, reader);
         let spa_settings = static_site::spa_settings(raw.spa_settings, reader);
         let pages = site::pages(raw.pages, reader);
         let log = site::log(raw.log, reader);
+        if let (Some(public_url), Some(provider)) = (public_url, &provider) {
+            provider::check_response_mode(provider, public_url, reader);
+        }
         if let (Some(routes), Some(Some(_))) = (&routes, &static_site) {
             routes::check_against_static(routes, reader);
         }

@@ -174,6 +174,11 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Notes a file that holds a secret which is not read as a text.
+    pub(super) fn note_secret_file(&mut self, key: &str, path: &Path) {
+        self.secret_files.push(SecretFile { key: key.to_owned(), path: path.to_owned() });
+    }
+
     fn inline_secret(&mut self, key: &str, leaf: &Leaf) -> Option<SecretString> {
         if let Some(Position { place: Place::File { path, .. }, .. }) = self.positions.last(key)
             && is_readable_by_others(path)

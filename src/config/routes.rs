@@ -15,8 +15,14 @@ use super::server::{OwnPaths, is_under};
 use super::{network, upstreams, values};
 use crate::proxy::{AccessSettings, CsrfMode, PathRewrite, RouteAuth, RouteSettings, TargetSettings, UpstreamTimeouts};
 
-/// Reads all routes, and compares their paths with each other and with `own`.
-pub(super) fn parse(raw: Vec<RawRoute>, own: &OwnPaths, reader: &mut Reader<'_>) -> Option<Vec<RouteSettings>> {
+/// Reads all routes, and compares their paths with each other and with `own`. `groups_claim` is the provider's, if it is
+/// known.
+pub(super) fn parse(
+    raw: Vec<RawRoute>,
+    own: &OwnPaths,
+    groups_claim: Option<&str>,
+    reader: &mut Reader<'_>,
+) -> Option<Vec<RouteSettings>> {
     let mut paths: Vec<Option<String>> = Vec::new();
     let mut hosts: Vec<Option<String>> = Vec::new();
     let mut routes = Vec::new();
@@ -34,7 +40,7 @@ pub(super) fn parse(raw: Vec<RawRoute>, own: &OwnPaths, reader: &mut Reader<'_>)
         }
         paths.push(path.clone());
         hosts.push(known_host);
-        routes.push(parse_route(index, path, host, raw, reader));
+        routes.push(parse_route(index, path, host, groups_claim, raw, reader));
     }
     check_health_path(&paths, own, reader);
     routes.into_iter().collect()
@@ -62,6 +68,7 @@ fn parse_route(
     index: usize,
     path: Option<String>,
     host: Option<Option<String>>,
+    groups_claim: Option<&str>,
     mut raw: RawRoute,
     reader: &mut Reader<'_>,
 ) -> Option<RouteSettings> {
@@ -80,7 +87,7 @@ fn parse_route(
     let idle = reader.value(&key("idle_timeout"), raw.idle_timeout.take(), values::positive_duration);
     let max_body_size = reader.optional(&key("max_body_size"), raw.max_body_size.take(), values::size);
     let target = target(&key, host, &mut raw, reader);
-    let access = access(index, auth, &mut raw, reader);
+    let access = access(index, auth, groups_claim, &mut raw, reader);
     let upstream_settings = upstreams::parse(index, raw, upstreams.as_deref(), reader);
     Some(RouteSettings {
         path: path?,
@@ -151,15 +158,17 @@ fn target(
 fn access(
     index: usize,
     auth: Option<RouteAuth>,
+    groups_claim: Option<&str>,
     raw: &mut RawRoute,
     reader: &mut Reader<'_>,
 ) -> Option<AccessSettings> {
     let route = format!("routes[{index}]");
     let (has_rules, has_headers) = (!raw.rules.is_empty(), raw.headers.is_some() || raw.header_preset.is_some());
-    let groups = reader.value(&format!("{route}.groups_claim"), raw.groups_claim.take(), values::text);
+    let groups = reader.optional(&format!("{route}.groups_claim"), raw.groups_claim.take(), values::text);
     let roles = reader.value(&format!("{route}.roles_claim"), raw.roles_claim.take(), values::text);
     let issuers = issuers::parse(&route, std::mem::take(&mut raw.issuers), reader);
-    let names = ClaimNames { groups: groups?, roles: roles? };
+    let names =
+        ClaimNames { groups: groups?.unwrap_or_else(|| groups_claim.unwrap_or("groups").to_owned()), roles: roles? };
     let rules = rules::parse(&route, std::mem::take(&mut raw.rules), &names, reader);
     let headers = headers::parse(&route, raw.header_preset.take(), raw.headers.take(), &names, reader);
     let (auth, issuers) = (auth?, issuers?);

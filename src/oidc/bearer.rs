@@ -92,7 +92,7 @@ impl TokenIssuers {
     /// # Errors
     /// [`ProviderBuildError`].
     pub fn verifier(&mut self, accepted: &[TokenIssuerSettings]) -> Result<Option<BearerVerifier>, ProviderBuildError> {
-        let accepted: Result<Vec<_>, _> = accepted
+        let accepted: Result<Vec<_>, ProviderBuildError> = accepted
             .iter()
             .map(|rules| {
                 let algorithms = algorithms(&rules.algorithms)?;

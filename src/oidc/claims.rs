@@ -28,7 +28,8 @@ impl ClaimPath {
     }
 }
 
-fn find<'a>(object: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {
+/// The claim at `path`, as [`ClaimPath`] reads it.
+pub(super) fn find<'a>(object: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {
     object.get(path).or_else(|| {
         path.match_indices('.').find_map(|(dot, _)| {
             let inner = object.get(&path[..dot])?.as_object()?;

@@ -14,6 +14,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::jwks::KeysError;
 use super::jws::{self, JwsError, KeySource, Verified};
+use super::preset::IssuerRule;
 use crate::clock::UnixTime;
 use crate::secret::Nonce;
 
@@ -77,6 +78,12 @@ pub enum IdTokenError {
     /// `nbf` is no number, or in the future.
     #[error("the ID token is not valid yet; if this is sudden, compare the clocks")]
     NotBefore,
+    /// `max_age` was asked for, and `auth_time` is missing or no number (Core §2).
+    #[error("the ID token does not say when the user signed in, although max_age was asked for")]
+    NoAuthenticationTime,
+    /// `auth_time` is longer ago than the `max_age` that was asked for, or in the future (Core §3.1.3.7 item 13).
+    #[error("the user signed in longer ago than max_age, or in the future; if this is sudden, compare the clocks")]
+    AuthenticationTooOld,
     /// `nonce` is not the one of this login.
     #[error("the ID token's nonce is not the one of this login")]
     Nonce,
@@ -96,16 +103,24 @@ pub struct OriginalIdentity {
     pub audience: Vec<String>,
     /// Its `nonce`, if it is still known.
     pub nonce: Option<String>,
+    /// Its `azp`, if it had one.
+    pub authorized_party: Option<String>,
 }
 
 impl OriginalIdentity {
     /// Reads the identity from the claims of a verified ID token; `None` when they lack `iss`, `sub` or `aud`.
     pub fn from_claims(claims: &Map<String, Value>) -> Option<Self> {
         let text = |name| claims.get(name).and_then(Value::as_str).map(str::to_owned);
-        Some(Self { issuer: text("iss")?, subject: text("sub")?, audience: audience(claims)?, nonce: text("nonce") })
+        Some(Self {
+            issuer: text("iss")?,
+            subject: text("sub")?,
+            audience: audience(claims)?,
+            nonce: text("nonce"),
+            authorized_party: text("azp"),
+        })
     }
 
-    /// Core §12.2: iss, sub and aud equal the originals, and the nonce too if there is one.
+    /// Core §12.2: iss, sub, aud and azp equal the originals, and the nonce too if there is one.
     pub(super) fn check(&self, claims: &Map<String, Value>) -> Result<(), IdentityChange> {
         let text = |name| claims.get(name).and_then(Value::as_str);
         if text("iss") != Some(&self.issuer) {
@@ -121,6 +136,9 @@ impl OriginalIdentity {
         };
         if audience(claims).map(sorted) != Some(sorted(self.audience.clone())) {
             return Err(IdentityChange::Audience);
+        }
+        if claims.get("azp").map(Value::as_str) != self.authorized_party.as_deref().map(Some) {
+            return Err(IdentityChange::AuthorizedParty);
         }
         match (claims.get("nonce"), &self.nonce) {
             (Some(nonce), Some(original)) if nonce.as_str() != Some(original) => Err(IdentityChange::Nonce),
@@ -142,6 +160,9 @@ pub enum IdentityChange {
     /// Another `aud`.
     #[error("the refreshed ID token is for another audience")]
     Audience,
+    /// An `azp` where there was none, another one, or none where there was one.
+    #[error("the refreshed ID token has another authorized party")]
+    AuthorizedParty,
     /// A `nonce` that is not the original one.
     #[error("the refreshed ID token has another nonce")]
     Nonce,
@@ -149,12 +170,14 @@ pub enum IdentityChange {
 
 /// What an ID token must say.
 pub(super) struct Expectations<'a> {
-    pub(super) issuer: &'a str,
+    pub(super) issuer: &'a IssuerRule,
     pub(super) client_id: &'a str,
     pub(super) trusted_audiences: &'a [String],
     pub(super) algorithms: &'a [Algorithm],
     /// None for refreshed tokens, whose nonce [`OriginalIdentity`] compares.
     pub(super) nonce: Option<&'a Nonce>,
+    /// What the authorization request asked for; none for refreshed tokens.
+    pub(super) max_age: Option<Duration>,
     pub(super) access_token: &'a str,
     pub(super) now: UnixTime,
     pub(super) skew: Duration,
@@ -171,13 +194,13 @@ pub(super) async fn verify(
     Ok(claims)
 }
 
-/// Core §3.1.3.7, items 2–5 and 9–11, and §3.1.3.8.
+/// Core §3.1.3.7, items 2–5, 9–11 and 13, and §3.1.3.8.
 fn check_claims(
     claims: &Map<String, Value>,
     algorithm: Algorithm,
     expected: &Expectations<'_>,
 ) -> Result<(), IdTokenError> {
-    if claims.get("iss").and_then(Value::as_str) != Some(expected.issuer) {
+    if !expected.issuer.allows_claims(claims) {
         return Err(IdTokenError::Issuer);
     }
     check_audience(claims, expected)?;
@@ -186,6 +209,7 @@ fn check_claims(
         return Err(IdTokenError::Subject);
     }
     check_times(claims, expected)?;
+    check_authentication_time(claims, expected)?;
     if let Some(nonce) = expected.nonce {
         // `Nonce` compares in constant time.
         let same = claims.get("nonce").and_then(Value::as_str).is_some_and(|claim| Nonce::new(claim) == *nonce);
@@ -246,6 +270,15 @@ fn check_times(claims: &Map<String, Value>, expected: &Expectations<'_>) -> Resu
         Some(start) if numeric_date(start).is_none_or(|start| start > latest) => Err(IdTokenError::NotBefore),
         _ => Ok(()),
     }
+}
+
+/// Core §3.1.3.7 item 13.
+fn check_authentication_time(claims: &Map<String, Value>, expected: &Expectations<'_>) -> Result<(), IdTokenError> {
+    let Some(max_age) = expected.max_age else { return Ok(()) };
+    let signed_in = claims.get("auth_time").and_then(numeric_date).ok_or(IdTokenError::NoAuthenticationTime)?;
+    let is_recent = expected.now <= signed_in.plus(max_age).plus(expected.skew);
+    let has_been = signed_in <= expected.now.plus(expected.skew);
+    if is_recent && has_been { Ok(()) } else { Err(IdTokenError::AuthenticationTooOld) }
 }
 
 /// `aud` as a list: it may be one string (RFC 7519 §4.1.3). `None` when it is missing or anything else.

@@ -36,6 +36,10 @@ const SIGNED_OUT: Outcome = Outcome::Refused(401, "not-signed-in", None);
 const EXPIRED: Outcome = Outcome::Refused(401, "session-expired", None);
 const NO_HEADER: Outcome = Outcome::Refused(403, "csrf-header-missing", None);
 
+/// The folder of the routes, whether somebody is signed in, the token, whether the CSRF header is sent; then the outcome of
+/// each mode.
+type Row<'a> = (&'static str, bool, Option<&'a str>, bool, [Outcome; 5]);
+
 /// Provider, upstream and a Sealgate that has a route for each mode, `/<mode>`, and one for another audience,
 /// `/elsewhere/<mode>`.
 async fn world(change: impl FnOnce(&mut ProviderOptions), settings: &[(&str, Value)], issuer: Value) -> World {
@@ -123,8 +127,7 @@ async fn each_mode_treats_each_request_as_it_should() {
     world.browser.user().await;
     let nobody = world.new_browser();
     let forged = format!("{}x", &token[..token.len() - 1]);
-    // Is somebody signed in, the token, the CSRF header; then the outcome of each mode.
-    let table: [(&str, bool, Option<&str>, bool, [Outcome; 5]); 11] = [
+    let table: [Row<'_>; 11] = [
         ("", true, None, true, [Session, NO_TOKEN, Session, Session, Nobody]),
         ("", true, None, false, [NO_HEADER, NO_TOKEN, NO_HEADER, NO_HEADER, Nobody]),
         ("", false, None, true, [SIGNED_OUT, NO_TOKEN, SIGNED_OUT, Nobody, Nobody]),

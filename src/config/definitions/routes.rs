@@ -81,8 +81,9 @@ X-Forwarded-Prefix.",
         KeyDefinition {
             name: "groups_claim",
             unit: "claim",
-            preset: Preset::Default(r#""groups""#),
-            doc: "The claim that lists the user's groups, for required_groups and header_preset.",
+            preset: Preset::Optional(r#""cognito:groups""#),
+            doc: "\
+The claim that lists the user's groups, for required_groups and header_preset. Unset: as provider.groups_claim says.",
         },
         KeyDefinition {
             name: "roles_claim",

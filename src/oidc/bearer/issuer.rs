@@ -15,6 +15,7 @@ use super::super::discovery::{Discovery, DiscoveryError, Metadata};
 use super::super::http::{HttpClient, Unavailable};
 use super::super::jwks::{KeyCache, KeysError};
 use super::super::jws::{self, KeySource};
+use super::super::preset::IssuerRule;
 use super::super::provider::{Pacing, ProviderBuildError};
 use super::cache::IntrospectionCache;
 use super::introspection::{self, IntrospectionError};
@@ -55,7 +56,7 @@ impl TokenIssuer {
             ca_file: settings.ca_file.clone(),
             introspection: settings.introspection.clone(),
             http,
-            discovery: Discovery::new(&settings.issuer)?,
+            discovery: Discovery::new(IssuerRule::new(&settings.issuer, None))?,
             keys: KeyCache::new(pacing.key_refetch_gap, pacing.on_demand_gap),
             answers: IntrospectionCache::default(),
             questions: Semaphore::new(QUESTIONS_AT_ONCE),
