@@ -159,6 +159,9 @@ impl Config {
         if let (Some(public_url), Some(provider)) = (public_url, &provider) {
             provider::check_response_mode(provider, public_url, reader);
         }
+        if let (Some(routes), Some(public_url)) = (&routes, public_url) {
+            routes::check_hosts(routes, public_url, reader);
+        }
         if let (Some(routes), Some(Some(_))) = (&routes, &static_site) {
             routes::check_against_static(routes, reader);
         }

@@ -38,8 +38,8 @@ pub use self::authorization::{
     ResponseMode, fresh_nonce, fresh_state, fresh_verifier,
 };
 pub use self::bearer::{
-    BearerError, BearerVerifier, IntrospectionError, IntrospectionSettings, IssuerFault, TokenIssuerSettings,
-    TokenIssuers, TokenRefused, VerifiedToken,
+    BearerError, BearerVerifier, IntrospectionError, IntrospectionSettings, IssuerFault, TokenIssuerError,
+    TokenIssuerSettings, TokenIssuers, TokenRefused, VerifiedToken, probe_token_issuer,
 };
 pub use self::claims::{ClaimPath, RequiredClaim, Wanted, scopes};
 pub use self::client_authentication::{

@@ -13,6 +13,7 @@ use super::raw::RawRoute;
 use super::reader::Reader;
 use super::server::{OwnPaths, is_under};
 use super::{network, upstreams, values};
+use crate::origin::PublicOrigin;
 use crate::proxy::{AccessSettings, CsrfMode, PathRewrite, RouteAuth, RouteSettings, TargetSettings, UpstreamTimeouts};
 
 /// Reads all routes, and compares their paths with each other and with `own`. `groups_claim` is the provider's, if it is
@@ -50,6 +51,20 @@ pub(super) fn parse(
 pub(super) fn check_against_static(routes: &[RouteSettings], reader: &mut Reader<'_>) {
     if let Some(index) = routes.iter().position(|route| route.path == "/" && route.target.host.is_none()) {
         reader.error(&format!("routes[{index}].path"), "takes all paths, so that [static] is never served; remove one");
+    }
+}
+
+/// A session's cookies are sent to their own host alone.
+pub(super) fn check_hosts(routes: &[RouteSettings], public_url: &PublicOrigin, reader: &mut Reader<'_>) {
+    for (index, route) in routes.iter().enumerate() {
+        let Some(host) = &route.target.host else { continue };
+        let is_public = host.trim_matches(['[', ']']).eq_ignore_ascii_case(public_url.host());
+        if !is_public && matches!(route.auth, RouteAuth::Session | RouteAuth::SessionOrBearer | RouteAuth::Optional) {
+            reader.warning(
+                &format!("routes[{index}].host"),
+                format!("is not that of server.public_url ({public_url}), so that no session reaches the route"),
+            );
+        }
     }
 }
 

@@ -22,6 +22,7 @@ use url::Url;
 
 pub use self::introspection::IntrospectionError;
 use self::issuer::TokenIssuer;
+pub use self::issuer::{TokenIssuerError, probe as probe_token_issuer};
 pub use self::refusal::{BearerError, IssuerFault, TokenRefused};
 use super::claims::{RequiredClaim, scopes};
 use super::id_token::{audience, numeric_date};

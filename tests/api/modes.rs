@@ -146,6 +146,7 @@ async fn each_mode_treats_each_request_as_it_should() {
             check(&world, browser, &format!("{folder}/{mode}"), token, header, outcome).await;
         }
     }
+    assert!(!world.gate.log().contains(&token), "the token is not in the log");
 }
 
 /// The rows of the table that need time: the session has been idle for too long, and the token has expired.
@@ -191,6 +192,17 @@ async fn a_token_counts_in_the_authorization_header_alone_and_only_once() {
     assert!(world.upstream.seen().is_empty());
 }
 
+/// A preflight carries no token, so nothing tells it from a request of anybody's.
+#[tokio::test(flavor = "multi_thread")]
+async fn preflights_pass_where_nobody_need_be_known_and_nowhere_else() {
+    let world = world(|_| {}, &[], json!({})).await;
+    for (mode, status) in MODES.into_iter().zip([403, 401, 403, 200, 200]) {
+        let request = world.browser.request(Method::OPTIONS, &format!("/{mode}/echo"), Context::ForeignFetch);
+        let request = request.field("Origin", "https://b.example").field("Access-Control-Request-Method", "POST");
+        assert_eq!(request.send().await.status.as_u16(), status, "{mode}");
+    }
+}
+
 /// RFC 7662: opaque tokens, about which the provider is asked.
 #[tokio::test(flavor = "multi_thread")]
 async fn opaque_tokens_are_judged_by_their_issuer_and_die_with_their_revocation() {
@@ -202,6 +214,7 @@ async fn opaque_tokens_are_judged_by_their_issuer_and_die_with_their_revocation(
     check(&world, &nobody, "/bearer", Some(&token), false, Client).await;
     check(&world, &nobody, "/session_or_bearer", Some(&token), false, Client).await;
     check(&world, &nobody, "/bearer", Some("made-up"), false, BAD_TOKEN).await;
+    assert!(!world.gate.log().contains(&token), "the token is not in the log");
     revoke(&world, &token).await;
     check(&world, &nobody, "/bearer", Some(&token), false, BAD_TOKEN).await;
 }

@@ -128,6 +128,7 @@ fn a_route_may_be_for_one_host_and_tell_the_upstream_another() {
     assert_eq!(route.target.host.as_deref(), Some("api.example.com"));
     assert_eq!(route.target.host_override.expect("it is set"), "tenant.internal:8080");
     assert_eq!(route.max_body_size, Some(1024));
+    assert!(refused("host = \"api.example.com\"\n").starts_with("routes[0].host: is not that of server.public_url"));
     let second = "[[routes]]\npath = \"/api\"\nupstream = \"http://127.0.0.1:3001\"\n";
     assert_eq!(with_route(&format!("host = \"a.example\"\n{second}")).config().routes.len(), 2);
     assert!(refused(second).starts_with("routes[1].path: "));

@@ -125,7 +125,7 @@ impl TokenIssuer {
     }
 
     /// Reads anew what it works with.
-    async fn renew(&self) -> Result<(), RenewError> {
+    async fn renew(&self) -> Result<(), TokenIssuerError> {
         let metadata = match (&self.configured_jwks_uri, &self.introspection) {
             (Some(_), None) => None,
             _ => Some(self.discovery.renew(&self.http).await?),
@@ -141,13 +141,39 @@ impl TokenIssuer {
     }
 }
 
-/// Why an issuer is not ready; the log has it.
+/// Why an issuer is not ready to have its tokens judged.
 #[derive(Debug, thiserror::Error)]
-enum RenewError {
+#[non_exhaustive]
+pub enum TokenIssuerError {
+    /// Its settings cannot be used.
+    #[error(transparent)]
+    Settings(#[from] ProviderBuildError),
+    /// Its metadata cannot be had.
     #[error(transparent)]
     Discovery(#[from] DiscoveryError),
+    /// Its keys cannot be had.
     #[error(transparent)]
     Keys(#[from] KeysError),
+    /// It does not answer questions about tokens.
+    #[error("it cannot be asked about tokens: {0}")]
+    Introspection(IssuerFault),
+}
+
+/// Asks an issuer for what is needed of it, once: its keys, or its opinion of a token that nobody has issued. For checks
+/// from the command line; needs a tokio runtime with I/O and time.
+///
+/// # Errors
+/// [`TokenIssuerError`].
+pub async fn probe(settings: &TokenIssuerSettings, request_timeout: Duration) -> Result<(), TokenIssuerError> {
+    let issuer = TokenIssuer::new(settings, request_timeout, Clock::system(), Pacing::default())?;
+    issuer.renew().await?;
+    if issuer.introspection.is_none() {
+        return Ok(());
+    }
+    match issuer.introspect(&AccessToken::new("sealgate-check")).await {
+        Err(BearerError::Issuer(fault)) => Err(TokenIssuerError::Introspection(fault)),
+        _ => Ok(()),
+    }
 }
 
 /// Keeps metadata and keys as new as the pacing says, for as long as somebody has the issuer.
