@@ -151,6 +151,9 @@ impl Config {
         let spa_settings = static_site::spa_settings(raw.spa_settings, reader);
         let pages = site::pages(raw.pages, reader);
         let log = site::log(raw.log, reader);
+        if let (Some(public_url), Some(provider)) = (public_url, &provider) {
+            provider::check_response_mode(provider, public_url, reader);
+        }
         if let (Some(routes), Some(Some(_))) = (&routes, &static_site) {
             routes::check_against_static(routes, reader);
         }

@@ -110,12 +110,24 @@ async fn pages_keep_event_streams_and_sockets_open_until_they_sign_out() {
 /// RFC 10017 §6.1.3.2: `__Host-`, Secure, HttpOnly and SameSite, as a browser enforces them.
 #[tokio::test(flavor = "multi_thread")]
 async fn behind_tls_the_cookies_are_host_bound_secure_and_strict() {
+    sign_in_behind_tls("query", "Lax").await;
+}
+
+/// OAuth 2.0 Form Post Response Mode §2: the login cookie comes with the provider's form, the strict session cookie that
+/// the answer sets does not go to the page behind it, and the app is signed in all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_tls_an_answer_that_the_provider_s_page_posts_signs_in() {
+    sign_in_behind_tls("form_post", "None").await;
+}
+
+async fn sign_in_behind_tls(response_mode: &str, login_same_site: &str) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (provider, upstream) = parts().await;
     let tls_port = free_port();
     let mut options = SealgateOptions::new(&provider.issuer, upstream.port);
     options.public_url = format!("https://{HOST}:{tls_port}");
     options = options.set("server.trusted_proxies", vec!["127.0.0.1/32"]);
+    options = options.set("provider.response_mode", response_mode);
     provider.register(options.registration()).await;
     let gate = Sealgate::start(options).await;
     let _nginx = start_nginx(folder.path(), tls_port, gate.options.port).await;
@@ -123,7 +135,11 @@ async fn behind_tls_the_cookies_are_host_bound_secure_and_strict() {
         TcpStream::connect(loopback(tls_port)).await.ok().map(drop)
     })
     .await;
-    play("https.mjs", json!({"origin": gate.url(), "provider": provider.issuer})).await;
+    let scenario = json!({
+        "name": format!("https-{response_mode}"), "origin": gate.url(), "provider": provider.issuer,
+        "loginSameSite": login_same_site,
+    });
+    play("https.mjs", scenario).await;
 }
 
 /// CSP3 §8; the app is a build of Vite's, with React and the client.

@@ -21,6 +21,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sealgate::aead::Algorithm;
 use sealgate::clock::UnixTime;
 use sealgate::keyring::KeyRing;
+use sealgate::oidc::ResponseMode;
 use sealgate::seal::{OpenError, Purpose};
 use sealgate::secret::{AccessToken, CodeVerifier, IdToken, Nonce, RefreshToken, State};
 use sealgate::session::cookies::CookieNames;
@@ -100,6 +101,9 @@ fn pinned_plaintexts_read_as_what_was_written() {
             }
             "login transaction that replaces nothing" => {
                 assert!(LoginTransaction::decode(&plaintext).expect(name) == login_transaction(None));
+            }
+            "login transaction whose answer is posted" => {
+                assert!(LoginTransaction::decode(&plaintext).expect(name) == posted_login_transaction());
             }
             "last activity" => assert_eq!(Seen::decode(&plaintext).expect(name), seen()),
             "tombstone" => assert_eq!(Tombstone::decode(&plaintext).expect(name), tombstone()),
@@ -182,6 +186,7 @@ fn plaintexts() -> Vec<(&'static str, Purpose, Vec<u8>)> {
         ("compressed session", Purpose::Session, jwt_session().encode(WriteFormat::Zstd1).to_vec()),
         ("login transaction", Purpose::Login, login_transaction(Some(replaced())).encode().to_vec()),
         ("login transaction that replaces nothing", Purpose::Login, login_transaction(None).encode().to_vec()),
+        ("login transaction whose answer is posted", Purpose::Login, posted_login_transaction().encode().to_vec()),
         ("last activity", Purpose::Seen, seen().encode().to_vec()),
         ("tombstone", Purpose::Tombstone, tombstone().encode().to_vec()),
         ("refresh marker", Purpose::RefreshMarker, refresh_marker().encode().to_vec()),
@@ -259,7 +264,14 @@ fn login_transaction(replaces: Option<Replaced>) -> LoginTransaction {
         started_at: NOW,
         provider: provider(),
         replaces,
+        max_age: None,
+        response_mode: ResponseMode::Query,
     }
+}
+
+fn posted_login_transaction() -> LoginTransaction {
+    let max_age = Some(Duration::from_secs(3600));
+    LoginTransaction { max_age, response_mode: ResponseMode::FormPost, ..login_transaction(None) }
 }
 
 fn seen() -> Seen {

@@ -8,6 +8,7 @@ use super::*;
 
 mod across_keys;
 mod environment;
+mod provider;
 mod static_site;
 
 /// A folder with configuration files, and an environment.

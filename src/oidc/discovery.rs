@@ -41,6 +41,14 @@ pub struct Metadata {
     pub scopes_supported: Vec<String>,
     /// Ways to authenticate at the token endpoint; `client_secret_basic` when it does not say (RFC 8414 §2).
     pub token_endpoint_auth_methods_supported: Vec<String>,
+    /// Signature algorithms of client assertions (RFC 8414 §2); empty when it does not say.
+    pub token_endpoint_auth_signing_alg_values_supported: Vec<String>,
+    /// Where authorization requests are pushed (RFC 9126 §5).
+    pub pushed_authorization_request_endpoint: Option<Url>,
+    /// Whether it takes no others (RFC 9126 §5).
+    pub require_pushed_authorization_requests: bool,
+    /// How authorization responses come; `query` and `fragment` when it does not say (RFC 8414 §2).
+    pub response_modes_supported: Vec<String>,
     /// PKCE methods; empty when it does not say, which does not mean that there are none.
     pub code_challenge_methods_supported: Vec<String>,
     /// Signature algorithms of ID tokens.
@@ -134,11 +142,6 @@ impl Discovery {
         self.current.load_full()
     }
 
-    /// Whether an attempt is under way.
-    pub(super) fn is_busy(&self) -> bool {
-        self.last_attempt.try_lock().is_err()
-    }
-
     /// Reads the metadata anew; the old stays when that fails.
     pub(super) async fn renew(&self, http: &HttpClient) -> Result<Arc<Metadata>, DiscoveryError> {
         let mut last_attempt = self.last_attempt.lock().await;
@@ -208,6 +211,10 @@ struct RawMetadata {
     userinfo_endpoint: Option<String>,
     scopes_supported: Option<Vec<String>>,
     token_endpoint_auth_methods_supported: Option<Vec<String>>,
+    token_endpoint_auth_signing_alg_values_supported: Option<Vec<String>>,
+    pushed_authorization_request_endpoint: Option<String>,
+    require_pushed_authorization_requests: Option<bool>,
+    response_modes_supported: Option<Vec<String>>,
     code_challenge_methods_supported: Option<Vec<String>>,
     id_token_signing_alg_values_supported: Option<Vec<String>>,
     authorization_response_iss_parameter_supported: Option<bool>,
@@ -236,6 +243,17 @@ fn check(raw: RawMetadata, issuer: &str) -> Result<Metadata, DiscoveryError> {
         token_endpoint_auth_methods_supported: raw
             .token_endpoint_auth_methods_supported
             .unwrap_or_else(|| vec!["client_secret_basic".to_owned()]),
+        token_endpoint_auth_signing_alg_values_supported: raw
+            .token_endpoint_auth_signing_alg_values_supported
+            .unwrap_or_default(),
+        pushed_authorization_request_endpoint: optional(
+            "pushed_authorization_request_endpoint",
+            raw.pushed_authorization_request_endpoint,
+        )?,
+        require_pushed_authorization_requests: raw.require_pushed_authorization_requests.unwrap_or(false),
+        response_modes_supported: raw
+            .response_modes_supported
+            .unwrap_or_else(|| vec!["query".to_owned(), "fragment".to_owned()]),
         code_challenge_methods_supported: raw.code_challenge_methods_supported.unwrap_or_default(),
         id_token_signing_alg_values_supported: raw.id_token_signing_alg_values_supported.unwrap_or_default(),
         authorization_response_iss_parameter_supported: raw
@@ -307,9 +325,14 @@ mod tests {
     /// RFC 6749 §3.1, RFC 6750 §5.3
     #[test]
     fn an_endpoint_in_clear_text_or_with_a_fragment_is_refused() {
-        for member in
-            ["authorization_endpoint", "token_endpoint", "jwks_uri", "end_session_endpoint", "revocation_endpoint"]
-        {
+        for member in [
+            "authorization_endpoint",
+            "token_endpoint",
+            "jwks_uri",
+            "end_session_endpoint",
+            "revocation_endpoint",
+            "pushed_authorization_request_endpoint",
+        ] {
             for bad in
                 ["http://login.example.com/x", "https://a.example/#f", "https://u:p@a.example/", "/x", "file:///x"]
             {

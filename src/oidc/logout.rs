@@ -1,14 +1,12 @@
 //! Logging out at the provider: RP-Initiated Logout 1.0 and token revocation (RFC 7009).
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use http::{Request, StatusCode, header};
-use url::{Url, form_urlencoded};
+use http::StatusCode;
+use url::Url;
 
 use super::http::{HttpError, Unavailable};
 use super::oauth_error::{OAuthError, WireError};
 use super::provider::RelyingParty;
-use super::{ClientAuth, Metadata, ProviderSettings};
+use super::{Metadata, ProviderSettings};
 use crate::secret::{IdToken, RefreshToken};
 
 /// Bytes of a revocation response that we read; only errors have a body.
@@ -67,7 +65,10 @@ pub(super) fn end_session_url(
 pub(super) async fn revoke(party: &RelyingParty, token: &RefreshToken) -> Result<Revocation, RevokeError> {
     let metadata = party.discovered().await?;
     let Some(endpoint) = &metadata.revocation_endpoint else { return Ok(Revocation::NotSupported) };
-    let request = revocation_request(&party.settings, endpoint, token).map_err(|_| RevokeError::InvalidResponse)?;
+    let credentials = party.client.credentials(&metadata.token_endpoint)?;
+    // RFC 7009 §2.1, with the client authenticated as at the token endpoint.
+    let form = [("token", token.expose()), ("token_type_hint", "refresh_token")];
+    let request = credentials.post(endpoint, &form).map_err(|_| RevokeError::InvalidResponse)?;
     let response = party.http.send(request, REVOCATION_LIMIT).await.map_err(|error| match error {
         HttpError::Unavailable(unavailable) => RevokeError::Unavailable(unavailable),
         _ => RevokeError::InvalidResponse,
@@ -76,30 +77,6 @@ pub(super) async fn revoke(party: &RelyingParty, token: &RefreshToken) -> Result
         return Ok(Revocation::Revoked);
     }
     let error: WireError = serde_json::from_slice(response.body()).map_err(|_| RevokeError::InvalidResponse)?;
-    let secrets = [token.expose(), party.settings.client_auth.secret().expose()];
+    let secrets: Vec<&str> = credentials.secrets().chain([token.expose()]).collect();
     Err(RevokeError::Rejected(error.scrubbed(&secrets)))
-}
-
-/// RFC 7009 §2.1, with the client authenticated as at the token endpoint (RFC 6749 §2.3.1).
-fn revocation_request(
-    settings: &ProviderSettings,
-    endpoint: &Url,
-    token: &RefreshToken,
-) -> Result<Request<Vec<u8>>, http::Error> {
-    let mut request = Request::post(endpoint.as_str())
-        .header(header::ACCEPT, "application/json")
-        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
-    let mut form = form_urlencoded::Serializer::new(String::new());
-    form.append_pair("token", token.expose()).append_pair("token_type_hint", "refresh_token");
-    match &settings.client_auth {
-        ClientAuth::SecretBasic(secret) => {
-            let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-            let credentials = format!("{}:{}", encode(&settings.client_id), encode(secret.expose()));
-            request = request.header(header::AUTHORIZATION, format!("Basic {}", STANDARD.encode(credentials)));
-        }
-        ClientAuth::SecretPost(secret) => {
-            form.append_pair("client_id", &settings.client_id).append_pair("client_secret", secret.expose());
-        }
-    }
-    request.body(form.finish().into_bytes())
 }

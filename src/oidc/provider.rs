@@ -6,22 +6,25 @@
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use jsonwebtoken::Algorithm;
 use tokio::runtime::Handle;
 use url::Url;
 
+use super::client_authentication::{ClientAuthentication, ClientKeyError};
 use super::discovery::{Discovery, DiscoveryError};
 use super::http::HttpClient;
 use super::jwks::{KeyCache, signature_algorithm};
 use super::{
-    AuthorizationRequest, IssuerMismatch, Metadata, OriginalIdentity, ProviderSettings, RedeemError, RefreshError,
-    Revocation, RevokeError, TokenSet, Unavailable, authorization, logout, token,
+    AuthorizationError, AuthorizationRequest, IssuerMismatch, Metadata, OriginalIdentity, ProviderSettings,
+    RedeemError, Redemption, RefreshError, Revocation, RevokeError, TokenSet, Unavailable, authorization, logout,
+    token,
 };
 use crate::clock::Clock;
-use crate::secret::{AuthorizationCode, CodeVerifier, IdToken, Nonce, RefreshToken};
+use crate::file_watch::FileWatch;
+use crate::secret::{IdToken, RefreshToken};
 
 /// A handle to one provider. Clones share everything.
 #[derive(Clone)]
@@ -52,6 +55,9 @@ pub enum ProviderBuildError {
     /// The system has no trusted certificates and none are configured, so no https provider could be reached.
     #[error("no trusted certificates: the system has none; install ca-certificates or set provider.ca_file")]
     NoTrustedRoots,
+    /// The key that signs client assertions cannot be used.
+    #[error(transparent)]
+    ClientKey(#[from] ClientKeyError),
     /// An algorithm that no ID token may have, or that we cannot verify.
     #[error(
         "{0:?} cannot be an ID token algorithm; use RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 or EdDSA"
@@ -121,7 +127,11 @@ impl Provider {
     ) -> Result<Self, ProviderBuildError> {
         let algorithms = algorithms(&settings.id_token_algorithms)?;
         let http = HttpClient::new(&settings, clock.clone())?;
+        let client =
+            ClientAuthentication::new(&settings.client_auth, &settings.client_id, &settings.issuer, clock.clone())?;
         let party = RelyingParty {
+            client,
+            key_watch: OnceLock::new(),
             discovery: Discovery::new(&settings.issuer)?,
             keys: KeyCache::new(pacing.key_refetch_gap, pacing.on_demand_gap),
             settings,
@@ -136,9 +146,14 @@ impl Provider {
     }
 
     /// Starts discovery in the background: with back-off until it succeeds, then again every hour, when the old
-    /// metadata stay if that fails. Ends with the last clone of this handle. A second call does nothing.
+    /// metadata stay if that fails. Watches the client's key too, where it has one. Ends with the last clone of this
+    /// handle. A second call does nothing.
     pub fn start(&self) {
         if !self.party.started.swap(true, Ordering::SeqCst) {
+            if let Some(watch) = self.party.client.watch(&self.party.runtime) {
+                // The first start sets it, and there is no other.
+                let _ = self.party.key_watch.set(watch);
+            }
             self.party.runtime.spawn(keep_discovered(Arc::downgrade(&self.party)));
         }
     }
@@ -163,19 +178,14 @@ impl Provider {
         &self.party.settings
     }
 
-    /// Where to send the browser to log in (OpenID Connect Core §3.1.2.1), with PKCE S256. Before discovery it
-    /// fails, and sets an attempt off.
-    pub fn authorization_url(&self, request: &AuthorizationRequest<'_>) -> Result<Url, ProviderUnavailable> {
-        match self.metadata() {
-            Some(metadata) => Ok(authorization::authorization_url(self.settings(), &metadata, request)),
-            None => {
-                if !self.party.discovery.is_busy() {
-                    let party = Arc::clone(&self.party);
-                    self.party.runtime.spawn(async move { party.discovered().await.is_ok() });
-                }
-                Err(ProviderUnavailable)
-            }
-        }
+    /// Where to send the browser to log in (OpenID Connect Core §3.1.2.1), with PKCE S256. Where requests are pushed
+    /// (RFC 9126), the provider is asked first, and the URL can be used once.
+    ///
+    /// # Errors
+    /// [`AuthorizationError`].
+    pub async fn authorization_url(&self, request: &AuthorizationRequest<'_>) -> Result<Url, AuthorizationError> {
+        let parameters = authorization::parameters(self.settings(), request);
+        self.on_runtime(|party| async move { authorization::authorization_url(&party, &parameters).await }).await?
     }
 
     /// Checks the callback's `iss` (RFC 9207 §2.4), before anything is redeemed. A callback without it can only be
@@ -184,19 +194,10 @@ impl Provider {
         authorization::check_issuer_parameter(&self.settings().issuer, self.metadata().as_deref(), iss)
     }
 
-    /// Redeems `code` (RFC 6749 §4.1.3) and verifies the ID token (OpenID Connect Core §3.1.3.7). Gives nothing
+    /// Redeems the code (RFC 6749 §4.1.3) and verifies the ID token (OpenID Connect Core §3.1.3.7). Gives nothing
     /// unless all of it is right.
-    pub async fn redeem(
-        &self,
-        code: &AuthorizationCode,
-        verifier: &CodeVerifier,
-        nonce: &Nonce,
-        redirect_uri: &str,
-    ) -> Result<TokenSet, RedeemError> {
-        let (code, verifier, nonce) = (code.clone(), verifier.clone(), nonce.clone());
-        let redirect_uri = redirect_uri.to_owned();
-        self.on_runtime(|party| async move { token::redeem(&party, &code, &verifier, &nonce, &redirect_uri).await })
-            .await?
+    pub async fn redeem(&self, redemption: Redemption) -> Result<TokenSet, RedeemError> {
+        self.on_runtime(|party| async move { token::redeem(&party, &redemption).await }).await?
     }
 
     /// Refreshes (RFC 6749 §6), verifying a new ID token and its identity with `original` (OpenID Connect Core
@@ -241,6 +242,7 @@ impl Provider {
 pub(super) struct RelyingParty {
     pub(super) settings: ProviderSettings,
     pub(super) algorithms: Vec<Algorithm>,
+    pub(super) client: ClientAuthentication,
     pub(super) clock: Clock,
     pub(super) http: HttpClient,
     pub(super) keys: KeyCache,
@@ -248,6 +250,7 @@ pub(super) struct RelyingParty {
     pacing: Pacing,
     runtime: Handle,
     started: AtomicBool,
+    key_watch: OnceLock<FileWatch>,
 }
 
 impl RelyingParty {

@@ -237,6 +237,8 @@ pub struct SessionContents {
     pub tokens: Vec<TokenContents>,
     /// Names of the claims that are kept in place of the ID token.
     pub kept_claims: Option<Vec<String>>,
+    /// Names of the claims that UserInfo has beside the ID token's.
+    pub userinfo_claims: Option<Vec<String>>,
 }
 
 /// One ended session.
@@ -338,7 +340,8 @@ impl SessionContents {
             issuer: session.provider.issuer.clone(),
             client_id: session.provider.client_id.clone(),
             tokens: access.chain(refresh).chain(id).collect(),
-            kept_claims: session.id_token().is_none().then(|| session.claims().keys().cloned().collect()),
+            kept_claims: session.id_token().is_none().then(|| session.id_token_claims().keys().cloned().collect()),
+            userinfo_claims: session.userinfo().map(|claims| claims.keys().cloned().collect()),
         }
     }
 }

@@ -5,9 +5,11 @@
 mod attacks;
 mod callback;
 mod check_command;
+mod conformance;
 mod connections;
 mod cookie_sizes;
 mod csrf;
+mod form_post;
 mod fronts;
 mod keys;
 mod login;
@@ -25,4 +27,5 @@ mod static_site;
 mod support;
 mod tampering;
 mod tls;
+mod userinfo;
 mod websocket;

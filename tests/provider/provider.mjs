@@ -8,12 +8,12 @@
 // Beside the protocol's endpoints it has a control channel for tests:
 //   GET  /__test/stats     counts of requests by endpoint and grant type
 //   GET  /__test/issued    every secret that went over the wire: [{"kind","value"}]
-//   POST /__test/clients   registers a client (metadata as in RFC 7591)
+//   POST /__test/clients   registers a client (metadata as in RFC 7591; "public_key_pem" stands for its jwks)
 //   POST /__test/mode      {"fail": "500" | "slow" | null, "delay": milliseconds, "only": ["token"],
 //                          "omitRefreshToken": true}
 //   POST /__test/account  {"id": "ada", "groups": […]}: claims of that account from now on
 //   POST /__test/forget    {"model": "RefreshToken"}: every stored item of that model dies
-import { createPrivateKey, generateKeyPairSync, randomBytes } from 'node:crypto';
+import { createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import Provider from 'oidc-provider';
@@ -33,10 +33,11 @@ const DEFAULTS = {
   newSigningKey: false, // signs with a key that nobody has seen
   remember: true, // every secret, for /__test/issued
   jwtAccessTokens: false,
+  par: 'off', // off, optional or required: pushed authorization requests
+  resource: null, // an API (RFC 8707) that access tokens, which are JWTs then, can be asked for
   accessTokenClaims: {}, // further claims of JWT access tokens
   profileClaims: ['name'], // what of an account the scope `profile` brings
   refreshTokenBits: 256,
-  requirePar: false,
   endSession: true, // it has a logout of its own
   accounts: {
     ada: { password: 'lovelace', name: 'Ada Lovelace', email: 'ada@example.test', groups: ['engineers'] },
@@ -50,7 +51,7 @@ const DEFAULTS = {
 
 const options = { ...DEFAULTS, ...JSON.parse(process.argv[2] ?? '{}') };
 const saved = stored();
-const stats = saved.stats ?? { requests: {}, token: {}, tokenErrors: {}, duplicateRefreshes: 0 };
+const stats = saved.stats ?? { requests: {}, token: {}, tokenErrors: {}, clientAuth: {}, duplicateRefreshes: 0 };
 const presented = new Set(saved.presented); // refresh tokens
 const issued = new Map(); // value → kind
 let mode = {};
@@ -121,7 +122,7 @@ function startProvider() {
     clients: options.clients,
     jwks: { keys: [options.newSigningKey ? newSigningKey() : signingKey()] },
     cookies: { keys: [cookieKey] },
-    clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt'],
+    clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'none'],
     claims: { profile: options.profileClaims, email: ['email', 'email_verified'], groups: ['groups'] },
     scopes: ['openid', 'profile', 'email', 'groups', 'offline_access', 'api'],
     conformIdTokenClaims: false, // the claims of the scopes are in the ID token, as most providers do it
@@ -147,20 +148,25 @@ function startProvider() {
       devInteractions: { enabled: false },
       revocation: { enabled: true },
       userinfo: { enabled: true },
+      jwtUserinfo: { enabled: true },
       introspection: { enabled: true },
-      pushedAuthorizationRequests: { enabled: true, requirePushedAuthorizationRequests: options.requirePar },
+      pushedAuthorizationRequests: {
+        enabled: options.par !== 'off',
+        requirePushedAuthorizationRequests: options.par === 'required',
+      },
       rpInitiatedLogout: {
         enabled: options.endSession,
         logoutSource: (ctx, form) => { ctx.body = renderLogout(form); },
         postLogoutSuccessSource: (ctx) => { ctx.body = renderSignedOut(); },
       },
       resourceIndicators: {
-        enabled: options.jwtAccessTokens,
-        defaultResource: () => 'urn:test:api',
-        useGrantedResource: () => true,
-        getResourceServerInfo: () => ({
+        enabled: options.jwtAccessTokens || Boolean(options.resource),
+        // Without one, an access token for the userinfo endpoint.
+        defaultResource: () => (options.jwtAccessTokens ? 'urn:test:api' : undefined),
+        useGrantedResource: () => options.jwtAccessTokens,
+        getResourceServerInfo: (_ctx, resource) => ({
           scope: 'api',
-          audience: 'urn:test:api',
+          audience: resource,
           accessTokenTTL: options.accessTokenTtl,
           accessTokenFormat: 'jwt',
           jwt: { sign: { alg: 'RS256' } },
@@ -226,6 +232,7 @@ async function grantEverything(ctx) {
   const grant = new provider.Grant({ clientId: client.clientId, accountId: session.accountId });
   grant.addOIDCScope('openid profile email groups offline_access');
   grant.addResourceScope('urn:test:api', 'api');
+  if (options.resource) grant.addResourceScope(options.resource, 'api');
   await grant.save();
   return grant;
 }
@@ -241,12 +248,18 @@ async function record(ctx, next) {
     count(stats.token, body.grant_type ?? params.grant_type);
     if (body.refresh_token) notePresented(body.refresh_token);
     if (ctx.status >= 400) count(stats.tokenErrors, ctx.body?.error);
+    else count(stats.clientAuth, `token ${oidc.client?.clientAuthMethod}`);
     for (const kind of ['code', 'code_verifier', 'refresh_token', 'client_secret', 'client_assertion']) remember(kind, body[kind]);
     for (const kind of ['access_token', 'refresh_token', 'id_token']) remember(kind, ctx.body?.[kind]);
     if (mode.omitRefreshToken && (body.grant_type ?? params.grant_type) === 'refresh_token' && ctx.body?.refresh_token) {
       const { refresh_token: _, ...rest } = ctx.body;
       ctx.body = rest;
     }
+  }
+  if (oidc.route === 'pushed_authorization_request' || oidc.route === 'revocation') {
+    for (const kind of ['state', 'nonce', 'client_secret', 'client_assertion']) remember(kind, body[kind]);
+    remember('request_uri', ctx.body?.request_uri);
+    if (ctx.status < 400) count(stats.clientAuth, `${oidc.route} ${oidc.client?.clientAuthMethod}`);
   }
   if (oidc.route === 'authorization' || oidc.route === 'resume') {
     for (const kind of ['state', 'nonce']) remember(kind, params[kind]);
@@ -275,13 +288,17 @@ function finish(request, response, result) {
 }
 
 async function control(request, response, command) {
-  const body = request.method === 'POST' ? JSON.parse(await text(request) || '{}') : undefined;
+  let body = request.method === 'POST' ? JSON.parse(await text(request) || '{}') : undefined;
   switch (`${request.method} ${command}`) {
     case 'GET stats':
       return reply(response, 200, { ...stats, live: adapter.counts() });
     case 'GET issued':
       return reply(response, 200, [...issued].map(([value, kind]) => ({ kind, value })));
     case 'POST clients':
+      if (body.public_key_pem) {
+        const { public_key_pem: pem, ...rest } = body;
+        body = { ...rest, jwks: { keys: [createPublicKey(pem).export({ format: 'jwk' })] } };
+      }
       adapter.put('Client', body.client_id, { grant_types: ['authorization_code', 'refresh_token'], response_types: ['code'], ...body });
       if (body.client_secret) remember('client_secret', body.client_secret);
       return reply(response, 201, {});

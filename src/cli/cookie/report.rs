@@ -133,6 +133,9 @@ fn session_lines(session: &SessionContents, now: UnixTime) -> Vec<Line> {
     if let Some(claims) = &session.kept_claims {
         lines.push(("claims", format!("kept without the ID token: {}", claims.join(", "))));
     }
+    if let Some(claims) = &session.userinfo_claims {
+        lines.push(("UserInfo", format!("beside the ID token: {}", claims.join(", "))));
+    }
     lines
 }
 
