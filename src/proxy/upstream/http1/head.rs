@@ -1,5 +1,6 @@
 //! The head of an answer, and what it says of the body's end.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use actix_web::http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING};
@@ -27,9 +28,10 @@ impl Head {
         if !has_end(read, searched) {
             return if read.len() > MAX_HEAD { Err(ExchangeError::HeadTooLong) } else { Ok(None) };
         }
-        let mut space = [httparse::EMPTY_HEADER; MAX_FIELDS];
-        let mut parsed = httparse::Response::new(&mut space);
-        let length = match parsed.parse(read) {
+        let mut space = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+        let mut parsed = httparse::Response::new(&mut []);
+        let strict = httparse::ParserConfig::default();
+        let length = match strict.parse_response_with_uninit_headers(&mut parsed, read, &mut space) {
             Ok(Status::Complete(length)) if length <= MAX_HEAD => length,
             Ok(Status::Complete(_)) | Err(httparse::Error::TooManyHeaders) => return Err(ExchangeError::HeadTooLong),
             // What looked like the end was empty lines before the head.
