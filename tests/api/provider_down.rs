@@ -9,7 +9,7 @@ use crate::support::{Browser, Provider, ProviderOptions, Sealgate, SealgateOptio
 
 /// Complaint of peers' users: provider down at start-up.
 #[tokio::test(flavor = "multi_thread")]
-async fn sealgate_starts_without_the_provider_and_logs_in_once_it_is_there() {
+async fn the_provider_may_be_down_at_start_up_and_logins_work_once_it_is_there() {
     let (port, upstream) = (free_port(), Upstream::start().await);
     let gate = Sealgate::start(SealgateOptions::new(&format!("http://localhost:{port}"), upstream.port)).await;
     let browser = Browser::new(gate.url());
