@@ -12,6 +12,7 @@ mod markdown;
 mod network;
 mod position;
 mod provider;
+mod provider_kind;
 mod raw;
 mod reader;
 mod reference;
@@ -141,6 +142,9 @@ impl Config {
         // Every section is read before any is given up.
         let (own_paths, server) = server::parse(raw.server, reader);
         let provider = provider::parse(raw.provider, reader);
+        if let (Some(provider), Some(server)) = (&provider, &server) {
+            provider_kind::check_post_logout(provider, server, reader);
+        }
         let session = session::parse(raw.session, reader);
         let csrf = site::csrf(raw.csrf, reader);
         let ring = site::ring(raw.keys, reader);

@@ -14,6 +14,7 @@ mod jws;
 mod login_limits;
 mod logout;
 mod oauth_error;
+mod preset;
 mod provider;
 mod pushed;
 mod token;
@@ -42,8 +43,9 @@ pub use self::http::{HttpError, Unavailable};
 pub use self::id_token::{IdTokenError, IdentityChange, OriginalIdentity};
 pub use self::jwks::KeysError;
 pub use self::login_limits::{LoginRefused, check_login_limits};
-pub use self::logout::{Revocation, RevokeError};
+pub use self::logout::{LogoutRequest, Revocation, RevokeError};
 pub use self::oauth_error::OAuthError;
+pub use self::preset::{LogoutUrl, LogoutUrlError, Preset, is_shared_issuer, is_tenant_id};
 pub use self::provider::{Pacing, Provider, ProviderBuildError, ProviderUnavailable};
 pub use self::token::{InvalidResponse, RedeemError, Redemption, RefreshError, TokenSet};
 pub use self::userinfo::{UserInfo, UserInfoError, beside_id_token, merge_userinfo};
@@ -79,6 +81,28 @@ pub struct ProviderSettings {
     pub passthrough_parameters: Vec<String>,
     /// Who may log in.
     pub login_limits: LoginLimits,
+    /// What is special about this provider.
+    pub particulars: Particulars,
+}
+
+/// What is special about one provider, and about our registration there; the default is nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Particulars {
+    /// The provider's kind, whose quirks are known.
+    pub preset: Option<Preset>,
+    /// The address of its logout, where that is not the announced one.
+    pub logout_url: Option<LogoutUrl>,
+    /// Where it sends the browser after a logout; none: the site's root.
+    pub post_logout_redirect_uri: Option<String>,
+}
+
+impl Particulars {
+    /// Whether a logout here can end the session of a provider with these metadata too.
+    pub fn has_logout(&self, metadata: &Metadata) -> bool {
+        metadata.end_session_endpoint.is_some()
+            || self.logout_url.is_some()
+            || self.preset.is_some_and(|preset| preset.logout_url(metadata).is_some())
+    }
 }
 
 /// Whether the UserInfo endpoint is asked (OpenID Connect Core §5.3).
@@ -92,10 +116,25 @@ pub enum UserInfoUse {
 }
 
 /// Limits on who may log in, by the claims of the ID token and of UserInfo. Empty lists limit nothing.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct LoginLimits {
-    /// One of these must be in the `groups` claim.
+    /// One of these must be in the claim of groups.
     pub allowed_groups: Vec<String>,
+    /// That claim's name; if there is none of that name, a path of members between dots: `realm_access.roles`.
+    pub groups_claim: String,
     /// The part of `email` behind its only `@` must be one of these, and `email_verified` must not be false.
     pub allowed_email_domains: Vec<String>,
+    /// One of these must be the `tid` claim: Entra ID's tenants.
+    pub allowed_tenants: Vec<String>,
+}
+
+impl Default for LoginLimits {
+    fn default() -> Self {
+        Self {
+            allowed_groups: Vec::new(),
+            groups_claim: "groups".to_owned(),
+            allowed_email_domains: Vec::new(),
+            allowed_tenants: Vec::new(),
+        }
+    }
 }

@@ -7,6 +7,7 @@ pub mod budget;
 pub mod cookies;
 pub mod inspect;
 pub mod login_transaction;
+pub mod logout_state;
 mod payload;
 pub mod refresh_marker;
 pub mod seen;

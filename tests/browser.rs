@@ -193,6 +193,28 @@ fn documented(file: &str) -> String {
     text.to_owned()
 }
 
+/// What Chromium's cookie rules allow: the provider on `localhost` is another site than the app on 127.0.0.1, one on
+/// 127.0.0.1 is the same, whatever its port; and what it allows where third-party cookies are blocked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_login_works_in_a_frame_on_the_same_site_and_with_the_whole_page_everywhere() {
+    let host = "127.0.0.1".to_owned();
+    let same_site = ProviderOptions { form: true, host, ..ProviderOptions::default() };
+    let in_frames = ProviderOptions { form: true, cookies_in_frames: true, ..ProviderOptions::default() };
+    let ((elsewhere, upstream), same_site, in_frames) =
+        tokio::join!(parts(), Provider::start(same_site), Provider::start(in_frames));
+    let mut gates = Vec::new();
+    for provider in [&elsewhere, &same_site, &in_frames] {
+        let options = SealgateOptions::new(&provider.issuer, upstream.port);
+        provider.register(options.registration()).await;
+        gates.push(Sealgate::start(options).await);
+    }
+    let options = json!({
+        "origin": gates[0].url(), "sameSite": gates[1].url(), "thirdParty": gates[2].url(),
+        "client": Path::new(env!("CARGO_MANIFEST_DIR")).join("web/client/index.js"),
+    });
+    play("silent.mjs", options).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_pages_that_people_see_are_accessible_in_every_size_colour_and_language() {
     let without_logout = ProviderOptions { without_logout: true, ..ProviderOptions::default() };

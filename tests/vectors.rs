@@ -26,6 +26,7 @@ use sealgate::seal::{OpenError, Purpose};
 use sealgate::secret::{AccessToken, CodeVerifier, IdToken, Nonce, RefreshToken, State};
 use sealgate::session::cookies::CookieNames;
 use sealgate::session::login_transaction::{LoginTransaction, Replaced};
+use sealgate::session::logout_state::LogoutState;
 use sealgate::session::refresh_marker::RefreshMarker;
 use sealgate::session::seen::Seen;
 use sealgate::session::tombstone::{Ended, Tombstone};
@@ -110,6 +111,10 @@ fn pinned_plaintexts_read_as_what_was_written() {
             "refresh marker" => {
                 assert_eq!(RefreshMarker::decode(&plaintext).expect("a marker"), refresh_marker());
             }
+            "silent login transaction" => {
+                assert!(LoginTransaction::decode(&plaintext).expect(name) == silent_login_transaction());
+            }
+            "logout" => assert_eq!(LogoutState::decode(&plaintext).expect(name), logout_state()),
             other => panic!("{other:?} is read by no test: add it here"),
         }
     }
@@ -168,6 +173,8 @@ fn cookie_of(names: &CookieNames, purpose: Purpose) -> &str {
         Purpose::Seen => names.seen(),
         Purpose::Tombstone => names.tombstone(),
         Purpose::RefreshMarker => names.refresh_marker(),
+        // No cookie: it travels in an address, sealed under the session's name.
+        Purpose::Logout => names.session(),
     }
 }
 
@@ -190,6 +197,8 @@ fn plaintexts() -> Vec<(&'static str, Purpose, Vec<u8>)> {
         ("last activity", Purpose::Seen, seen().encode().to_vec()),
         ("tombstone", Purpose::Tombstone, tombstone().encode().to_vec()),
         ("refresh marker", Purpose::RefreshMarker, refresh_marker().encode().to_vec()),
+        ("silent login transaction", Purpose::Login, silent_login_transaction().encode().to_vec()),
+        ("logout", Purpose::Logout, logout_state().encode().to_vec()),
     ]
 }
 
@@ -264,9 +273,18 @@ fn login_transaction(replaces: Option<Replaced>) -> LoginTransaction {
         started_at: NOW,
         provider: provider(),
         replaces,
+        silent: false,
         max_age: None,
         response_mode: ResponseMode::Query,
     }
+}
+
+fn silent_login_transaction() -> LoginTransaction {
+    LoginTransaction { silent: true, ..login_transaction(None) }
+}
+
+fn logout_state() -> LogoutState {
+    LogoutState { sid: sid(1), at: NOW }
 }
 
 fn posted_login_transaction() -> LoginTransaction {

@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::config::{self, Config, LogConfig, LogFormat, ServerConfig};
 use crate::demo::{CLIENT_ID, Demo, DemoSettings, DemoStartError, loopback};
 use crate::keyring::{GenerateError, KeyRing, RingFile, RingFileError, RingUpdateError};
-use crate::oidc::{AuthorizationSettings, ClientAuth, LoginLimits, ProviderSettings, UserInfoUse};
+use crate::oidc::{AuthorizationSettings, ClientAuth, LoginLimits, Particulars, ProviderSettings, UserInfoUse};
 use crate::proxy::{CsrfMode, RouteAuth, RouteSettings, UpstreamSettings, UpstreamTimeouts};
 use crate::server::{self, Application, ServeError};
 use crate::session::{SameSite, SessionSettings, UserFormat, WriteFormat};
@@ -199,6 +199,7 @@ fn provider(demo: &Demo) -> ProviderSettings {
         userinfo: UserInfoUse::Never,
         passthrough_parameters: vec!["prompt".to_owned(), "login_hint".to_owned()],
         login_limits: LoginLimits::default(),
+        particulars: Particulars::default(),
     }
 }
 

@@ -13,7 +13,7 @@ use self::client::RawClient;
 use super::leaf::Leaf;
 use super::raw::RawProvider;
 use super::reader::{Reader, readable};
-use super::values;
+use super::{provider_kind, values};
 use crate::oidc::{LoginLimits, ProviderSettings, ResponseMode, UserInfoUse};
 use crate::origin::PublicOrigin;
 
@@ -24,7 +24,8 @@ const ASYMMETRIC_ALGORITHMS: &[&str] =
 /// More than this is no skew but a wrong clock.
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(10 * 60);
 
-pub(super) fn parse(raw: RawProvider, reader: &mut Reader<'_>) -> Option<ProviderSettings> {
+pub(super) fn parse(mut raw: RawProvider, reader: &mut Reader<'_>) -> Option<ProviderSettings> {
+    let particulars = provider_kind::parse(&mut raw, reader);
     let issuer = reader.value("provider.issuer", raw.issuer, values::issuer);
     let client_id = reader.value("provider.client_id", raw.client_id, client_id);
     let client = RawClient {
@@ -69,8 +70,18 @@ pub(super) fn parse(raw: RawProvider, reader: &mut Reader<'_>) -> Option<Provide
         reader.list("provider.passthrough_parameters", raw.passthrough_parameters, authorization::passthrough);
     let allowed_groups = reader.list("provider.allowed_groups", raw.allowed_groups, values::text);
     let allowed_email_domains = reader.list("provider.allowed_email_domains", raw.allowed_email_domains, email_domain);
-
-    Some(ProviderSettings {
+    let allowed_tenants = reader.list("provider.allowed_tenants", raw.allowed_tenants, provider_kind::tenant);
+    let groups_claim = reader.value("provider.groups_claim", raw.groups_claim, values::text);
+    let login_limits = || {
+        Some(LoginLimits {
+            allowed_groups: allowed_groups?,
+            groups_claim: groups_claim?,
+            allowed_email_domains: allowed_email_domains?,
+            allowed_tenants: allowed_tenants?,
+        })
+    };
+    let login_limits = login_limits();
+    let settings = ProviderSettings {
         issuer: issuer?,
         client_id: client_id?,
         client_auth: client_auth?,
@@ -84,8 +95,11 @@ pub(super) fn parse(raw: RawProvider, reader: &mut Reader<'_>) -> Option<Provide
         trusted_audiences: trusted_audiences?,
         userinfo: userinfo?,
         passthrough_parameters: passthrough_parameters?,
-        login_limits: LoginLimits { allowed_groups: allowed_groups?, allowed_email_domains: allowed_email_domains? },
-    })
+        login_limits: login_limits?,
+        particulars: particulars?,
+    };
+    provider_kind::check(&settings, reader);
+    Some(settings)
 }
 
 /// A form that another site posts brings `SameSite=None` cookies alone, and browsers keep those over https only.

@@ -77,6 +77,11 @@ pub(super) struct RawProvider {
     pub(super) passthrough_parameters: Option<Leaf>,
     pub(super) allowed_groups: Option<Leaf>,
     pub(super) allowed_email_domains: Option<Leaf>,
+    pub(super) preset: Option<Leaf>,
+    pub(super) allowed_tenants: Option<Leaf>,
+    pub(super) groups_claim: Option<Leaf>,
+    pub(super) logout_url: Option<Leaf>,
+    pub(super) post_logout_redirect_uri: Option<Leaf>,
 }
 
 #[derive(Default, Deserialize)]

@@ -8,6 +8,7 @@ use super::*;
 
 mod across_keys;
 mod environment;
+mod presets;
 mod provider;
 mod static_site;
 

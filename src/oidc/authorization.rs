@@ -11,6 +11,7 @@ use url::Url;
 
 use super::http::Unavailable;
 use super::oauth_error::OAuthError;
+use super::preset::IssuerRule;
 use super::provider::RelyingParty;
 use super::{Metadata, ProviderSettings, pushed};
 use crate::secret::{CodeVerifier, Nonce, State};
@@ -189,6 +190,9 @@ pub(super) fn parameters(settings: &ProviderSettings, request: &AuthorizationReq
             all.push((name.clone(), value.clone()));
         }
     }
+    if let Some(preset) = settings.particulars.preset {
+        preset.complete(&mut all);
+    }
     all
 }
 
@@ -231,12 +235,12 @@ fn scopes(settings: &ProviderSettings) -> impl Iterator<Item = &str> {
 
 /// RFC 9207 §2.4: compared as a simple string, and not to be left out by a provider that announces it.
 pub(super) fn check_issuer_parameter(
-    issuer: &str,
+    issuer: &IssuerRule,
     metadata: Option<&Metadata>,
     parameter: Option<&str>,
 ) -> Result<(), IssuerMismatch> {
     match (parameter, metadata) {
-        (Some(parameter), _) if parameter == issuer => Ok(()),
+        (Some(parameter), _) if issuer.allows_response_of(parameter) => Ok(()),
         (Some(_), _) => Err(IssuerMismatch::Another),
         (None, Some(metadata)) if metadata.authorization_response_iss_parameter_supported => {
             Err(IssuerMismatch::Absent)

@@ -13,6 +13,7 @@ use url::Url;
 
 use super::http::{HttpClient, HttpError, answered_at, is_protected, issuer_url};
 use super::json::read_object;
+use super::preset::IssuerRule;
 use super::{ProviderBuildError, ProviderSettings};
 use crate::clock::{Clock, UnixTime};
 
@@ -23,7 +24,7 @@ const METADATA_LIMIT: usize = 256 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metadata {
-    /// Identical to the configured issuer.
+    /// Identical to the configured issuer, but for Entra ID's issuers of many tenants.
     pub issuer: String,
     /// Where browsers are sent to log in; may have a query.
     pub authorization_endpoint: Url,
@@ -117,22 +118,23 @@ pub struct Fetched {
 /// I/O and time.
 pub async fn fetch(settings: &ProviderSettings) -> Result<Fetched, DiscoveryError> {
     let http = HttpClient::new(settings, Clock::system())?;
-    read(&http, &discovery_url(&settings.issuer)?, &settings.issuer).await
+    let rule = IssuerRule::new(&settings.issuer, settings.particulars.preset);
+    read(&http, &discovery_url(&settings.issuer)?, &rule).await
 }
 
 /// The metadata that is in use, and the attempts to get it.
 pub(super) struct Discovery {
-    issuer: String,
+    issuer: IssuerRule,
     url: Url,
     current: ArcSwapOption<Metadata>,
     last_attempt: Mutex<Option<Instant>>,
 }
 
 impl Discovery {
-    pub(super) fn new(issuer: &str) -> Result<Self, ProviderBuildError> {
+    pub(super) fn new(issuer: IssuerRule) -> Result<Self, ProviderBuildError> {
         Ok(Self {
-            issuer: issuer.to_owned(),
-            url: discovery_url(issuer)?,
+            url: discovery_url(issuer.configured())?,
+            issuer,
             current: ArcSwapOption::empty(),
             last_attempt: Mutex::new(None),
         })
@@ -191,7 +193,7 @@ fn discovery_url(issuer: &str) -> Result<Url, ProviderBuildError> {
     Ok(url)
 }
 
-async fn read(http: &HttpClient, url: &Url, issuer: &str) -> Result<Fetched, DiscoveryError> {
+async fn read(http: &HttpClient, url: &Url, issuer: &IssuerRule) -> Result<Fetched, DiscoveryError> {
     let answer = http.get_response(url, METADATA_LIMIT).await;
     let answer = answer.map_err(|source| DiscoveryError::Http { url: url.to_string(), source })?;
     let date = answered_at(answer.headers());
@@ -220,10 +222,11 @@ struct RawMetadata {
     authorization_response_iss_parameter_supported: Option<bool>,
 }
 
-fn check(raw: RawMetadata, issuer: &str) -> Result<Metadata, DiscoveryError> {
+fn check(raw: RawMetadata, rule: &IssuerRule) -> Result<Metadata, DiscoveryError> {
+    let issuer = rule.configured();
     let missing = |member| DiscoveryError::Missing { issuer: issuer.to_owned(), member };
     let announced = raw.issuer.ok_or_else(|| missing("issuer"))?;
-    if announced != issuer {
+    if !rule.allows_metadata_of(&announced) {
         let announced = announced.chars().filter(|c| !c.is_control()).take(200).collect();
         return Err(DiscoveryError::IssuerMismatch { announced, configured: issuer.to_owned() });
     }
@@ -287,7 +290,7 @@ mod tests {
     }
 
     fn checked(document: Value) -> Result<Metadata, DiscoveryError> {
-        check(serde_json::from_value(document).expect("metadata members"), ISSUER)
+        check(serde_json::from_value(document).expect("metadata members"), &IssuerRule::new(ISSUER, None))
     }
 
     fn with(member: &str, value: Value) -> Value {

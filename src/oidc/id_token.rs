@@ -14,6 +14,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::jwks::KeysError;
 use super::jws::{self, JwsError, KeySource, Verified};
+use super::preset::IssuerRule;
 use crate::clock::UnixTime;
 use crate::secret::Nonce;
 
@@ -169,7 +170,7 @@ pub enum IdentityChange {
 
 /// What an ID token must say.
 pub(super) struct Expectations<'a> {
-    pub(super) issuer: &'a str,
+    pub(super) issuer: &'a IssuerRule,
     pub(super) client_id: &'a str,
     pub(super) trusted_audiences: &'a [String],
     pub(super) algorithms: &'a [Algorithm],
@@ -199,7 +200,7 @@ fn check_claims(
     algorithm: Algorithm,
     expected: &Expectations<'_>,
 ) -> Result<(), IdTokenError> {
-    if claims.get("iss").and_then(Value::as_str) != Some(expected.issuer) {
+    if !expected.issuer.allows_claims(claims) {
         return Err(IdTokenError::Issuer);
     }
     check_audience(claims, expected)?;

@@ -17,6 +17,8 @@ use super::client_authentication::{ClientAuthentication, ClientKeyError};
 use super::discovery::{Discovery, DiscoveryError};
 use super::http::HttpClient;
 use super::jwks::{KeyCache, signature_algorithm};
+use super::logout::LogoutRequest;
+use super::preset::IssuerRule;
 use super::{
     AuthorizationError, AuthorizationRequest, IssuerMismatch, Metadata, OriginalIdentity, ProviderSettings,
     RedeemError, Redemption, RefreshError, Revocation, RevokeError, TokenSet, Unavailable, authorization, logout,
@@ -24,7 +26,7 @@ use super::{
 };
 use crate::clock::Clock;
 use crate::file_watch::FileWatch;
-use crate::secret::{IdToken, RefreshToken};
+use crate::secret::RefreshToken;
 
 /// A handle to one provider. Clones share everything.
 #[derive(Clone)]
@@ -127,12 +129,14 @@ impl Provider {
     ) -> Result<Self, ProviderBuildError> {
         let algorithms = algorithms(&settings.id_token_algorithms)?;
         let http = HttpClient::new(&settings, clock.clone())?;
+        let issuer = IssuerRule::new(&settings.issuer, settings.particulars.preset);
         let client =
             ClientAuthentication::new(&settings.client_auth, &settings.client_id, &settings.issuer, clock.clone())?;
         let party = RelyingParty {
             client,
             key_watch: OnceLock::new(),
-            discovery: Discovery::new(&settings.issuer)?,
+            discovery: Discovery::new(issuer.clone())?,
+            issuer,
             keys: KeyCache::new(pacing.key_refetch_gap, pacing.on_demand_gap),
             settings,
             algorithms,
@@ -191,7 +195,7 @@ impl Provider {
     /// Checks the callback's `iss` (RFC 9207 §2.4), before anything is redeemed. A callback without it can only be
     /// judged once the metadata are known: see [`Provider::ready`].
     pub fn check_issuer_parameter(&self, iss: Option<&str>) -> Result<(), IssuerMismatch> {
-        authorization::check_issuer_parameter(&self.settings().issuer, self.metadata().as_deref(), iss)
+        authorization::check_issuer_parameter(&self.party.issuer, self.metadata().as_deref(), iss)
     }
 
     /// Redeems the code (RFC 6749 §4.1.3) and verifies the ID token (OpenID Connect Core §3.1.3.7). Gives nothing
@@ -219,14 +223,13 @@ impl Provider {
 
     /// Where to send the browser to log out (RP-Initiated Logout §2); `None` when the provider announces no such
     /// page, or is not discovered yet.
-    pub fn end_session_url(
-        &self,
-        id_token_hint: Option<&IdToken>,
-        post_logout_redirect_uri: &str,
-        state: Option<&str>,
-    ) -> Option<Url> {
-        let metadata = self.metadata()?;
-        logout::end_session_url(self.settings(), &metadata, id_token_hint, post_logout_redirect_uri, state)
+    pub fn end_session_url(&self, request: &LogoutRequest<'_>) -> Option<Url> {
+        logout::end_session_url(self.settings(), &*self.metadata()?, request)
+    }
+
+    /// Whether there is a logout at the provider; false before it is discovered.
+    pub fn has_logout(&self) -> bool {
+        self.metadata().is_some_and(|metadata| self.settings().particulars.has_logout(&metadata))
     }
 
     async fn on_runtime<T, F>(&self, work: impl FnOnce(Arc<RelyingParty>) -> F) -> Result<T, Unavailable>
@@ -241,6 +244,7 @@ impl Provider {
 /// What a request to the provider needs.
 pub(super) struct RelyingParty {
     pub(super) settings: ProviderSettings,
+    pub(super) issuer: IssuerRule,
     pub(super) algorithms: Vec<Algorithm>,
     pub(super) client: ClientAuthentication,
     pub(super) clock: Clock,

@@ -8,8 +8,8 @@ use tokio::runtime::Handle;
 use super::test_keys::TestKey;
 use super::test_provider::{Answer, TestProvider};
 use super::{
-    AuthorizationSettings, ClientAuth, LoginLimits, OriginalIdentity, Pacing, Provider, ProviderSettings, RedeemError,
-    Redemption, RefreshError, TokenSet, UserInfoUse,
+    AuthorizationSettings, ClientAuth, LoginLimits, OriginalIdentity, Pacing, Particulars, Provider, ProviderSettings,
+    RedeemError, Redemption, RefreshError, TokenSet, UserInfoUse,
 };
 use crate::clock::{Clock, UnixTime};
 use crate::secret::{AuthorizationCode, CodeVerifier, Nonce, RefreshToken, SecretString};
@@ -100,6 +100,7 @@ pub(crate) fn settings(issuer: &str) -> ProviderSettings {
         userinfo: UserInfoUse::Never,
         passthrough_parameters: Vec::new(),
         login_limits: LoginLimits::default(),
+        particulars: Particulars::default(),
     }
 }
 

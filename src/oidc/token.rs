@@ -344,7 +344,7 @@ async fn verify_id_token(
     (nonce, max_age): (Option<&Nonce>, Option<Duration>),
 ) -> Result<Map<String, Value>, IdTokenError> {
     let expected = Expectations {
-        issuer: &party.settings.issuer,
+        issuer: &party.issuer,
         client_id: &party.settings.client_id,
         trusted_audiences: &party.settings.trusted_audiences,
         algorithms: &party.algorithms,

@@ -93,6 +93,7 @@ fn largest_login(names: &CookieNames, provider: &ProviderId) -> usize {
         started_at: latest,
         provider: provider.clone(),
         replaces: Some(Replaced { ended, chunks: names.chunks().len() }),
+        silent: true,
         max_age: Some(Duration::from_secs(u64::from(u32::MAX))),
         response_mode: ResponseMode::FormPost,
     };

@@ -15,6 +15,7 @@ use crate::seal::Purpose;
 use crate::secret::SecretBytes;
 use crate::session::cookies::{AFFINITY_COOKIE, CookieNames, MAX_CHUNKS, RequestCookies};
 use crate::session::login_transaction::{self, LoginTransaction};
+use crate::session::logout_state::LogoutState;
 use crate::session::refresh_marker::RefreshMarker;
 use crate::session::seen::Seen;
 use crate::session::tombstone::Tombstone;
@@ -203,6 +204,13 @@ pub enum Contents {
         /// When that was first seen.
         since: UnixTime,
     },
+    /// A logout at the provider; it travels as `state`, never as a cookie.
+    Logout {
+        /// The session's identifier, shortened.
+        sid: String,
+        /// When it began.
+        at: UnixTime,
+    },
     /// A login on its way.
     Login {
         /// When it began.
@@ -305,6 +313,10 @@ impl Contents {
             Purpose::RefreshMarker => {
                 let RefreshMarker { sid, generation, since } = RefreshMarker::decode(&plaintext)?;
                 Self::ConflictMarker { sid: shortened(sid), generation: generation.0, since }
+            }
+            Purpose::Logout => {
+                let LogoutState { sid, at } = LogoutState::decode(&plaintext)?;
+                Self::Logout { sid: shortened(sid), at }
             }
             Purpose::Login => {
                 let login = LoginTransaction::decode(&plaintext)?;

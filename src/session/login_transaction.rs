@@ -42,6 +42,8 @@ pub struct LoginTransaction {
     /// The session that this login replaces. The callback comes from another site, so strict cookies stay away then:
     /// what it needs to know of the old session must be remembered here.
     pub replaces: Option<Replaced>,
+    /// Whether the provider was told to ask the user nothing (`prompt=none`), so that it may refuse for that.
+    pub silent: bool,
     /// The `max_age` that was asked for, in whole seconds: the ID token must keep to it.
     pub max_age: Option<Duration>,
     /// How the answer must come.
@@ -77,6 +79,7 @@ mod tag {
     pub const CLIENT_ID: u32 = 7;
     pub const MAX_AGE: u32 = 11;
     pub const RESPONSE_MODE: u32 = 12;
+    pub const SILENT: u32 = 13;
 }
 
 impl LoginTransaction {
@@ -119,6 +122,9 @@ impl LoginTransaction {
         if self.response_mode == ResponseMode::FormPost {
             map.unsigned(tag::RESPONSE_MODE, FORM_POST);
         }
+        if self.silent {
+            map.unsigned(tag::SILENT, 1);
+        }
         map.finish_plain()
     }
 
@@ -129,6 +135,7 @@ impl LoginTransaction {
     pub fn decode(plaintext: &[u8]) -> Result<Self, WireError> {
         let (mut state, mut nonce, mut verifier, mut return_url) = (None, None, None, None);
         let (mut started_at, mut issuer, mut client_id) = (None, None, None);
+        let mut silent = false;
         let (mut max_age, mut response_mode) = (None, ResponseMode::Query);
         let (mut replaced_sid, mut replaced_generation, mut replaced_until, mut replaced_chunks) =
             (None, None, None, 0);
@@ -147,6 +154,7 @@ impl LoginTransaction {
                 tag::REPLACES_CHUNKS => replaced_chunks = decoder.u8()?,
                 tag::ISSUER => issuer = Some(decoder.str()?.to_owned()),
                 tag::CLIENT_ID => client_id = Some(decoder.str()?.to_owned()),
+                tag::SILENT => silent = decoder.u8()? == 1,
                 tag::MAX_AGE => max_age = Some(Duration::from_secs(decoder.u64()?)),
                 tag::RESPONSE_MODE if decoder.u64()? != FORM_POST => return Err(WireError::Malformed),
                 tag::RESPONSE_MODE => response_mode = ResponseMode::FormPost,
@@ -171,6 +179,7 @@ impl LoginTransaction {
                 client_id: client_id.ok_or(WireError::Missing(tag::CLIENT_ID))?,
             },
             replaces,
+            silent,
             max_age,
             response_mode,
         })
@@ -194,6 +203,7 @@ mod tests {
                 ended: Ended { sid: SessionId([5; 16]), generation: Generation(3), until: NOW.plus(LIFETIME) },
                 chunks: 2,
             }),
+            silent: true,
             max_age: None,
             response_mode: ResponseMode::Query,
         }

@@ -4,6 +4,7 @@
 //! Reasons for being signed out are for the log; a client learns no more than that it is.
 
 mod logins;
+mod logouts;
 mod memo;
 
 use std::sync::Arc;

@@ -8,7 +8,7 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::metrics::Outcome;
-use crate::oidc::{RedeemError, Redemption, ResponseMode, TokenSet, UserInfo, check_login_limits};
+use crate::oidc::{LoginRefused, RedeemError, Redemption, ResponseMode, TokenSet, UserInfo, check_login_limits};
 use crate::secret::AuthorizationCode;
 use crate::session::cookies::{RequestCookies, SetCookie};
 use crate::session::login_transaction::LoginTransaction;
@@ -22,6 +22,7 @@ use crate::web::problem::{
     REQUEST_TIMEOUT, SIGN_IN_RETRY_AFTER,
 };
 use crate::web::query::{Parameters, Repeated};
+use crate::web::silent_login;
 use crate::web::{Services, Site, append_cookies, own_response};
 
 /// The largest form body that a provider may post.
@@ -54,7 +55,14 @@ pub async fn handle(
         Err(problem) => Err(problem),
     };
     // Whatever came of it, the transaction is used up (RFC 9700 §4.2.4).
-    result.map_err(|problem| problem.with_cookies([services.sessions.end_login(answer.state)]))
+    let used_up = services.sessions.end_login(answer.state);
+    result.or_else(|problem| {
+        let error = answer.error.filter(|_| problem.is(&LOGIN_REFUSED));
+        let Some(back) = silent_login::failure_address(&services.site, &transaction, error) else {
+            return Err(problem.with_cookies([used_up]));
+        };
+        Ok(see_other(&back, [used_up]))
+    })
 }
 
 /// What the provider's redirect says; repeated parameters are refused, unknown ones ignored (RFC 6749 §3.1).
@@ -80,7 +88,8 @@ impl<'a> Answer<'a> {
     }
 }
 
-async fn parameters(request: &HttpRequest, payload: web::Payload) -> Result<Parameters, Problem> {
+/// The parameters of a GET's query, or of a POST's form.
+pub(super) async fn parameters(request: &HttpRequest, payload: web::Payload) -> Result<Parameters, Problem> {
     if *request.method() != Method::POST {
         return Ok(Parameters::parse(request.query_string().as_bytes()));
     }
@@ -219,9 +228,18 @@ fn new_session(services: &Services, tokens: TokenSet) -> Result<Session, Problem
         // Nobody will ever use it.
         services.refresher.revoke_in_background(&session);
         tracing::info!(target: "sealgate::audit", event = "login_not_allowed", %error, "a user may not log in");
-        Problem::new(&LOGIN_NOT_ALLOWED, "Your account is not among those that may. Ask the application's owner.")
+        not_allowed(error)
     })?;
     Ok(session)
+}
+
+fn not_allowed(reason: LoginRefused) -> Problem {
+    if reason == LoginRefused::GroupsLeftOut {
+        let detail =
+            "Your account has too many groups for the sign-in service to name them. Ask the application's owner.";
+        return Problem::new(&LOGIN_NOT_ALLOWED, detail).in_words("groups-left-out");
+    }
+    Problem::new(&LOGIN_NOT_ALLOWED, "Your account is not among those that may. Ask the application's owner.")
 }
 
 fn signed_in(
@@ -295,6 +313,7 @@ mod tests {
             prefix: "/bff".into(),
             csrf: CsrfHeader { name: "X-CSRF".into(), value: "1".into() },
             trusted_proxies: Vec::new(),
+            post_logout_redirect_uri: None,
         }
     }
 

@@ -29,17 +29,40 @@ pub async fn handle(services: &Services, request: &HttpRequest) -> Result<HttpRe
         return Err(Problem::new(&LOGIN_NEEDS_NAVIGATION, "Load this address as a page; do not fetch it."));
     }
     let return_url = return_url(services, &parameters)?;
-    let extra = passthrough(services, &parameters)?;
+    let extra = passthrough(services, &parameters, |_| true)?;
+    let silent = extra.iter().any(|(name, value)| name == "prompt" && value == "none");
     let max_age = max_age(services, &parameters)?;
+    begin(services, request, Flow { return_url: return_url.as_str(), extra, max_age, silent }).await
+}
+
+/// What one login is like.
+pub(super) struct Flow<'a> {
+    /// Where it leads; a checked path, or one of ours.
+    pub(super) return_url: &'a str,
+    /// Parameters of the authorization request beside those that secure the flow.
+    pub(super) extra: Vec<(String, String)>,
+    /// The longest time since the user last proved who they are.
+    pub(super) max_age: Option<Duration>,
+    /// Whether the provider must not ask the user anything (`prompt=none`).
+    pub(super) silent: bool,
+}
+
+/// Begins a login in this browser, and leads it to the provider.
+///
+/// # Errors
+/// 502 when the provider does not take the request that was pushed to it, 503 while it cannot be asked.
+pub(super) async fn begin(services: &Services, request: &HttpRequest, flow: Flow<'_>) -> Result<HttpResponse, Problem> {
+    let Flow { return_url, extra, max_age, silent } = flow;
     let cookies = services.cookies(request);
     let transaction = LoginTransaction {
         state: fresh_state(),
         nonce: fresh_nonce(),
         verifier: fresh_verifier(),
-        return_url: return_url.as_str().to_owned(),
+        return_url: return_url.to_owned(),
         started_at: services.clock.now(),
         provider: services.sessions.provider().clone(),
         replaces: services.sessions.replaced(&cookies),
+        silent,
         max_age,
         response_mode: services.provider.settings().authorization.response_mode,
     };
@@ -79,9 +102,14 @@ fn return_url(services: &Services, parameters: &Parameters) -> Result<ReturnUrl,
     }
 }
 
-fn passthrough(services: &Services, parameters: &Parameters) -> Result<Vec<(String, String)>, Problem> {
+/// The parameters that may go on to the provider, of those that are `wanted`.
+pub(super) fn passthrough(
+    services: &Services,
+    parameters: &Parameters,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<Vec<(String, String)>, Problem> {
     let mut extra = Vec::new();
-    for name in &services.provider.settings().passthrough_parameters {
+    for name in services.provider.settings().passthrough_parameters.iter().filter(|name| wanted(name)) {
         match parameters.single(name) {
             Ok(None) => {}
             Ok(Some(value)) if value.len() <= 512 && !value.chars().any(char::is_control) => {

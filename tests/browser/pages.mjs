@@ -14,6 +14,7 @@ const PAGES = [
   { name: 'login-not-found', path: '/bff/callback?state=unknown&code=x', status: 400 },
   { name: 'invalid-return-url', path: '/bff/login?returnUrl=//evil.example', status: 400 },
   { name: 'login-refused', status: 403, path: refusedCallback },
+  { name: 'logout-not-found', path: '/bff/logged-out', status: 400 },
   { name: 'login-not-allowed', path: '/bff/login?login_hint=outsider', status: 403 },
   { name: 'login-failed', path: '/bff/login', status: 502, origin: options.upstreamDown },
   { name: 'session-too-large', path: '/bff/login?login_hint=huge', status: 500 },

@@ -22,6 +22,7 @@ import { renderLogin, renderLogout, renderSignedOut } from './pages.mjs';
 
 const DEFAULTS = {
   host: 'localhost', // the issuer's host; the listener is always 127.0.0.1
+  cookiesInFrames: false, // SameSite=None, which browsers take from http on localhost
   port: 0,
   interaction: 'auto', // auto: whoever comes is signed in as login_hint, or ada; form: a page asks
   clients: [],
@@ -79,6 +80,7 @@ function stop() {
 }
 
 const server = createServer((request, response) => {
+  if (options.cookiesInFrames) letCookiesIntoFrames(response);
   dispatch(request, response).catch((error) => {
     console.error(error);
     if (!response.headersSent) response.writeHead(500);
@@ -107,6 +109,16 @@ async function dispatch(request, response) {
   }
   if (endpoint === 'interaction') return interact(request, response, url);
   return protocol(request, response);
+}
+
+// The library knows no way to say this over http.
+function letCookiesIntoFrames(response) {
+  const set = response.setHeader;
+  response.setHeader = (name, value) => {
+    const isCookie = name.toLowerCase() === 'set-cookie';
+    const changed = isCookie ? [value].flat().map((line) => line.replace(/; samesite=lax/i, '; samesite=none; secure')) : value;
+    return set.call(response, name, changed);
+  };
 }
 
 function endpointOf(path) {

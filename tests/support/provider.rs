@@ -14,6 +14,10 @@ use tokio::process::{Child, Command};
 /// How the provider behaves.
 #[derive(Clone, Debug)]
 pub struct ProviderOptions {
+    /// The issuer's host; on `localhost` it is another site than the app on 127.0.0.1.
+    pub host: String,
+    /// Its cookies are for frames on other sites, too.
+    pub cookies_in_frames: bool,
     /// Where it listens; 0: anywhere.
     pub port: u16,
     /// A new refresh token each time, and the death of the whole grant when an old one is replayed.
@@ -43,6 +47,8 @@ pub struct ProviderOptions {
 impl Default for ProviderOptions {
     fn default() -> Self {
         Self {
+            host: "localhost".to_owned(),
+            cookies_in_frames: false,
             port: 0,
             rotate_refresh_token: true,
             access_token_ttl: 300,
@@ -263,6 +269,8 @@ async fn launch(folder: &Path, options: &ProviderOptions) -> (Child, Value) {
 fn spawn(folder: &Path, options: &ProviderOptions) -> Child {
     let json = json!({
         "port": options.port,
+        "host": options.host,
+        "cookiesInFrames": options.cookies_in_frames,
         "rotateRefreshToken": options.rotate_refresh_token,
         "accessTokenTtl": options.access_token_ttl,
         "jwtAccessTokens": options.jwt_access_tokens,

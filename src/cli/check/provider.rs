@@ -83,7 +83,7 @@ fn compare(metadata: &Metadata, settings: &ProviderSettings) -> Vec<Judgement> {
     judgements.extend(authorization::check(metadata, settings));
     judgements.extend(algorithms(metadata, settings));
     judgements.extend(userinfo(metadata, settings));
-    judgements.extend(abilities(metadata).map(|(verdict, message)| (verdict, ISSUER, message.to_owned())));
+    judgements.extend(abilities(metadata, settings).map(|(verdict, message)| (verdict, ISSUER, message.to_owned())));
     judgements
 }
 
@@ -122,7 +122,9 @@ fn scopes(metadata: &Metadata, settings: &ProviderSettings) -> Vec<Judgement> {
         let message = format!("the provider does not list {unknown}; it may refuse or ignore what it does not know");
         (Verdict::Warning, KEY, message)
     });
-    if !settings.scopes.iter().any(|scope| scope == "offline_access") {
+    // Some presets ask for a refresh token in another way.
+    let is_usual = settings.particulars.preset.is_none_or(|preset| preset.scopes().is_none());
+    if is_usual && !settings.scopes.iter().any(|scope| scope == "offline_access") {
         let message = "without \"offline_access\" most providers give no refresh token, and a session ends with its \
                        first access token";
         judgements.push((Verdict::Note, KEY, message.to_owned()));
@@ -162,7 +164,10 @@ fn algorithms(metadata: &Metadata, settings: &ProviderSettings) -> Option<Judgem
 }
 
 /// What the provider can do, whatever is configured: RFC 7636, RFC 9207, RP-Initiated Logout, RFC 7009.
-fn abilities(metadata: &Metadata) -> impl Iterator<Item = (Verdict, &'static str)> {
+fn abilities(
+    metadata: &Metadata,
+    settings: &ProviderSettings,
+) -> impl Iterator<Item = (Verdict, &'static str)> + use<> {
     let challenges = &metadata.code_challenge_methods_supported;
     let pkce = match challenges.iter().any(|method| method == "S256") {
         true => (Verdict::Ok, "PKCE with S256 is supported"),
@@ -180,6 +185,9 @@ fn abilities(metadata: &Metadata) -> impl Iterator<Item = (Verdict, &'static str
     };
     let logout = match metadata.end_session_endpoint {
         Some(_) => (Verdict::Ok, "a logout here ends its own session too (end_session_endpoint)"),
+        None if settings.particulars.has_logout(metadata) => {
+            (Verdict::Ok, "a logout here ends its own session too, at the address that is configured or known for it")
+        }
         None => (Verdict::Warning, "it has no end_session_endpoint; after a logout here its own session goes on"),
     };
     let revocation = match metadata.revocation_endpoint {

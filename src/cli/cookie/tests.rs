@@ -147,6 +147,7 @@ fn login() -> LoginTransaction {
         started_at: NOW,
         provider: provider(),
         replaces: None,
+        silent: false,
         max_age: None,
         response_mode: ResponseMode::Query,
     }

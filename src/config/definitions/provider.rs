@@ -221,7 +221,7 @@ refresh. For providers that keep the profile or the groups out of the ID token; 
         KeyDefinition {
             name: "passthrough_parameters",
             unit: "list of parameter names",
-            preset: Preset::Default(r#"["prompt", "login_hint", "ui_locales", "acr_values"]"#),
+            preset: Preset::Default(r#"["prompt", "login_hint", "ui_locales", "acr_values", "max_age"]"#),
             doc: "\
 Parameters of <prefix>/login that go on to the authorization request. Anybody can put them into a link: leave out
 what users must not choose. Those that secure the flow (state, nonce, redirect_uri, scope, …) are refused.",
@@ -240,6 +240,46 @@ Who may log in: one of these must be in the \"groups\" claim, of the ID token or
             doc: "\
 Who may log in: the domain of the \"email\" claim, of the ID token or of UserInfo, must be one of these, whole
 (sub-domains are others), and the address not be marked as unverified. Empty: no limit.",
+        },
+        KeyDefinition {
+            name: "preset",
+            unit: r#""entra", "google", "keycloak", "auth0", "okta" or "cognito""#,
+            preset: Preset::Optional(r#""okta""#),
+            doc: "\
+The kind of provider, where it is one of these: what each does in its own way is then done so, and mistakes in its
+issuer are told. The pages on the providers say what it changes. A provider that keeps to the standards needs none.",
+        },
+        KeyDefinition {
+            name: "allowed_tenants",
+            unit: "list of tenant IDs",
+            preset: Preset::Default("[]"),
+            doc: "\
+Who may log in, with preset = \"entra\" and an issuer of many tenants (organizations, common): the ID token's \"tid\"
+must be one of these. Empty: no limit, which is to say everybody with an account at any organisation.",
+        },
+        KeyDefinition {
+            name: "groups_claim",
+            unit: "claim name, or members between dots",
+            preset: Preset::Default(r#""groups""#),
+            doc: "\
+Where the ID token has what allowed_groups is compared with. The preset keycloak makes it \"realm_access.roles\", and
+cognito \"cognito:groups\".",
+        },
+        KeyDefinition {
+            name: "logout_url",
+            unit: "URL with {client_id}, {post_logout_redirect_uri} and {state}",
+            preset: Preset::Optional(r#""https://login.example.com/out?to={post_logout_redirect_uri}""#),
+            doc: "\
+Where browsers go to log out at a provider that announces no end_session_endpoint, or one that does not work. The
+names in braces are replaced. The presets auth0 and cognito know their own.",
+        },
+        KeyDefinition {
+            name: "post_logout_redirect_uri",
+            unit: "URL",
+            preset: Preset::Optional(r#""https://app.example.com/bff/logged-out""#),
+            doc: "\
+Where the provider sends browsers after a logout; it must be registered there. Not set: public_url and a slash.
+<prefix>/logged-out checks the state that comes back, and says that the user is signed out.",
         },
     ],
 };

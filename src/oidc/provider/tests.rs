@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Map, json};
 
 use super::*;
 use crate::oidc::discovery;
@@ -13,7 +13,7 @@ use crate::oidc::test_party::{
 };
 use crate::oidc::test_provider::{Answer, TestProvider};
 use crate::oidc::{ClientAuth, OAuthError, fresh_nonce, fresh_state, fresh_verifier};
-use crate::secret::{CodeVerifier, SecretString, State};
+use crate::secret::{CodeVerifier, IdToken, SecretString, State};
 
 async fn until(what: &str, condition: impl Fn() -> bool) {
     let poll = async {
@@ -287,10 +287,14 @@ async fn an_issuer_that_is_announced_must_not_be_absent() {
 async fn the_logout_url_has_the_hint_the_client_and_the_way_back() {
     let party = TestParty::new().await;
     let back = "https://app.example.com/";
-    assert_eq!(party.provider.end_session_url(None, back, None), None, "not discovered yet");
+    let claims = json!({ "sub": "alice", "sid": "the session", "email": "alice@example.com" });
+    let claims = claims.as_object().expect("an object");
+    let request =
+        |id_token_hint| LogoutRequest { id_token_hint, claims, post_logout_redirect_uri: back, state: "the state" };
+    assert_eq!(party.provider.end_session_url(&request(None)), None, "not discovered yet");
     party.provider.ready().await.expect("metadata");
     let hint = IdToken::new("the hint");
-    let url = party.provider.end_session_url(Some(&hint), back, Some("the state")).expect("a URL");
+    let url = party.provider.end_session_url(&request(Some(&hint))).expect("a URL");
     assert_eq!(url.path(), "/logout");
     for (name, value) in [
         ("id_token_hint", "the hint"),
@@ -300,8 +304,9 @@ async fn the_logout_url_has_the_hint_the_client_and_the_way_back() {
     ] {
         assert!(has(&url, name, value), "{name} in {url}");
     }
-    let url = party.provider.end_session_url(None, back, None).expect("a URL");
-    assert_eq!(query(&url).len(), 2, "{url}");
+    assert_eq!(query(&url).len(), 4, "{url}");
+    let url = party.provider.end_session_url(&request(None)).expect("a URL");
+    assert!(has(&url, "logout_hint", "the session") && query(&url).len() == 4, "{url}");
 }
 
 /// RFC 7009 §2.1
@@ -352,7 +357,15 @@ async fn a_provider_without_revocation_is_no_error() {
     document["end_session_endpoint"] = json!(null);
     party.server.answers(DISCOVERY, Answer::json(200, &document));
     assert_eq!(party.provider.revoke(&refresh_token()).await, Ok(Revocation::NotSupported));
-    assert_eq!(party.provider.end_session_url(None, "https://app.example.com/", None), None);
+    assert_eq!(
+        party.provider.end_session_url(&LogoutRequest {
+            id_token_hint: None,
+            claims: &Map::new(),
+            post_logout_redirect_uri: "https://app.example.com/",
+            state: "s"
+        }),
+        None
+    );
 }
 
 /// Client gone mid-exchange (CVE-2026-48090): what was sent is finished.

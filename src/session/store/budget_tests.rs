@@ -156,6 +156,7 @@ impl Walk {
             started_at: self.site.clock.now(),
             provider: a_session().provider,
             replaces,
+            silent: true,
             max_age: None,
             response_mode: crate::oidc::ResponseMode::Query,
         }

@@ -203,6 +203,7 @@ mod tests {
             started_at,
             provider: a_session().provider,
             replaces: None,
+            silent: false,
             max_age: None,
             response_mode: ResponseMode::Query,
         }

@@ -9,8 +9,8 @@ use crate::cli::check::tests::{Checked, Folder, NOW};
 use crate::oidc::test_keys::TestKey;
 use crate::oidc::test_provider::{Answer, TestProvider};
 use crate::oidc::{
-    AssertionAudience, AuthorizationSettings, ClientAuth, LoginLimits, PrivateKeyJwt, PushedRequests, ResponseMode,
-    UserInfoUse,
+    AssertionAudience, AuthorizationSettings, ClientAuth, LoginLimits, Particulars, PrivateKeyJwt, PushedRequests,
+    ResponseMode, UserInfoUse,
 };
 use crate::secret::SecretString;
 
@@ -55,6 +55,7 @@ fn settings() -> ProviderSettings {
         userinfo: UserInfoUse::Never,
         passthrough_parameters: Vec::new(),
         login_limits: LoginLimits::default(),
+        particulars: Particulars::default(),
     }
 }
 

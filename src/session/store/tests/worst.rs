@@ -37,6 +37,7 @@ fn a_login(id: usize, replaces: Option<Replaced>) -> LoginTransaction {
         started_at: NOW,
         provider: a_session().provider,
         replaces,
+        silent: true,
         max_age: Some(Duration::from_secs(u64::from(u32::MAX))),
         response_mode: crate::oidc::ResponseMode::Query,
     }
