@@ -1,4 +1,4 @@
-//! The provider may be down at any time; who is signed in need not notice.
+//! The provider may be down at any time, or have another time; who is signed in need not notice.
 
 use std::time::Duration;
 
@@ -27,6 +27,36 @@ async fn the_provider_may_be_down_at_start_up_and_logins_work_once_it_is_there()
     .await;
     browser.sign_in().await;
     assert_eq!(browser.user().await["sub"], "ada");
+}
+
+/// Complaint of peers' users: clock skew. OpenID Connect Core §3.1.3.7: `exp` and `iat` with some tolerance.
+#[tokio::test(flavor = "multi_thread")]
+async fn clock_skew_below_the_tolerance_fails_no_login() {
+    let (provider, upstream) = (Provider::start(ProviderOptions::default()).await, Upstream::start().await);
+    for clock in ["-45s", "+45s"] {
+        let options =
+            SealgateOptions { clock: clock.to_owned(), ..SealgateOptions::new(&provider.issuer, upstream.port) };
+        provider.register(options.registration()).await;
+        let gate = Sealgate::start(options).await;
+        let browser = Browser::new(gate.url());
+        browser.sign_in().await;
+        assert_eq!(browser.post("/bff/refresh").await.status, StatusCode::OK, "{clock}");
+        assert_eq!(browser.user().await["sub"], "ada", "{clock}");
+    }
+}
+
+/// Beyond the tolerance an ID token is from the future; nothing else is wrong with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn clock_skew_beyond_the_tolerance_is_named_in_the_log() {
+    let (provider, upstream) = (Provider::start(ProviderOptions::default()).await, Upstream::start().await);
+    let options = SealgateOptions { clock: "-90s".to_owned(), ..SealgateOptions::new(&provider.issuer, upstream.port) };
+    provider.register(options.registration()).await;
+    let gate = Sealgate::start(options).await;
+    let browser = Browser::new(gate.url());
+    let callback = browser.sign_in_up_to_callback("/bff/login").await;
+    browser.arrive_from_elsewhere(callback.as_str()).await.error_page(5);
+    assert_eq!(browser.cookie("sealgate"), None);
+    assert!(gate.log().contains("compare the clocks"), "{}", gate.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]

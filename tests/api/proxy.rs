@@ -164,6 +164,7 @@ async fn routes_match_whole_segments_of_the_path_and_nothing_else() {
     assert!(world.upstream.seen().is_empty());
 }
 
+/// RFC 9700 §4.12: never followed with the token.
 #[tokio::test(flavor = "multi_thread")]
 async fn upstream_redirects_pass_through_and_are_never_followed() {
     let world = World::signed_in().await;
