@@ -226,6 +226,10 @@ async fn the_pages_that_people_see_are_accessible_in_every_size_colour_and_langu
     })
     .await;
     let without_logout = registered(&plain_provider, upstream.port, |options| options).await;
+    let with_return = registered(&provider, upstream.port, |options| {
+        options.set("provider.post_logout_redirect_uri", "PUBLIC_URL/bff/logged-out")
+    })
+    .await;
     // The provider knows its client by another secret.
     let upstream_down = registered(&provider, free_port(), |mut options| {
         options.client_secret.push_str("-of-last-year");
@@ -241,6 +245,7 @@ async fn the_pages_that_people_see_are_accessible_in_every_size_colour_and_langu
     let origins = json!({
         "origin": gate.url(), "provider": provider.issuer, "providerDown": without_provider.url(),
         "upstreamDown": upstream_down.url(), "withoutLogout": without_logout.url(),
+        "withReturn": with_return.url(),
     });
     play("pages.mjs", origins).await;
 }
