@@ -20,8 +20,16 @@ impl<'a> Members<'a> {
     }
 
     fn key(&mut self, field: &Field) {
-        string(self.out, name(field));
-        self.out.push(':');
+        let name = name(field);
+        // Nearly all names are words of Rust.
+        if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+            self.out.push('"');
+            self.out.push_str(name);
+            self.out.push_str("\":");
+        } else {
+            string(self.out, name);
+            self.out.push(':');
+        }
     }
 
     fn number(&mut self, field: &Field, value: impl fmt::Display) {

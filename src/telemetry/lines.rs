@@ -8,12 +8,15 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Subscriber};
+use tracing::subscriber::Interest;
+use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
+use super::filter::Filter;
 use super::json::{self, Members};
 use super::output::Output;
 use super::pretty::{self, Words};
@@ -34,13 +37,14 @@ thread_local! {
 /// Formats events and has them written.
 pub(super) struct Lines {
     format: LogFormat,
+    filter: Filter,
     output: Arc<Output>,
 }
 
 impl Lines {
-    /// Lines in this format, to this output.
-    pub(super) fn new(format: LogFormat, output: Arc<Output>) -> Self {
-        Self { format, output }
+    /// Lines in this format, of what the filter lets through, to this output.
+    pub(super) fn new(format: LogFormat, filter: Filter, output: Arc<Output>) -> Self {
+        Self { format, filter, output }
     }
 }
 
@@ -48,6 +52,19 @@ impl Lines {
 struct SpanText(String);
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
+    // The filter is no layer of its own: each would cost every entering and leaving of a span.
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        self.filter.interest(metadata)
+    }
+
+    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
+        self.filter.allows(metadata)
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        self.filter.finest()
+    }
+
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
         let mut text = String::with_capacity(SPAN_TEXT);

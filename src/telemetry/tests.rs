@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use actix_web::test::{TestRequest, call_service, init_service};
 use actix_web::{App, HttpMessage as _, HttpRequest, HttpResponse, web};
 use tracing_actix_web::{RequestId, TracingLogger};
+use tracing_subscriber::Layer as _;
 
 use super::*;
 
@@ -49,11 +50,12 @@ fn ours(format: LogFormat, level: &str, scenario: impl FnOnce()) -> Vec<String> 
     let writer = seen.clone();
     let sink = move |lines: &[u8]| writer.clone().write_all(lines).expect("memory");
     let (output, _guard) = Output::start(Box::new(sink), Duration::ZERO);
-    let log = registry()
-        .with(filter(level).expect("directives"))
-        .with(filter_fn(keeps_the_wire_quiet))
-        .with(Lines::new(format, output));
-    tracing::subscriber::with_default(log, scenario);
+    let (filter, by_span) = Filter::new(level).expect("directives");
+    let lines = Lines::new(format, filter, output);
+    match by_span {
+        None => tracing::subscriber::with_default(registry().with(lines), scenario),
+        Some(by_span) => tracing::subscriber::with_default(registry().with(by_span).with(lines), scenario),
+    }
     seen.lines()
 }
 
@@ -252,5 +254,5 @@ fn libraries_that_print_the_wire_are_held_even_when_asked_for_more() {
 
 #[test]
 fn a_level_that_is_none_is_refused() {
-    assert!(filter::<tracing_subscriber::Registry>("sealgate=loud").is_err());
+    assert!(Filter::new("sealgate=loud").is_err());
 }
