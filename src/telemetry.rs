@@ -6,10 +6,12 @@
 
 mod filter;
 mod json;
-mod lines;
+mod log;
 mod output;
 mod pretty;
 mod request;
+mod shards;
+mod spans;
 mod stamp;
 #[cfg(test)]
 mod tests;
@@ -17,12 +19,16 @@ mod tests;
 use std::io::{IsTerminal as _, stderr};
 use std::time::Duration;
 
+use tracing::Subscriber;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::{DefaultFields, Format};
 use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{fmt, registry};
+use tracing_subscriber::{Layer, fmt, registry};
 
 use self::filter::Filter;
-use self::lines::Lines;
+use self::log::Log;
 pub use self::output::LogGuard;
 use self::output::Output;
 pub use self::request::{RequestSpan, access};
@@ -48,22 +54,29 @@ pub enum TelemetryError {
 /// See [`TelemetryError`].
 pub fn init(config: &LogConfig) -> Result<LogGuard, TelemetryError> {
     let (filter, by_span) = Filter::new(&config.level)?;
-    // On a terminal somebody looks on: in colours, and with every line at once. Elsewhere it is to cost little.
-    let on_terminal = stderr().is_terminal();
-    let (begun, guard) = if on_terminal && config.format == LogFormat::Pretty {
+    let is_terminal = stderr().is_terminal();
+    // In colours for somebody who looks on, and for a while of searching by span, tracing-subscriber does it.
+    if by_span.is_some() || is_terminal && config.format == LogFormat::Pretty {
         // A line that cannot be written is lost: to complain of it on the same broken pipe would panic.
-        let lines = fmt::layer().with_writer(stderr).with_ansi(true).with_target(false).log_internal_errors(false);
-        (registry().with(by_span).with(filter).with(lines).try_init(), LogGuard::none())
-    } else {
-        let delay = if on_terminal { Duration::ZERO } else { config.access_buffer };
-        let (output, guard) = Output::start(output::standard_error(), delay);
-        let lines = Lines::new(config.format, filter, output);
-        let begun = match by_span {
-            None => registry().with(lines).try_init(),
-            Some(by_span) => registry().with(by_span).with(lines).try_init(),
-        };
-        (begun, guard)
-    };
-    begun.map_err(|_| TelemetryError::SetUpBefore)?;
+        let lines = fmt::layer().with_writer(stderr).with_ansi(is_terminal).log_internal_errors(false);
+        let log = registry().with(by_span).with(filter).with(shaped(lines, config.format));
+        log.try_init().map_err(|_| TelemetryError::SetUpBefore)?;
+        return Ok(LogGuard::none());
+    }
+    let delay = if is_terminal { Duration::ZERO } else { config.access_buffer };
+    let (output, guard) = Output::start(output::standard_error(), delay);
+    Log::new(config.format, filter, output).try_init().map_err(|_| TelemetryError::SetUpBefore)?;
     Ok(guard)
+}
+
+/// The same words and the same shape from tracing-subscriber.
+fn shaped<S, W>(lines: fmt::Layer<S, DefaultFields, Format, W>, format: LogFormat) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    match format {
+        LogFormat::Pretty => lines.with_target(false).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed(),
+    }
 }

@@ -23,8 +23,8 @@ pub(super) struct Filter {
 }
 
 impl Filter {
-    /// From `log.level`. With directives about spans a second filter stands beside it: it asks for every event anew,
-    /// which is for a while of searching.
+    /// From `log.level`. With directives about spans a second filter decides beside it, which is asked anew for every
+    /// event and needs tracing-subscriber's registry.
     pub(super) fn new(level: &str) -> Result<(Self, Option<EnvFilter>), TelemetryError> {
         // A lone level is for our own lines; libraries then speak up from `warn` on.
         let is_lone_level = level.parse::<LevelFilter>().is_ok();
@@ -43,21 +43,15 @@ impl Filter {
             && self.targets.as_ref().is_none_or(|targets| targets.would_enable(metadata.target(), metadata.level()))
     }
 
-    /// The same, as it is asked for once.
-    pub(super) fn interest(&self, metadata: &Metadata<'_>) -> Interest {
-        if self.allows(metadata) { Interest::always() } else { Interest::never() }
-    }
-
     /// Nothing finer is logged; none: unknown.
     pub(super) fn finest(&self) -> Option<LevelFilter> {
         self.targets.as_ref().and_then(Layer::<tracing_subscriber::Registry>::max_level_hint)
     }
 }
 
-/// For layers that have none of their own.
 impl<S: Subscriber> Layer<S> for Filter {
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
-        self.interest(metadata)
+        if self.allows(metadata) { Interest::always() } else { Interest::never() }
     }
 
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {

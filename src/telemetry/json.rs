@@ -81,6 +81,15 @@ pub(super) fn name(field: &Field) -> &'static str {
     field.name().strip_prefix("r#").unwrap_or(field.name())
 }
 
+/// Appends a span as the last member of a line.
+pub(super) fn span(out: &mut String, name: &str, fields: &str) {
+    out.push_str(",\"span\":{");
+    out.push_str(fields);
+    out.push_str("\"name\":");
+    string(out, name);
+    out.push('}');
+}
+
 /// `members` without the member of this name.
 pub(super) fn without(members: &str, name: &str) -> String {
     let object = format!("{{{}}}", members.strip_suffix(',').unwrap_or(members));

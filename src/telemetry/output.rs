@@ -4,19 +4,20 @@
 //! itself. A log that nobody reads any more is no error.
 
 use std::io::{self, Write as _};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, MutexGuard, OnceLock};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::Duration;
 
+use super::shards::{SHARDS, Shards};
+
 /// As much as a pipe takes in one piece (`PIPE_BUF`), so that lines stay whole where processes share one.
 const BATCH: usize = 4096;
-/// More than most machines have workers, so that hardly two of them share a batch.
-const BATCHES: usize = 64;
 
 /// Takes lines and writes them.
 pub(super) struct Output {
-    batches: Box<[Batch]>,
+    /// Lines of one thread, as a rule, that wait.
+    batches: Shards<Vec<u8>>,
     /// A line waits, or has waited until a moment ago: the flusher is about to come.
     is_waiting: AtomicBool,
     /// No line may wait any more.
@@ -27,11 +28,6 @@ pub(super) struct Output {
 
 /// Writes whole lines; what cannot be written is lost.
 pub(super) type Sink = Box<dyn Fn(&[u8]) + Send + Sync>;
-
-/// Lines of one thread, as a rule, that wait. On cache lines of its own, so that workers do not disturb each other.
-#[derive(Default)]
-#[repr(align(128))]
-struct Batch(Mutex<Vec<u8>>);
 
 /// Has the lines written that wait, when it is dropped; after that every line is written at once.
 #[must_use = "when it is dropped, no line waits any more"]
@@ -49,7 +45,7 @@ impl Output {
     /// Lines that may wait are written after `delay` at the latest; zero: at once.
     pub(super) fn start(sink: Sink, delay: Duration) -> (Arc<Self>, LogGuard) {
         let output = Arc::new(Self {
-            batches: std::iter::repeat_with(Batch::default).take(BATCHES).collect(),
+            batches: Shards::default(),
             is_waiting: AtomicBool::new(false),
             is_closed: AtomicBool::new(delay.is_zero()),
             flusher: OnceLock::new(),
@@ -96,7 +92,7 @@ impl Output {
 
     /// This thread's batch.
     fn batch(&self) -> MutexGuard<'_, Vec<u8>> {
-        lock(&self.batches[own_number() % BATCHES])
+        self.batches.lock(Shards::<Vec<u8>>::own_number())
     }
 
     fn append(&self, batch: &mut Vec<u8>, line: &str) {
@@ -117,8 +113,8 @@ impl Output {
     }
 
     fn flush_all(&self) {
-        for batch in &self.batches {
-            self.flush(&mut lock(batch));
+        for shard in 0..SHARDS {
+            self.flush(&mut self.batches.lock(shard));
         }
     }
 
@@ -153,20 +149,6 @@ impl Drop for LogGuard {
             output.flush_all();
         }
     }
-}
-
-fn lock(batch: &Batch) -> MutexGuard<'_, Vec<u8>> {
-    // Whoever panicked has at most left a line in it.
-    batch.0.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A number of this thread's own.
-fn own_number() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static NUMBER: usize = NEXT.fetch_add(1, Ordering::Relaxed);
-    }
-    NUMBER.try_with(|number| *number).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -18,9 +18,9 @@ pub(super) struct Words<'a> {
 }
 
 impl<'a> Words<'a> {
-    /// Into `out`, after what is there; `is_first`: without a space in front.
-    pub(super) fn new(out: &'a mut String, is_first: bool) -> Self {
-        Self { out, is_first }
+    /// Into `out`, after what is there.
+    pub(super) fn new(out: &'a mut String) -> Self {
+        Self { out, is_first: true }
     }
 
     fn key(&mut self, field: &Field) {
@@ -83,6 +83,17 @@ impl fmt::Display for Sources<'_> {
         }
         list.finish()
     }
+}
+
+/// Appends a span; one follows the other without a space.
+pub(super) fn span(out: &mut String, name: &str, fields: &str) {
+    out.push_str(name);
+    if !fields.is_empty() {
+        out.push('{');
+        out.push_str(fields);
+        out.push('}');
+    }
+    out.push(':');
 }
 
 /// The level, right-aligned.

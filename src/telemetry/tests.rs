@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex};
 use actix_web::test::{TestRequest, call_service, init_service};
 use actix_web::{App, HttpMessage as _, HttpRequest, HttpResponse, web};
 use tracing_actix_web::{RequestId, TracingLogger};
-use tracing_subscriber::Layer as _;
 
 use super::*;
 
@@ -51,24 +50,19 @@ fn ours(format: LogFormat, level: &str, scenario: impl FnOnce()) -> Vec<String> 
     let sink = move |lines: &[u8]| writer.clone().write_all(lines).expect("memory");
     let (output, _guard) = Output::start(Box::new(sink), Duration::ZERO);
     let (filter, by_span) = Filter::new(level).expect("directives");
-    let lines = Lines::new(format, filter, output);
-    match by_span {
-        None => tracing::subscriber::with_default(registry().with(lines), scenario),
-        Some(by_span) => tracing::subscriber::with_default(registry().with(by_span).with(lines), scenario),
-    }
+    assert!(by_span.is_none(), "{level} needs a registry");
+    tracing::subscriber::with_default(Log::new(format, filter, output), scenario);
     seen.lines()
 }
 
-/// What tracing-subscriber writes.
-fn theirs(format: LogFormat, scenario: impl FnOnce()) -> Vec<String> {
+/// What tracing-subscriber writes, on a terminal or with directives about spans.
+fn theirs(format: LogFormat, level: &str, scenario: impl FnOnce()) -> Vec<String> {
     let seen = Seen::default();
     let writer = seen.clone();
     let lines = fmt::layer().with_writer(move || writer.clone()).with_ansi(false);
-    let lines = match format {
-        LogFormat::Pretty => lines.with_target(false).boxed(),
-        LogFormat::Json => lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed(),
-    };
-    tracing::subscriber::with_default(registry().with(lines), scenario);
+    let (filter, by_span) = Filter::new(level).expect("directives");
+    let log = registry().with(by_span).with(filter).with(shaped(lines, format));
+    tracing::subscriber::with_default(log, scenario);
     seen.lines()
 }
 
@@ -106,7 +100,7 @@ fn all_kinds_of_values() {
 fn pretty_lines_are_those_of_a_terminal_without_the_colours() {
     assert_eq!(
         ours(LogFormat::Pretty, EVERYTHING, all_kinds_of_values),
-        theirs(LogFormat::Pretty, all_kinds_of_values)
+        theirs(LogFormat::Pretty, EVERYTHING, all_kinds_of_values)
     );
 }
 
@@ -116,8 +110,10 @@ fn json_lines_have_the_shape_that_tracing_subscriber_gives_them() {
     let parsed = |lines: Vec<String>| -> Vec<serde_json::Value> {
         lines.iter().map(|line| serde_json::from_str(&line.replace("r#type", "type")).expect("JSON")).collect()
     };
-    let (ours, theirs) =
-        (ours(LogFormat::Json, EVERYTHING, all_kinds_of_values), theirs(LogFormat::Json, all_kinds_of_values));
+    let (ours, theirs) = (
+        ours(LogFormat::Json, EVERYTHING, all_kinds_of_values),
+        theirs(LogFormat::Json, EVERYTHING, all_kinds_of_values),
+    );
     assert_eq!(parsed(ours), parsed(theirs));
 }
 
@@ -226,30 +222,29 @@ fn a_lone_level_is_for_our_own_lines() {
 
 #[test]
 fn directives_decide_by_module_and_by_span() {
-    let lines = |level| {
-        ours(LogFormat::Pretty, level, || {
-            tracing::debug!(target: "sealgate::refresh", "of the refresh");
-            tracing::debug!(target: "sealgate::web", "of the web");
-            tracing::info_span!(target: "sealgate", "request")
-                .in_scope(|| tracing::debug!(target: "sealgate::web", "in a request"));
-        })
+    let scenario = || {
+        tracing::debug!(target: "sealgate::refresh", "of the refresh");
+        tracing::debug!(target: "sealgate::web", "of the web");
+        tracing::info_span!(target: "sealgate", "request")
+            .in_scope(|| tracing::debug!(target: "sealgate::web", "in a request"));
     };
-    assert_eq!(lines("warn,sealgate::refresh=debug"), ["DEBUG of the refresh"]);
-    assert_eq!(lines("info,"), [""; 0]);
-    assert_eq!(lines("info,[request]=debug"), ["DEBUG request: in a request"]);
+    assert_eq!(ours(LogFormat::Pretty, "warn,sealgate::refresh=debug", scenario), ["DEBUG of the refresh"]);
+    assert_eq!(ours(LogFormat::Pretty, "info,", scenario), [""; 0]);
+    assert_eq!(theirs(LogFormat::Pretty, "info,[request]=debug", scenario), ["DEBUG request: in a request"]);
 }
 
 #[test]
 fn libraries_that_print_the_wire_are_held_even_when_asked_for_more() {
-    for level in ["trace,hyper=trace", "info,actix_http::h1::dispatcher=trace", "info,[request]=trace"] {
-        let lines = ours(LogFormat::Pretty, level, || {
-            let _request = tracing::info_span!("request").entered();
-            tracing::trace!(target: "actix_http::h1::dispatcher", "a head");
-            tracing::debug!(target: "hyper", "a frame");
-            tracing::info!(target: "hyper", "a word");
-        });
-        assert_eq!(lines, [" INFO request: a word"], "{level}");
+    let scenario = || {
+        let _request = tracing::info_span!("request").entered();
+        tracing::trace!(target: "actix_http::h1::dispatcher", "a head");
+        tracing::debug!(target: "hyper", "a frame");
+        tracing::info!(target: "hyper", "a word");
+    };
+    for level in ["trace,hyper=trace", "info,actix_http::h1::dispatcher=trace"] {
+        assert_eq!(ours(LogFormat::Pretty, level, scenario), [" INFO request: a word"], "{level}");
     }
+    assert_eq!(theirs(LogFormat::Pretty, "info,[request]=trace", scenario), [" INFO request: a word"]);
 }
 
 #[test]
