@@ -12,9 +12,10 @@ FUZZ_SECONDS ?= 30
 SOAK_SECONDS ?= 120
 PROVIDER := tests/provider/node_modules/.installed
 BROWSER := tests/browser/node_modules/.installed
+EXPRESS := benches/proxy/express/node_modules/.installed
 PYTHON := tests/.venv/.installed
 
-.PHONY: help demo test soak docs lint audit bench bench-streams fuzz-smoke tools rust node system-packages
+.PHONY: help demo test soak docs lint audit bench bench-proxy bench-streams fuzz-smoke tools rust node system-packages peer-packages
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +50,14 @@ audit: rust ## Check the dependencies against published advisories (fetches the 
 bench: rust ## Measure what opening and sealing a session, routes and return URLs cost
 	cargo bench
 
+bench-proxy: rust $(PROVIDER) ## What an authenticated request costs beside nginx; BENCH_PEERS=1: beside other software too
+	@scripts/ensure-packages nginx wrk python3
+	@[ -n "$${SEALGATE_BINARY:-}" ] || cargo build --release
+	@python3 benches/proxy/run.py
+ifdef BENCH_PEERS
+bench-proxy: $(EXPRESS) $(PYTHON) peer-packages
+endif
+
 bench-streams: rust ## Move 1 GiB each way, open thousands of connections, and print what they cost
 	@open=$$(ulimit -Hn); [ "$$open" = unlimited ] || [ "$$open" -ge 12000 ] || { echo "12,000 open files are needed and $$open allowed: raise ulimit -n." >&2; exit 1; }
 	ulimit -Sn 12000 && cargo test --release --test streams -- --include-ignored --nocapture --test-threads 1
@@ -69,8 +78,11 @@ node:
 system-packages:
 	@scripts/ensure-packages chromium nginx haproxy openssl faketime
 
+peer-packages:
+	@scripts/ensure-packages libapache2-mod-auth-openidc=/usr/lib/apache2/modules/mod_auth_openidc.so
+
 # Installed again only when the lock file changed.
-$(PROVIDER) $(BROWSER): %/node_modules/.installed: %/package-lock.json | node
+$(PROVIDER) $(BROWSER) $(EXPRESS): %/node_modules/.installed: %/package-lock.json | node
 	@echo "Installing the npm packages of $*"
 	cd $* && npm ci --no-audit --no-fund
 	@touch $@

@@ -145,7 +145,11 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Certifi
     if found.is_empty() { Err(CertificateError::NoCertificate(path.to_owned())) } else { Ok(found) }
 }
 
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, CertificateError> {
+/// The first private key in a file of PEM that nobody else can read.
+///
+/// # Errors
+/// [`CertificateError`].
+pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, CertificateError> {
     let content = read(path, |mode| match mode & !ACCEPTED_KEY_MODE_BITS {
         0 => Ok(()),
         _ => Err(CertificateError::Mode { path: path.to_owned(), mode }),

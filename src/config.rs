@@ -12,6 +12,7 @@ mod markdown;
 mod network;
 mod position;
 mod provider;
+mod provider_kind;
 mod raw;
 mod reader;
 mod reference;
@@ -141,6 +142,9 @@ impl Config {
         // Every section is read before any is given up.
         let (own_paths, server) = server::parse(raw.server, reader);
         let provider = provider::parse(raw.provider, reader);
+        if let (Some(provider), Some(server)) = (&provider, &server) {
+            provider_kind::check_post_logout(provider, server, reader);
+        }
         let session = session::parse(raw.session, reader);
         let csrf = site::csrf(raw.csrf, reader);
         let ring = site::ring(raw.keys, reader);
@@ -151,6 +155,9 @@ impl Config {
         let spa_settings = static_site::spa_settings(raw.spa_settings, reader);
         let pages = site::pages(raw.pages, reader);
         let log = site::log(raw.log, reader);
+        if let (Some(public_url), Some(provider)) = (public_url, &provider) {
+            provider::check_response_mode(provider, public_url, reader);
+        }
         if let (Some(routes), Some(Some(_))) = (&routes, &static_site) {
             routes::check_against_static(routes, reader);
         }

@@ -4,20 +4,25 @@
 //! or a log line.
 
 mod authorization;
+mod client_authentication;
 pub mod discovery;
 mod http;
 mod id_token;
 mod json;
 mod jwks;
+mod jws;
 mod login_limits;
 mod logout;
 mod oauth_error;
+mod preset;
 mod provider;
+mod pushed;
 mod token;
 mod token_response;
+mod userinfo;
 
 #[cfg(test)]
-mod test_keys;
+pub(crate) mod test_keys;
 #[cfg(test)]
 pub(crate) mod test_party;
 #[cfg(test)]
@@ -26,18 +31,24 @@ pub(crate) mod test_provider;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::secret::SecretString;
-
-pub use self::authorization::{AuthorizationRequest, IssuerMismatch, fresh_nonce, fresh_state, fresh_verifier};
+pub use self::authorization::{
+    AuthorizationError, AuthorizationRequest, AuthorizationSettings, IssuerMismatch, OWN_PARAMETERS, PushedRequests,
+    ResponseMode, fresh_nonce, fresh_state, fresh_verifier,
+};
+pub use self::client_authentication::{
+    AssertionAlgorithm, AssertionAudience, ClientAuth, ClientKey, ClientKeyError, PrivateKeyJwt,
+};
 pub use self::discovery::{DiscoveryError, Metadata};
 pub use self::http::{HttpError, Unavailable};
 pub use self::id_token::{IdTokenError, IdentityChange, OriginalIdentity};
 pub use self::jwks::KeysError;
 pub use self::login_limits::{LoginRefused, check_login_limits};
-pub use self::logout::{Revocation, RevokeError};
+pub use self::logout::{LogoutRequest, Revocation, RevokeError};
 pub use self::oauth_error::OAuthError;
+pub use self::preset::{LogoutUrl, LogoutUrlError, Preset, is_shared_issuer, is_tenant_id};
 pub use self::provider::{Pacing, Provider, ProviderBuildError, ProviderUnavailable};
-pub use self::token::{InvalidResponse, RedeemError, RefreshError, TokenSet};
+pub use self::token::{InvalidResponse, RedeemError, Redemption, RefreshError, TokenSet};
+pub use self::userinfo::{UserInfo, UserInfoError, beside_id_token, merge_userinfo};
 
 /// What the configuration says of the provider and of our registration there.
 #[derive(Clone, Debug)]
@@ -46,10 +57,12 @@ pub struct ProviderSettings {
     pub issuer: String,
     /// Our client identifier.
     pub client_id: String,
-    /// How we authenticate at the token endpoint.
+    /// How we authenticate at its endpoints.
     pub client_auth: ClientAuth,
     /// Scopes to ask for; always with `openid`.
     pub scopes: Vec<String>,
+    /// What authorization requests say, and how they and their answers go.
+    pub authorization: AuthorizationSettings,
     /// Certificates (PEM) to trust beside the system's roots when talking to the provider.
     pub ca_file: Option<PathBuf>,
     /// Tolerance between the provider's clock and ours, for `exp`, `iat` and `nbf`.
@@ -62,42 +75,66 @@ pub struct ProviderSettings {
     pub id_token_algorithms: Vec<String>,
     /// Audiences beside our client_id that an ID token may name (OpenID Connect Core §3.1.3.7 item 3).
     pub trusted_audiences: Vec<String>,
+    /// Whether claims are also read at the UserInfo endpoint.
+    pub userinfo: UserInfoUse,
     /// Parameters that `/bff/login` may pass on to the authorization request: `prompt`, `login_hint`, …
     pub passthrough_parameters: Vec<String>,
     /// Who may log in.
     pub login_limits: LoginLimits,
+    /// What is special about this provider.
+    pub particulars: Particulars,
 }
 
-/// How the client authenticates at the token and revocation endpoints (RFC 6749 §2.3.1).
-#[derive(Clone, Debug)]
-pub enum ClientAuth {
-    /// `client_secret_basic`: HTTP Basic.
-    SecretBasic(SecretString),
-    /// `client_secret_post`: in the request body.
-    SecretPost(SecretString),
-}
-
-impl ClientAuth {
-    /// The name in `token_endpoint_auth_methods_supported` (RFC 8414 §2).
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::SecretBasic(_) => "client_secret_basic",
-            Self::SecretPost(_) => "client_secret_post",
-        }
-    }
-
-    const fn secret(&self) -> &SecretString {
-        match self {
-            Self::SecretBasic(secret) | Self::SecretPost(secret) => secret,
-        }
-    }
-}
-
-/// Limits on who may log in, by claims of the ID token. Empty lists limit nothing.
+/// What is special about one provider, and about our registration there; the default is nothing.
 #[derive(Clone, Debug, Default)]
+pub struct Particulars {
+    /// The provider's kind, whose quirks are known.
+    pub preset: Option<Preset>,
+    /// The address of its logout, where that is not the announced one.
+    pub logout_url: Option<LogoutUrl>,
+    /// Where it sends the browser after a logout; none: the site's root.
+    pub post_logout_redirect_uri: Option<String>,
+}
+
+impl Particulars {
+    /// Whether a logout here can end the session of a provider with these metadata too.
+    pub fn has_logout(&self, metadata: &Metadata) -> bool {
+        metadata.end_session_endpoint.is_some()
+            || self.logout_url.is_some()
+            || self.preset.is_some_and(|preset| preset.logout_url(metadata).is_some())
+    }
+}
+
+/// Whether the UserInfo endpoint is asked (OpenID Connect Core §5.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UserInfoUse {
+    /// Never: claims come from the ID token.
+    #[default]
+    Never,
+    /// At every login, and again at every refresh.
+    Login,
+}
+
+/// Limits on who may log in, by the claims of the ID token and of UserInfo. Empty lists limit nothing.
+#[derive(Clone, Debug)]
 pub struct LoginLimits {
-    /// One of these must be in the `groups` claim.
+    /// One of these must be in the claim of groups.
     pub allowed_groups: Vec<String>,
+    /// That claim's name; if there is none of that name, a path of members between dots: `realm_access.roles`.
+    pub groups_claim: String,
     /// The part of `email` behind its only `@` must be one of these, and `email_verified` must not be false.
     pub allowed_email_domains: Vec<String>,
+    /// One of these must be the `tid` claim: Entra ID's tenants.
+    pub allowed_tenants: Vec<String>,
+}
+
+impl Default for LoginLimits {
+    fn default() -> Self {
+        Self {
+            allowed_groups: Vec::new(),
+            groups_claim: "groups".to_owned(),
+            allowed_email_domains: Vec::new(),
+            allowed_tenants: Vec::new(),
+        }
+    }
 }

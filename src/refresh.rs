@@ -22,7 +22,7 @@ use self::kept::KeptResults;
 use self::timing::{is_due, is_valid};
 use crate::clock::Clock;
 use crate::metrics::{Metrics, Outcome};
-use crate::oidc::{OriginalIdentity, Provider, RefreshError, TokenSet, check_login_limits};
+use crate::oidc::{OriginalIdentity, Provider, RefreshError, TokenSet, UserInfo, UserInfoError, check_login_limits};
 use crate::secret::RefreshToken;
 use crate::session::store::{ActiveSession, SealSessionError, SealedSession, SessionTooLarge, Sessions};
 use crate::session::{Session, SessionId, StoredAccessToken};
@@ -350,18 +350,22 @@ impl Refresher {
     }
 
     fn seal_refreshed(&self, session: &Session, tokens: TokenSet) -> Landed {
-        if let Some(claims) = &tokens.claims
-            && let Err(error) = check_login_limits(&self.0.provider.settings().login_limits, claims)
-        {
+        let now = self.0.clock.now();
+        let access = StoredAccessToken::new(tokens.access_token, now, tokens.access_token_expires_at, tokens.scope);
+        let next = session.refreshed(access, tokens.refresh_token, tokens.id_token, now);
+        let next = match tokens.userinfo {
+            UserInfo::Claims(userinfo) => next.with_userinfo(Some(userinfo)),
+            UserInfo::Unused => next.with_userinfo(None),
+            UserInfo::Kept => next,
+        };
+        // Of what is known now: claims that were never looked at again once let people stay (CVE-2021-41230).
+        if let Err(error) = check_login_limits(&self.0.provider.settings().login_limits, &next.claims()) {
             tracing::warn!(target: "sealgate::audit", event = "refresh_not_allowed", sid = ?session.sid, %error, "a user may no longer log in");
-            if let Some(refresh_token) = tokens.refresh_token {
+            if let Some(refresh_token) = next.refresh_token().cloned() {
                 self.spawn_revocation(refresh_token, session.sid);
             }
             return Err(Failure::NotAllowed);
         }
-        let now = self.0.clock.now();
-        let access = StoredAccessToken::new(tokens.access_token, now, tokens.access_token_expires_at, tokens.scope);
-        let next = session.refreshed(access, tokens.refresh_token, tokens.id_token, now);
         let generation = next.generation.0;
         let refresh_token = next.refresh_token().cloned();
         match self.0.sessions.seal(next) {
@@ -422,7 +426,9 @@ fn classify(error: &RefreshError) -> (Outcome, Failure) {
     match error {
         RefreshError::InvalidGrant => (Outcome::Refused, Failure::Dead),
         // Another user's tokens must never enter this session; the old refresh token is spent.
-        RefreshError::IdentityChanged(_) => (Outcome::Invalid, Failure::Dead),
+        RefreshError::IdentityChanged(_) | RefreshError::UserInfo(UserInfoError::Subject) => {
+            (Outcome::Invalid, Failure::Dead)
+        }
         RefreshError::Unavailable(unavailable) => {
             let retry_after = unavailable.retry_after().unwrap_or(DEFAULT_RETRY_AFTER);
             (Outcome::Unavailable, Failure::Unavailable { retry_after })

@@ -76,6 +76,17 @@ impl ReturnUrl {
     }
 }
 
+/// A checked return URL with `name=value` at the end of its query, where it stands once. Both are taken as they are.
+pub fn with_parameter(return_url: &str, name: &str, value: &str) -> String {
+    let (rest, fragment) = return_url.split_once('#').map_or((return_url, None), |(rest, f)| (rest, Some(f)));
+    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let is_other = |pair: &&str| !pair.is_empty() && pair.split('=').next() != Some(name);
+    let pair = format!("{name}={value}");
+    let query: Vec<&str> = query.split('&').filter(is_other).chain([pair.as_str()]).collect();
+    let fragment = fragment.map(|fragment| format!("#{fragment}")).unwrap_or_default();
+    format!("{path}?{}{fragment}", query.join("&"))
+}
+
 impl fmt::Display for ReturnUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -151,6 +162,20 @@ mod tests {
             ["/bff", "/bff/", "/bff/logout", "/x/../bff/login", "/x/%2e%2e/bff/login", "/%62ff/login", "/BFF/login"]
         {
             assert_eq!(ReturnUrl::parse(text, "/bff"), Err(ReturnUrlError::UnderPrefix), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_parameter_is_added_once_before_the_fragment() {
+        for (before, after) in [
+            ("/", "/?e=x"),
+            ("/a?b=c", "/a?b=c&e=x"),
+            ("/a?b=c#d?e=y", "/a?b=c&e=x#d?e=y"),
+            ("/a?e=y&b=c&e", "/a?b=c&e=x"),
+            ("/#", "/?e=x#"),
+        ] {
+            assert_eq!(with_parameter(before, "e", "x"), after);
+            assert_eq!(with_parameter(after, "e", "x"), after);
         }
     }
 

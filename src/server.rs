@@ -40,7 +40,10 @@ use crate::web::security_headers::SecurityHeaders;
 use crate::web::spa_settings::SpaSettings;
 use crate::web::static_site::StaticSite;
 use crate::web::tunnels::Tunnels;
-use crate::web::{Services, Site, api, callback, cookie_line, landing, login, logout, refresh, user};
+use crate::web::{
+    Services, Site, api, callback, cookie_line, initiate_login, landing, logged_out, login, logout, refresh,
+    silent_login, user,
+};
 
 /// How long a session that no request shows is remembered, at least.
 const FORGET_SESSIONS: Duration = Duration::from_secs(30);
@@ -291,6 +294,7 @@ fn services(
         prefix: config.server.prefix.clone(),
         csrf: config.csrf.clone(),
         trusted_proxies: config.server.trusted_proxies.clone(),
+        post_logout_redirect_uri: config.provider.particulars.post_logout_redirect_uri.clone(),
     };
     let routes = RouteTable::new(config.routes.clone(), &metrics)?;
     let static_site = static_site.transpose()?;
@@ -376,13 +380,22 @@ async fn call(endpoint: &str, services: &Services, request: &HttpRequest, payloa
         ("/callback", &Method::GET | &Method::POST) => {
             (Handler::Callback, callback::handle(services, request, payload).await)
         }
+        ("/initiate-login", &Method::GET | &Method::POST) => {
+            (Handler::Login, initiate_login::handle(services, request, payload).await)
+        }
         ("/landing", &Method::GET) => (Handler::Callback, landing::handle(services, request)),
         ("/user", &Method::GET) => (Handler::User, user::handle(services, request)),
         ("/logout", &Method::GET | &Method::POST) => (Handler::Logout, logout::handle(services, request).await),
+        ("/silent-login", &Method::GET) => (Handler::Login, silent_login::handle(services, request).await),
+        ("/logged-out", &Method::GET) => (Handler::Logout, logged_out::handle(services, request)),
         ("/config.json", &Method::GET | &Method::HEAD) => (Handler::Other, Ok(services.spa_settings.handle())),
         ("/refresh", &Method::POST) => (Handler::Refresh, refresh::handle(services, request).await),
-        ("/login" | "/landing" | "/user", _) => (Handler::Other, Err(Problem::method_not_allowed("GET"))),
-        ("/callback" | "/logout", _) => (Handler::Other, Err(Problem::method_not_allowed("GET, POST"))),
+        ("/login" | "/silent-login" | "/landing" | "/user" | "/logged-out", _) => {
+            (Handler::Other, Err(Problem::method_not_allowed("GET")))
+        }
+        ("/callback" | "/logout" | "/initiate-login", _) => {
+            (Handler::Other, Err(Problem::method_not_allowed("GET, POST")))
+        }
         ("/config.json", _) => (Handler::Other, Err(Problem::method_not_allowed("GET, HEAD"))),
         ("/refresh", _) => (Handler::Other, Err(Problem::method_not_allowed("POST"))),
         _ => (Handler::Other, Err(Problem::new(&NOT_FOUND, "There is no endpoint of this name."))),

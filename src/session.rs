@@ -7,6 +7,7 @@ pub mod budget;
 pub mod cookies;
 pub mod inspect;
 pub mod login_transaction;
+pub mod logout_state;
 mod payload;
 pub mod refresh_marker;
 pub mod seen;
@@ -27,6 +28,7 @@ pub use self::session_id::{SessionId, SessionIdError};
 use self::wire::UnknownMembers;
 use crate::base64url::BASE64URL;
 use crate::clock::UnixTime;
+use crate::oidc::{beside_id_token, merge_userinfo};
 use crate::secret::{AccessToken, IdToken, RefreshToken, SecretBytes, SecretString};
 
 /// What the configuration says of sessions.
@@ -57,6 +59,8 @@ pub enum SameSite {
     Strict,
     /// Also top-level navigations from elsewhere.
     Lax,
+    /// Every request: for login cookies alone, where the provider's page posts its answer. Needs `Secure`.
+    None,
 }
 
 /// The shape of the answer of `/bff/user`.
@@ -203,6 +207,17 @@ impl Session {
         }
     }
 
+    /// The session with these claims of UserInfo beside its ID token's, in place of those that it had; without any for
+    /// `None`. What the ID token says too is not kept twice.
+    #[must_use]
+    pub fn with_userinfo(self, userinfo: Option<Map<String, Value>>) -> Self {
+        let userinfo = userinfo.and_then(|mut userinfo| {
+            beside_id_token(&mut userinfo, &self.id_token_claims());
+            (!userinfo.is_empty()).then(|| SecretString::new(Value::Object(userinfo).to_string()))
+        });
+        Self { rest: Rest { userinfo, ..self.rest.whole().clone() }.into(), ..self }
+    }
+
     /// The access token for the provider's default audience.
     pub fn access_token(&self) -> Option<&StoredAccessToken> {
         self.access_tokens.first()
@@ -218,8 +233,22 @@ impl Session {
         self.rest.whole().id_token.as_ref()
     }
 
-    /// The ID token's claims; empty where they cannot be read.
+    /// The user's claims, of the ID token and of UserInfo; empty where they cannot be read.
     pub fn claims(&self) -> Map<String, Value> {
+        let mut claims = self.id_token_claims();
+        if let Some(userinfo) = self.userinfo() {
+            merge_userinfo(&mut claims, userinfo);
+        }
+        claims
+    }
+
+    /// The claims of UserInfo beside the ID token's, where there are any.
+    fn userinfo(&self) -> Option<Map<String, Value>> {
+        let userinfo = self.rest.whole().userinfo.as_ref()?;
+        Some(serde_json::from_str(userinfo.expose()).unwrap_or_default())
+    }
+
+    fn id_token_claims(&self) -> Map<String, Value> {
         let json = match self.rest.whole() {
             Rest { id_token: Some(id_token), .. } => {
                 let payload = id_token.expose().split('.').nth(1).unwrap_or_default();
@@ -233,12 +262,13 @@ impl Session {
 
     /// The name of the largest part, and its characters.
     fn largest_part(&self) -> (&'static str, usize) {
-        let Rest { refresh_token, id_token, claims, .. } = self.rest.whole();
+        let Rest { refresh_token, id_token, claims, userinfo, .. } = self.rest.whole();
         let parts = [
             ("access token", self.access_tokens.iter().map(|stored| stored.token.expose().len()).max()),
             ("refresh token", refresh_token.as_ref().map(|token| token.expose().len())),
             ("ID token", id_token.as_ref().map(|token| token.expose().len())),
             ("ID token's claims", claims.as_ref().map(|claims| claims.expose().len())),
+            ("claims from UserInfo", userinfo.as_ref().map(|claims| claims.expose().len())),
         ];
         let largest = parts.into_iter().max_by_key(|(_, length)| *length);
         largest.map_or(("access token", 0), |(name, length)| (name, length.unwrap_or(0)))
@@ -247,7 +277,7 @@ impl Session {
     /// The same session without its ID token, whose claims stay: for when the whole would not fit.
     #[must_use]
     pub fn without_id_token(&self) -> Self {
-        let claims = Some(SecretString::new(Value::Object(self.claims()).to_string()));
+        let claims = Some(SecretString::new(Value::Object(self.id_token_claims()).to_string()));
         Self { rest: Rest { id_token: None, claims, ..self.rest.whole().clone() }.into(), ..self.clone() }
     }
 }
@@ -294,6 +324,36 @@ pub(crate) mod tests {
         let again = Session::decode(smaller.encode(WriteFormat::default())).expect("ours");
         assert_eq!(again.claims()["sub"], "ada");
         assert!(again.id_token().is_none());
+    }
+
+    fn userinfo(claims: Value) -> Option<Map<String, Value>> {
+        claims.as_object().cloned()
+    }
+
+    #[test]
+    fn claims_of_userinfo_stand_beside_the_id_token_s_and_outlive_it() {
+        let session = a_session().with_userinfo(userinfo(serde_json::json!({"name": "Ada", "groups": ["staff"]})));
+        for session in [session.clone(), session.without_id_token()] {
+            for format in [WriteFormat::Plain, WriteFormat::Zstd1] {
+                let again = Session::decode(session.encode(format)).expect("ours");
+                assert_eq!(
+                    Value::Object(again.claims()),
+                    serde_json::json!({"sub":"ada","name":"Ada","groups":["staff"]})
+                );
+            }
+        }
+    }
+
+    /// CVE-2021-41230: what the ID token or UserInfo no longer says is gone.
+    #[test]
+    fn newer_claims_of_userinfo_replace_all_older_ones() {
+        let session = a_session().with_userinfo(userinfo(serde_json::json!({"groups": ["staff"], "age": 3})));
+        let token = session.access_tokens[0].clone();
+        let next = session.refreshed(token, None, None, NOW);
+        assert_eq!(next.claims()["age"], 3, "kept until there are newer ones");
+        let next = next.with_userinfo(userinfo(serde_json::json!({"groups": []})));
+        assert_eq!(Value::Object(next.claims()), serde_json::json!({"sub": "ada", "name": "Ada", "groups": []}));
+        assert_eq!(next.with_userinfo(None).claims(), a_session().claims());
     }
 
     #[test]

@@ -11,7 +11,9 @@ pub mod csrf;
 pub mod event_stream;
 pub mod fetch_metadata;
 pub mod head;
+pub mod initiate_login;
 pub mod landing;
+pub mod logged_out;
 pub mod login;
 pub mod logout;
 pub mod page;
@@ -20,8 +22,10 @@ pub mod query;
 pub mod redemptions;
 pub mod refresh;
 pub mod security_headers;
+pub mod silent_login;
 pub mod spa_settings;
 pub mod static_site;
+pub mod step_up;
 pub mod tunnels;
 pub mod user;
 
@@ -66,6 +70,8 @@ pub struct Site {
     pub csrf: CsrfHeader,
     /// Peers whose `X-Forwarded-*` count.
     pub trusted_proxies: Vec<IpNet>,
+    /// Where the provider sends the browser after a logout; none: the root.
+    pub post_logout_redirect_uri: Option<String>,
 }
 
 impl Site {
@@ -74,9 +80,19 @@ impl Site {
         self.origin.join(&format!("{}/callback", self.prefix))
     }
 
-    /// Where the provider sends the browser after a logout.
+    /// Where the provider sends the browser after a logout: the root, unless configured.
     pub fn post_logout_redirect_uri(&self) -> String {
+        self.post_logout_redirect_uri.clone().unwrap_or_else(|| self.home())
+    }
+
+    /// The site's root.
+    pub fn home(&self) -> String {
         self.origin.join("/")
+    }
+
+    /// The endpoint that checks what comes back from a logout at the provider.
+    pub fn logged_out_uri(&self) -> String {
+        self.origin.join(&format!("{}/logged-out", self.prefix))
     }
 
     /// Whether the peer is a proxy of ours.

@@ -110,12 +110,24 @@ async fn pages_keep_event_streams_and_sockets_open_until_they_sign_out() {
 /// RFC 10017 §6.1.3.2: `__Host-`, Secure, HttpOnly and SameSite, as a browser enforces them.
 #[tokio::test(flavor = "multi_thread")]
 async fn behind_tls_the_cookies_are_host_bound_secure_and_strict() {
+    sign_in_behind_tls("query", "Lax").await;
+}
+
+/// OAuth 2.0 Form Post Response Mode §2: the login cookie comes with the provider's form, the strict session cookie that
+/// the answer sets does not go to the page behind it, and the app is signed in all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_tls_an_answer_that_the_provider_s_page_posts_signs_in() {
+    sign_in_behind_tls("form_post", "None").await;
+}
+
+async fn sign_in_behind_tls(response_mode: &str, login_same_site: &str) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (provider, upstream) = parts().await;
     let tls_port = free_port();
     let mut options = SealgateOptions::new(&provider.issuer, upstream.port);
     options.public_url = format!("https://{HOST}:{tls_port}");
     options = options.set("server.trusted_proxies", vec!["127.0.0.1/32"]);
+    options = options.set("provider.response_mode", response_mode);
     provider.register(options.registration()).await;
     let gate = Sealgate::start(options).await;
     let _nginx = start_nginx(folder.path(), tls_port, gate.options.port).await;
@@ -123,7 +135,11 @@ async fn behind_tls_the_cookies_are_host_bound_secure_and_strict() {
         TcpStream::connect(loopback(tls_port)).await.ok().map(drop)
     })
     .await;
-    play("https.mjs", json!({"origin": gate.url(), "provider": provider.issuer})).await;
+    let scenario = json!({
+        "name": format!("https-{response_mode}"), "origin": gate.url(), "provider": provider.issuer,
+        "loginSameSite": login_same_site,
+    });
+    play("https.mjs", scenario).await;
 }
 
 /// CSP3 §8; the app is a build of Vite's, with React and the client.
@@ -177,6 +193,28 @@ fn documented(file: &str) -> String {
     text.to_owned()
 }
 
+/// What Chromium's cookie rules allow: the provider on `localhost` is another site than the app on 127.0.0.1, one on
+/// 127.0.0.1 is the same, whatever its port; and what it allows where third-party cookies are blocked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_login_works_in_a_frame_on_the_same_site_and_with_the_whole_page_everywhere() {
+    let host = "127.0.0.1".to_owned();
+    let same_site = ProviderOptions { form: true, host, ..ProviderOptions::default() };
+    let in_frames = ProviderOptions { form: true, cookies_in_frames: true, ..ProviderOptions::default() };
+    let ((elsewhere, upstream), same_site, in_frames) =
+        tokio::join!(parts(), Provider::start(same_site), Provider::start(in_frames));
+    let mut gates = Vec::new();
+    for provider in [&elsewhere, &same_site, &in_frames] {
+        let options = SealgateOptions::new(&provider.issuer, upstream.port);
+        provider.register(options.registration()).await;
+        gates.push(Sealgate::start(options).await);
+    }
+    let options = json!({
+        "origin": gates[0].url(), "sameSite": gates[1].url(), "thirdParty": gates[2].url(),
+        "client": Path::new(env!("CARGO_MANIFEST_DIR")).join("web/client/index.js"),
+    });
+    play("silent.mjs", options).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_pages_that_people_see_are_accessible_in_every_size_colour_and_language() {
     let without_logout = ProviderOptions { without_logout: true, ..ProviderOptions::default() };
@@ -188,6 +226,10 @@ async fn the_pages_that_people_see_are_accessible_in_every_size_colour_and_langu
     })
     .await;
     let without_logout = registered(&plain_provider, upstream.port, |options| options).await;
+    let with_return = registered(&provider, upstream.port, |options| {
+        options.set("provider.post_logout_redirect_uri", "PUBLIC_URL/bff/logged-out")
+    })
+    .await;
     // The provider knows its client by another secret.
     let upstream_down = registered(&provider, free_port(), |mut options| {
         options.client_secret.push_str("-of-last-year");
@@ -203,6 +245,7 @@ async fn the_pages_that_people_see_are_accessible_in_every_size_colour_and_langu
     let origins = json!({
         "origin": gate.url(), "provider": provider.issuer, "providerDown": without_provider.url(),
         "upstreamDown": upstream_down.url(), "withoutLogout": without_logout.url(),
+        "withReturn": with_return.url(),
     });
     play("pages.mjs", origins).await;
 }

@@ -21,10 +21,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sealgate::aead::Algorithm;
 use sealgate::clock::UnixTime;
 use sealgate::keyring::KeyRing;
+use sealgate::oidc::ResponseMode;
 use sealgate::seal::{OpenError, Purpose};
 use sealgate::secret::{AccessToken, CodeVerifier, IdToken, Nonce, RefreshToken, State};
 use sealgate::session::cookies::CookieNames;
 use sealgate::session::login_transaction::{LoginTransaction, Replaced};
+use sealgate::session::logout_state::LogoutState;
 use sealgate::session::refresh_marker::RefreshMarker;
 use sealgate::session::seen::Seen;
 use sealgate::session::tombstone::{Ended, Tombstone};
@@ -101,11 +103,18 @@ fn pinned_plaintexts_read_as_what_was_written() {
             "login transaction that replaces nothing" => {
                 assert!(LoginTransaction::decode(&plaintext).expect(name) == login_transaction(None));
             }
+            "login transaction whose answer is posted" => {
+                assert!(LoginTransaction::decode(&plaintext).expect(name) == posted_login_transaction());
+            }
             "last activity" => assert_eq!(Seen::decode(&plaintext).expect(name), seen()),
             "tombstone" => assert_eq!(Tombstone::decode(&plaintext).expect(name), tombstone()),
             "refresh marker" => {
                 assert_eq!(RefreshMarker::decode(&plaintext).expect("a marker"), refresh_marker());
             }
+            "silent login transaction" => {
+                assert!(LoginTransaction::decode(&plaintext).expect(name) == silent_login_transaction());
+            }
+            "logout" => assert_eq!(LogoutState::decode(&plaintext).expect(name), logout_state()),
             other => panic!("{other:?} is read by no test: add it here"),
         }
     }
@@ -164,6 +173,8 @@ fn cookie_of(names: &CookieNames, purpose: Purpose) -> &str {
         Purpose::Seen => names.seen(),
         Purpose::Tombstone => names.tombstone(),
         Purpose::RefreshMarker => names.refresh_marker(),
+        // No cookie: it travels in an address, sealed under the session's name.
+        Purpose::Logout => names.session(),
     }
 }
 
@@ -182,9 +193,12 @@ fn plaintexts() -> Vec<(&'static str, Purpose, Vec<u8>)> {
         ("compressed session", Purpose::Session, jwt_session().encode(WriteFormat::Zstd1).to_vec()),
         ("login transaction", Purpose::Login, login_transaction(Some(replaced())).encode().to_vec()),
         ("login transaction that replaces nothing", Purpose::Login, login_transaction(None).encode().to_vec()),
+        ("login transaction whose answer is posted", Purpose::Login, posted_login_transaction().encode().to_vec()),
         ("last activity", Purpose::Seen, seen().encode().to_vec()),
         ("tombstone", Purpose::Tombstone, tombstone().encode().to_vec()),
         ("refresh marker", Purpose::RefreshMarker, refresh_marker().encode().to_vec()),
+        ("silent login transaction", Purpose::Login, silent_login_transaction().encode().to_vec()),
+        ("logout", Purpose::Logout, logout_state().encode().to_vec()),
     ]
 }
 
@@ -259,7 +273,23 @@ fn login_transaction(replaces: Option<Replaced>) -> LoginTransaction {
         started_at: NOW,
         provider: provider(),
         replaces,
+        silent: false,
+        max_age: None,
+        response_mode: ResponseMode::Query,
     }
+}
+
+fn silent_login_transaction() -> LoginTransaction {
+    LoginTransaction { silent: true, ..login_transaction(None) }
+}
+
+fn logout_state() -> LogoutState {
+    LogoutState { sid: sid(1), at: NOW }
+}
+
+fn posted_login_transaction() -> LoginTransaction {
+    let max_age = Some(Duration::from_secs(3600));
+    LoginTransaction { max_age, response_mode: ResponseMode::FormPost, ..login_transaction(None) }
 }
 
 fn seen() -> Seen {

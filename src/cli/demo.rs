@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::config::{self, Config, LogConfig, LogFormat, ServerConfig};
 use crate::demo::{CLIENT_ID, Demo, DemoSettings, DemoStartError, loopback};
 use crate::keyring::{GenerateError, KeyRing, RingFile, RingFileError, RingUpdateError};
-use crate::oidc::{ClientAuth, LoginLimits, ProviderSettings};
+use crate::oidc::{AuthorizationSettings, ClientAuth, LoginLimits, Particulars, ProviderSettings, UserInfoUse};
 use crate::proxy::{CsrfMode, RouteAuth, RouteSettings, UpstreamSettings, UpstreamTimeouts};
 use crate::server::{self, Application, ServeError};
 use crate::session::{SameSite, SessionSettings, UserFormat, WriteFormat};
@@ -189,14 +189,17 @@ fn provider(demo: &Demo) -> ProviderSettings {
         client_id: CLIENT_ID.to_owned(),
         client_auth: ClientAuth::SecretBasic(demo.client_secret().clone()),
         scopes: ["openid", "profile", "email", "groups", "offline_access"].map(str::to_owned).to_vec(),
+        authorization: AuthorizationSettings::default(),
         ca_file: None,
         clock_skew: Duration::from_secs(60),
         request_timeout: Duration::from_secs(10),
         default_access_token_lifetime: ACCESS_TOKEN_LIFETIME,
         id_token_algorithms: vec!["ES256".to_owned()],
         trusted_audiences: Vec::new(),
+        userinfo: UserInfoUse::Never,
         passthrough_parameters: vec!["prompt".to_owned(), "login_hint".to_owned()],
         login_limits: LoginLimits::default(),
+        particulars: Particulars::default(),
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! A leaf may hold a secret: it has no `Debug` and no `Display`.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserialize;
@@ -21,8 +22,8 @@ pub(super) enum Leaf {
     Untyped(String),
     /// An array.
     List(Vec<Leaf>),
-    /// A table where a value belongs.
-    Table,
+    /// A table, with names of the operator's own choice; mostly where a value belongs.
+    Table(BTreeMap<String, Leaf>),
     /// A place in a list that nothing set.
     Nothing,
 }
@@ -36,7 +37,7 @@ impl Leaf {
             Self::Float(_) => "a floating-point number",
             Self::Text(_) | Self::Untyped(_) => "a string",
             Self::List(_) => "a list",
-            Self::Table => "a table",
+            Self::Table(_) => "a table",
             Self::Nothing => "nothing",
         }
     }
@@ -94,7 +95,10 @@ impl<'de> Visitor<'de> for LeafVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Leaf, A::Error> {
-        while map.next_entry::<String, Leaf>()?.is_some() {}
-        Ok(Leaf::Table)
+        let mut table = BTreeMap::new();
+        while let Some((name, value)) = map.next_entry()? {
+            table.insert(name, value);
+        }
+        Ok(Leaf::Table(table))
     }
 }

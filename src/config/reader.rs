@@ -133,6 +133,19 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The table at `key`, whose names are of the operator's own choice; empty when it is not set.
+    pub(super) fn table(&mut self, key: &str, leaf: Option<Leaf>) -> Option<BTreeMap<String, Leaf>> {
+        let Some(leaf) = leaf else { return Some(BTreeMap::new()) };
+        match self.or_default(key, Some(leaf))? {
+            Leaf::Table(table) => Some(table),
+            Leaf::Untyped(text) => self.checked(key, untyped_table(&text)),
+            other => {
+                self.error(key, format!("must be a table, not {}; write [{key}] and its keys below", other.kind()));
+                None
+            }
+        }
+    }
+
     /// The secret at `key`, or the content of the file at `key` with `_file` behind it.
     ///
     /// Two layers may set one each, and the later counts; one layer must not set both.
@@ -159,6 +172,11 @@ impl<'a> Reader<'a> {
                 None
             }
         }
+    }
+
+    /// Notes a file that holds a secret which is not read as a text.
+    pub(super) fn note_secret_file(&mut self, key: &str, path: &Path) {
+        self.secret_files.push(SecretFile { key: key.to_owned(), path: path.to_owned() });
     }
 
     fn inline_secret(&mut self, key: &str, leaf: &Leaf) -> Option<SecretString> {
@@ -271,11 +289,23 @@ fn untyped_list(text: &str) -> Result<Vec<Leaf>, String> {
         let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
         return Ok(parts.map(|part| Leaf::Text(part.to_owned())).collect());
     }
-    let table: Result<BTreeMap<String, Leaf>, _> = toml::from_str(&format!("value = {text}"));
-    match table.ok().and_then(|mut table| table.remove("value")) {
+    match toml_value(text) {
         Some(Leaf::List(elements)) => Ok(elements),
         _ => Err("is not a list; write [\"a\", \"b\"], or a,b without brackets".to_owned()),
     }
+}
+
+/// A table in one environment variable, as a file would have it on one line.
+fn untyped_table(text: &str) -> Result<BTreeMap<String, Leaf>, String> {
+    match toml_value(text.trim()) {
+        Some(Leaf::Table(table)) => Ok(table),
+        _ => Err("is not a table; write { name = \"value\" }, or set it by name, …__NAME=value".to_owned()),
+    }
+}
+
+fn toml_value(text: &str) -> Option<Leaf> {
+    let table: BTreeMap<String, Leaf> = toml::from_str(&format!("value = {text}")).ok()?;
+    table.into_iter().find_map(|(name, value)| (name == "value").then_some(value))
 }
 
 /// A default of the definitions.

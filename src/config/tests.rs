@@ -8,6 +8,8 @@ use super::*;
 
 mod across_keys;
 mod environment;
+mod presets;
+mod provider;
 mod static_site;
 
 /// A folder with configuration files, and an environment.

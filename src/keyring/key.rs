@@ -114,11 +114,14 @@ pub enum Purpose {
     Tombstone,
     /// A refresh that another replica may have won.
     RefreshMarker,
+    /// The `state` of a logout at the provider; no cookie, it travels in an address.
+    Logout,
 }
 
 impl Purpose {
     /// All purposes, in the order in which a key holds their ciphers.
-    pub const ALL: [Self; 5] = [Self::Login, Self::Session, Self::Seen, Self::Tombstone, Self::RefreshMarker];
+    pub const ALL: [Self; 6] =
+        [Self::Login, Self::Session, Self::Seen, Self::Tombstone, Self::RefreshMarker, Self::Logout];
 
     /// The purpose's part in key derivation and in the associated data.
     pub const fn label(self) -> &'static str {
@@ -128,6 +131,7 @@ impl Purpose {
             Self::Seen => "purpose/seen",
             Self::Tombstone => "purpose/tombstone",
             Self::RefreshMarker => "purpose/refresh-marker",
+            Self::Logout => "purpose/logout",
         }
     }
 }

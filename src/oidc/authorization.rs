@@ -1,31 +1,60 @@
 //! Authorization requests (OpenID Connect Core §3.1.2.1) and what comes back: code flow with PKCE, nothing else.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use oauth2::basic::BasicClient;
-use oauth2::{AuthUrl, ClientId, CsrfToken, Scope};
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
-use super::{Metadata, ProviderSettings};
+use super::http::Unavailable;
+use super::oauth_error::OAuthError;
+use super::preset::IssuerRule;
+use super::provider::RelyingParty;
+use super::{Metadata, ProviderSettings, pushed};
 use crate::secret::{CodeVerifier, Nonce, State};
 
 /// Random bytes in a state, a nonce and a verifier: 256 bits.
 const RANDOM_BYTES: usize = 32;
-/// Parameters that are ours to set; a passthrough of that name would send them twice (RFC 6749 §3.1).
-const OWN_PARAMETERS: [&str; 9] = [
-    "response_type",
-    "client_id",
-    "redirect_uri",
-    "scope",
-    "state",
-    "nonce",
-    "code_challenge",
-    "code_challenge_method",
-    "client_secret",
-];
+
+/// What every authorization request of ours says, as the configuration has it.
+#[derive(Clone, Debug, Default)]
+pub struct AuthorizationSettings {
+    /// Whether requests are pushed to the provider first (RFC 9126).
+    pub pushed: PushedRequests,
+    /// How the answer comes back.
+    pub response_mode: ResponseMode,
+    /// The longest time since the user last proved who they are (OpenID Connect Core §3.1.2.1, `max_age`).
+    pub max_age: Option<Duration>,
+    /// The APIs that the access token is for: absolute URIs without fragment (RFC 8707 §2). Named in token requests too.
+    pub resources: Vec<String>,
+    /// Further parameters, none of which secures the flow. One from the login's link takes the place of its namesake.
+    pub parameters: Vec<(String, String)>,
+}
+
+/// When authorization requests are pushed (RFC 9126).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PushedRequests {
+    /// When the provider announces where to.
+    #[default]
+    Auto,
+    /// Each; a provider that announces no endpoint lets nobody in.
+    Always,
+    /// None, whatever the provider announces.
+    Never,
+}
+
+/// How the authorization response comes to our callback.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ResponseMode {
+    /// In the query of a redirect (RFC 6749 §4.1.2).
+    #[default]
+    Query,
+    /// As a form that the provider's page posts (OAuth 2.0 Form Post Response Mode); the code is in no URL then.
+    FormPost,
+}
 
 /// One authorization request, beside what the settings say.
 #[derive(Debug)]
@@ -38,8 +67,31 @@ pub struct AuthorizationRequest<'a> {
     pub verifier: &'a CodeVerifier,
     /// Our callback, exactly as registered.
     pub redirect_uri: &'a str,
-    /// Further parameters, already filtered: `prompt`, `login_hint`, … Names of our own parameters are left out.
+    /// The longest time since the user last proved who they are, in whole seconds; the ID token's is checked.
+    pub max_age: Option<Duration>,
+    /// Further parameters from the login's link, already filtered: `prompt`, `login_hint`, … Names of our own
+    /// parameters are left out.
     pub extra: Vec<(String, String)>,
+}
+
+/// Why there is no URL to send the browser to.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AuthorizationError {
+    /// The provider cannot be asked now.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// Requests are to be pushed, and the provider announces no endpoint for that.
+    #[error(
+        "authorization requests are to be pushed, but the provider announces no pushed_authorization_request_endpoint"
+    )]
+    NoPushedEndpoint,
+    /// The provider refused the pushed request: `invalid_client`, `invalid_request` or another (RFC 9126 §2.3).
+    #[error("the pushed authorization request was refused: {0}")]
+    Rejected(OAuthError),
+    /// The answer is not the one of RFC 9126 §2.2.
+    #[error("the answer to the pushed authorization request is not the JSON that RFC 9126 asks for")]
+    InvalidResponse,
 }
 
 /// The callback's `iss` is not the configured issuer's (RFC 9207 §2.4).
@@ -72,35 +124,102 @@ pub fn fresh_verifier() -> CodeVerifier {
     CodeVerifier::new(random_text())
 }
 
-fn random_text() -> String {
+/// 256 bits from the operating system, 43 characters of base64url.
+pub(super) fn random_text() -> String {
     let mut bytes = [0; RANDOM_BYTES];
     // Without randomness from the system no login could be safe, and nothing else in the process either.
     SysRng.try_fill_bytes(&mut bytes).expect("the operating system gives random bytes");
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-pub(super) fn authorization_url(
-    settings: &ProviderSettings,
-    metadata: &Metadata,
-    request: &AuthorizationRequest<'_>,
-) -> Url {
-    let client = BasicClient::new(ClientId::new(settings.client_id.clone()))
-        .set_auth_uri(AuthUrl::from_url(metadata.authorization_endpoint.clone()));
-    let mut builder = client
-        .authorize_url(|| CsrfToken::new(request.state.expose().to_owned()))
-        .add_scopes(scopes(settings).map(|scope| Scope::new(scope.to_owned())))
-        // By hand: the library panics at a verifier of another length than its own.
-        .add_extra_param("code_challenge", code_challenge(request.verifier))
-        .add_extra_param("code_challenge_method", "S256")
-        // As text, so that the token request repeats it to the letter.
-        .add_extra_param("redirect_uri", request.redirect_uri)
-        .add_extra_param("nonce", request.nonce.expose());
-    for (name, value) in &request.extra {
-        if !OWN_PARAMETERS.contains(&name.as_str()) {
-            builder = builder.add_extra_param(name, value);
+/// Where to send the browser: to the authorization endpoint with all parameters, or with a reference to those that
+/// were pushed.
+pub(super) async fn authorization_url(
+    party: &RelyingParty,
+    parameters: &[(String, String)],
+) -> Result<Url, AuthorizationError> {
+    let metadata = party.discovered().await?;
+    let (settings, endpoint) = (&party.settings, &metadata.pushed_authorization_request_endpoint);
+    let mut url = metadata.authorization_endpoint.clone();
+    match (settings.authorization.pushed, endpoint) {
+        (PushedRequests::Never, _) => {}
+        (PushedRequests::Auto, None) if !metadata.require_pushed_authorization_requests => {}
+        (_, None) => return Err(AuthorizationError::NoPushedEndpoint),
+        (_, Some(endpoint)) => {
+            let request_uri = pushed::push(party, &metadata, endpoint, parameters).await?;
+            // RFC 9126 §4
+            url.query_pairs_mut()
+                .append_pair("client_id", &settings.client_id)
+                .append_pair("request_uri", &request_uri);
+            return Ok(url);
         }
     }
-    builder.url().0
+    url.query_pairs_mut().extend_pairs(parameters);
+    Ok(url)
+}
+
+/// All parameters of one request, each but `resource` once (RFC 6749 §3.1, RFC 8707 §2).
+pub(super) fn parameters(settings: &ProviderSettings, request: &AuthorizationRequest<'_>) -> Vec<(String, String)> {
+    let AuthorizationSettings { response_mode, resources, parameters, .. } = &settings.authorization;
+    let challenge = code_challenge(request.verifier);
+    let scope = scopes(settings).collect::<Vec<_>>().join(" ");
+    let mut all: Vec<(String, String)> = [
+        ("response_type", "code"),
+        ("client_id", &settings.client_id),
+        // As text, so that the token request repeats it to the letter.
+        ("redirect_uri", request.redirect_uri),
+        ("scope", &scope),
+        ("state", request.state.expose()),
+        ("nonce", request.nonce.expose()),
+        ("code_challenge", &challenge),
+        ("code_challenge_method", "S256"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .to_vec();
+    let mut add = |name: &str, value: String| all.push((name.to_owned(), value));
+    if *response_mode == ResponseMode::FormPost {
+        add("response_mode", "form_post".to_owned());
+    }
+    if let Some(max_age) = request.max_age {
+        add("max_age", max_age.as_secs().to_string());
+    }
+    resources.iter().for_each(|resource| add("resource", resource.clone()));
+    // The first of a name counts: ours, then the link's, then the configuration's.
+    for (name, value) in request.extra.iter().chain(parameters) {
+        if !is_ours(name) && !all.iter().any(|(other, _)| other == name) {
+            all.push((name.clone(), value.clone()));
+        }
+    }
+    if let Some(preset) = settings.particulars.preset {
+        preset.complete(&mut all);
+    }
+    all
+}
+
+/// Parameters that are Sealgate's to set: they secure the flow, authenticate the client of a pushed request, or would
+/// replace either.
+pub const OWN_PARAMETERS: &[&str] = &[
+    "client_assertion",
+    "client_assertion_type",
+    "client_id",
+    "client_secret",
+    "code",
+    "code_challenge",
+    "code_challenge_method",
+    "id_token_hint",
+    "nonce",
+    "redirect_uri",
+    "request",
+    "request_uri",
+    "response_mode",
+    "response_type",
+    "scope",
+    "state",
+];
+
+/// `max_age` is checked and `resource` repeated at the token endpoint, so both come from their own places alone.
+fn is_ours(name: &str) -> bool {
+    OWN_PARAMETERS.contains(&name) || matches!(name, "max_age" | "resource")
 }
 
 /// RFC 7636 §4.2
@@ -116,12 +235,12 @@ fn scopes(settings: &ProviderSettings) -> impl Iterator<Item = &str> {
 
 /// RFC 9207 §2.4: compared as a simple string, and not to be left out by a provider that announces it.
 pub(super) fn check_issuer_parameter(
-    issuer: &str,
+    issuer: &IssuerRule,
     metadata: Option<&Metadata>,
     parameter: Option<&str>,
 ) -> Result<(), IssuerMismatch> {
     match (parameter, metadata) {
-        (Some(parameter), _) if parameter == issuer => Ok(()),
+        (Some(parameter), _) if issuer.allows_response_of(parameter) => Ok(()),
         (Some(_), _) => Err(IssuerMismatch::Another),
         (None, Some(metadata)) if metadata.authorization_response_iss_parameter_supported => {
             Err(IssuerMismatch::Absent)

@@ -13,6 +13,7 @@ use url::Url;
 
 use super::http::{HttpClient, HttpError, answered_at, is_protected, issuer_url};
 use super::json::read_object;
+use super::preset::IssuerRule;
 use super::{ProviderBuildError, ProviderSettings};
 use crate::clock::{Clock, UnixTime};
 
@@ -23,7 +24,7 @@ const METADATA_LIMIT: usize = 256 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metadata {
-    /// Identical to the configured issuer.
+    /// Identical to the configured issuer, but for Entra ID's issuers of many tenants.
     pub issuer: String,
     /// Where browsers are sent to log in; may have a query.
     pub authorization_endpoint: Url,
@@ -41,6 +42,14 @@ pub struct Metadata {
     pub scopes_supported: Vec<String>,
     /// Ways to authenticate at the token endpoint; `client_secret_basic` when it does not say (RFC 8414 §2).
     pub token_endpoint_auth_methods_supported: Vec<String>,
+    /// Signature algorithms of client assertions (RFC 8414 §2); empty when it does not say.
+    pub token_endpoint_auth_signing_alg_values_supported: Vec<String>,
+    /// Where authorization requests are pushed (RFC 9126 §5).
+    pub pushed_authorization_request_endpoint: Option<Url>,
+    /// Whether it takes no others (RFC 9126 §5).
+    pub require_pushed_authorization_requests: bool,
+    /// How authorization responses come; `query` and `fragment` when it does not say (RFC 8414 §2).
+    pub response_modes_supported: Vec<String>,
     /// PKCE methods; empty when it does not say, which does not mean that there are none.
     pub code_challenge_methods_supported: Vec<String>,
     /// Signature algorithms of ID tokens.
@@ -109,22 +118,23 @@ pub struct Fetched {
 /// I/O and time.
 pub async fn fetch(settings: &ProviderSettings) -> Result<Fetched, DiscoveryError> {
     let http = HttpClient::new(settings, Clock::system())?;
-    read(&http, &discovery_url(&settings.issuer)?, &settings.issuer).await
+    let rule = IssuerRule::new(&settings.issuer, settings.particulars.preset);
+    read(&http, &discovery_url(&settings.issuer)?, &rule).await
 }
 
 /// The metadata that is in use, and the attempts to get it.
 pub(super) struct Discovery {
-    issuer: String,
+    issuer: IssuerRule,
     url: Url,
     current: ArcSwapOption<Metadata>,
     last_attempt: Mutex<Option<Instant>>,
 }
 
 impl Discovery {
-    pub(super) fn new(issuer: &str) -> Result<Self, ProviderBuildError> {
+    pub(super) fn new(issuer: IssuerRule) -> Result<Self, ProviderBuildError> {
         Ok(Self {
-            issuer: issuer.to_owned(),
-            url: discovery_url(issuer)?,
+            url: discovery_url(issuer.configured())?,
+            issuer,
             current: ArcSwapOption::empty(),
             last_attempt: Mutex::new(None),
         })
@@ -132,11 +142,6 @@ impl Discovery {
 
     pub(super) fn current(&self) -> Option<Arc<Metadata>> {
         self.current.load_full()
-    }
-
-    /// Whether an attempt is under way.
-    pub(super) fn is_busy(&self) -> bool {
-        self.last_attempt.try_lock().is_err()
     }
 
     /// Reads the metadata anew; the old stays when that fails.
@@ -188,7 +193,7 @@ fn discovery_url(issuer: &str) -> Result<Url, ProviderBuildError> {
     Ok(url)
 }
 
-async fn read(http: &HttpClient, url: &Url, issuer: &str) -> Result<Fetched, DiscoveryError> {
+async fn read(http: &HttpClient, url: &Url, issuer: &IssuerRule) -> Result<Fetched, DiscoveryError> {
     let answer = http.get_response(url, METADATA_LIMIT).await;
     let answer = answer.map_err(|source| DiscoveryError::Http { url: url.to_string(), source })?;
     let date = answered_at(answer.headers());
@@ -208,15 +213,20 @@ struct RawMetadata {
     userinfo_endpoint: Option<String>,
     scopes_supported: Option<Vec<String>>,
     token_endpoint_auth_methods_supported: Option<Vec<String>>,
+    token_endpoint_auth_signing_alg_values_supported: Option<Vec<String>>,
+    pushed_authorization_request_endpoint: Option<String>,
+    require_pushed_authorization_requests: Option<bool>,
+    response_modes_supported: Option<Vec<String>>,
     code_challenge_methods_supported: Option<Vec<String>>,
     id_token_signing_alg_values_supported: Option<Vec<String>>,
     authorization_response_iss_parameter_supported: Option<bool>,
 }
 
-fn check(raw: RawMetadata, issuer: &str) -> Result<Metadata, DiscoveryError> {
+fn check(raw: RawMetadata, rule: &IssuerRule) -> Result<Metadata, DiscoveryError> {
+    let issuer = rule.configured();
     let missing = |member| DiscoveryError::Missing { issuer: issuer.to_owned(), member };
     let announced = raw.issuer.ok_or_else(|| missing("issuer"))?;
-    if announced != issuer {
+    if !rule.allows_metadata_of(&announced) {
         let announced = announced.chars().filter(|c| !c.is_control()).take(200).collect();
         return Err(DiscoveryError::IssuerMismatch { announced, configured: issuer.to_owned() });
     }
@@ -236,6 +246,17 @@ fn check(raw: RawMetadata, issuer: &str) -> Result<Metadata, DiscoveryError> {
         token_endpoint_auth_methods_supported: raw
             .token_endpoint_auth_methods_supported
             .unwrap_or_else(|| vec!["client_secret_basic".to_owned()]),
+        token_endpoint_auth_signing_alg_values_supported: raw
+            .token_endpoint_auth_signing_alg_values_supported
+            .unwrap_or_default(),
+        pushed_authorization_request_endpoint: optional(
+            "pushed_authorization_request_endpoint",
+            raw.pushed_authorization_request_endpoint,
+        )?,
+        require_pushed_authorization_requests: raw.require_pushed_authorization_requests.unwrap_or(false),
+        response_modes_supported: raw
+            .response_modes_supported
+            .unwrap_or_else(|| vec!["query".to_owned(), "fragment".to_owned()]),
         code_challenge_methods_supported: raw.code_challenge_methods_supported.unwrap_or_default(),
         id_token_signing_alg_values_supported: raw.id_token_signing_alg_values_supported.unwrap_or_default(),
         authorization_response_iss_parameter_supported: raw
@@ -269,7 +290,7 @@ mod tests {
     }
 
     fn checked(document: Value) -> Result<Metadata, DiscoveryError> {
-        check(serde_json::from_value(document).expect("metadata members"), ISSUER)
+        check(serde_json::from_value(document).expect("metadata members"), &IssuerRule::new(ISSUER, None))
     }
 
     fn with(member: &str, value: Value) -> Value {
@@ -307,9 +328,14 @@ mod tests {
     /// RFC 6749 §3.1, RFC 6750 §5.3
     #[test]
     fn an_endpoint_in_clear_text_or_with_a_fragment_is_refused() {
-        for member in
-            ["authorization_endpoint", "token_endpoint", "jwks_uri", "end_session_endpoint", "revocation_endpoint"]
-        {
+        for member in [
+            "authorization_endpoint",
+            "token_endpoint",
+            "jwks_uri",
+            "end_session_endpoint",
+            "revocation_endpoint",
+            "pushed_authorization_request_endpoint",
+        ] {
             for bad in
                 ["http://login.example.com/x", "https://a.example/#f", "https://u:p@a.example/", "/x", "file:///x"]
             {

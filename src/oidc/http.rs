@@ -60,6 +60,9 @@ pub enum Unavailable {
     /// The provider named an error that passes: `temporarily_unavailable` or `server_error`.
     #[error("the provider answered {0}")]
     Temporary(super::OAuthError),
+    /// The client assertion could not be signed.
+    #[error("the client assertion for the provider could not be signed")]
+    NoCredentials,
     /// The runtime for provider traffic is stopping.
     #[error("the request to the provider was stopped")]
     Stopped,
@@ -100,6 +103,9 @@ pub enum HttpError {
         /// The status code.
         status: u16,
     },
+    /// The body is not one JSON object with unique member names, where it must be.
+    #[error("the answer is not a JSON object")]
+    NotJson,
     /// The request is not one that HTTP can carry.
     #[error("the request could not be formed")]
     Request,

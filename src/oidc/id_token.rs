@@ -3,7 +3,6 @@
 //! Must never give claims of a token whose signature was not verified, however the token came. Must never put a
 //! token or a claim's value into an error.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -12,11 +11,10 @@ use jsonwebtoken::Algorithm;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 use subtle::ConstantTimeEq as _;
-use url::Url;
 
-use super::http::HttpClient;
-use super::json::parse_object;
-use super::jwks::{KeyCache, KeySet, KeysError, signature_algorithm};
+use super::jwks::KeysError;
+use super::jws::{self, JwsError, KeySource, Verified};
+use super::preset::IssuerRule;
 use crate::clock::UnixTime;
 use crate::secret::Nonce;
 
@@ -34,7 +32,9 @@ pub enum IdTokenError {
     #[error("the ID token is not a well-formed signed JWT")]
     Malformed,
     /// Five parts: an encrypted token, which we do not support.
-    #[error("the ID token is encrypted, which is not supported; register the client for signed ID tokens only")]
+    #[error(
+        "the ID token is encrypted, which is not supported; turn off ID token encryption for this client at the provider"
+    )]
     Encrypted,
     /// The header has critical extensions (RFC 7515 §4.1.11); we know none.
     #[error("the ID token's header has critical extensions")]
@@ -78,6 +78,12 @@ pub enum IdTokenError {
     /// `nbf` is no number, or in the future.
     #[error("the ID token is not valid yet; if this is sudden, compare the clocks")]
     NotBefore,
+    /// `max_age` was asked for, and `auth_time` is missing or no number (Core §2).
+    #[error("the ID token does not say when the user signed in, although max_age was asked for")]
+    NoAuthenticationTime,
+    /// `auth_time` is longer ago than the `max_age` that was asked for, or in the future (Core §3.1.3.7 item 13).
+    #[error("the user signed in longer ago than max_age, or in the future; if this is sudden, compare the clocks")]
+    AuthenticationTooOld,
     /// `nonce` is not the one of this login.
     #[error("the ID token's nonce is not the one of this login")]
     Nonce,
@@ -97,16 +103,24 @@ pub struct OriginalIdentity {
     pub audience: Vec<String>,
     /// Its `nonce`, if it is still known.
     pub nonce: Option<String>,
+    /// Its `azp`, if it had one.
+    pub authorized_party: Option<String>,
 }
 
 impl OriginalIdentity {
     /// Reads the identity from the claims of a verified ID token; `None` when they lack `iss`, `sub` or `aud`.
     pub fn from_claims(claims: &Map<String, Value>) -> Option<Self> {
         let text = |name| claims.get(name).and_then(Value::as_str).map(str::to_owned);
-        Some(Self { issuer: text("iss")?, subject: text("sub")?, audience: audience(claims)?, nonce: text("nonce") })
+        Some(Self {
+            issuer: text("iss")?,
+            subject: text("sub")?,
+            audience: audience(claims)?,
+            nonce: text("nonce"),
+            authorized_party: text("azp"),
+        })
     }
 
-    /// Core §12.2: iss, sub and aud equal the originals, and the nonce too if there is one.
+    /// Core §12.2: iss, sub, aud and azp equal the originals, and the nonce too if there is one.
     pub(super) fn check(&self, claims: &Map<String, Value>) -> Result<(), IdentityChange> {
         let text = |name| claims.get(name).and_then(Value::as_str);
         if text("iss") != Some(&self.issuer) {
@@ -122,6 +136,9 @@ impl OriginalIdentity {
         };
         if audience(claims).map(sorted) != Some(sorted(self.audience.clone())) {
             return Err(IdentityChange::Audience);
+        }
+        if claims.get("azp").map(Value::as_str) != self.authorized_party.as_deref().map(Some) {
+            return Err(IdentityChange::AuthorizedParty);
         }
         match (claims.get("nonce"), &self.nonce) {
             (Some(nonce), Some(original)) if nonce.as_str() != Some(original) => Err(IdentityChange::Nonce),
@@ -143,6 +160,9 @@ pub enum IdentityChange {
     /// Another `aud`.
     #[error("the refreshed ID token is for another audience")]
     Audience,
+    /// An `azp` where there was none, another one, or none where there was one.
+    #[error("the refreshed ID token has another authorized party")]
+    AuthorizedParty,
     /// A `nonce` that is not the original one.
     #[error("the refreshed ID token has another nonce")]
     Nonce,
@@ -150,22 +170,17 @@ pub enum IdentityChange {
 
 /// What an ID token must say.
 pub(super) struct Expectations<'a> {
-    pub(super) issuer: &'a str,
+    pub(super) issuer: &'a IssuerRule,
     pub(super) client_id: &'a str,
     pub(super) trusted_audiences: &'a [String],
     pub(super) algorithms: &'a [Algorithm],
     /// None for refreshed tokens, whose nonce [`OriginalIdentity`] compares.
     pub(super) nonce: Option<&'a Nonce>,
+    /// What the authorization request asked for; none for refreshed tokens.
+    pub(super) max_age: Option<Duration>,
     pub(super) access_token: &'a str,
     pub(super) now: UnixTime,
     pub(super) skew: Duration,
-}
-
-/// Where keys come from.
-pub(super) struct KeySource<'a> {
-    pub(super) cache: &'a KeyCache,
-    pub(super) http: &'a HttpClient,
-    pub(super) uri: &'a Url,
 }
 
 /// Verifies the signature and the claims of `token`, and gives the claims.
@@ -174,86 +189,18 @@ pub(super) async fn verify(
     expected: &Expectations<'_>,
     keys: &KeySource<'_>,
 ) -> Result<Map<String, Value>, IdTokenError> {
-    let token = SignedToken::parse(token, expected.algorithms)?;
-    token.verify_signature(keys).await?;
-    let claims = parse_object(&decode(token.payload)?).map_err(|_| IdTokenError::Malformed)?;
-    check_claims(&claims, token.algorithm, expected)?;
+    let Verified { claims, algorithm } = jws::verify(token, expected.algorithms, keys).await?;
+    check_claims(&claims, algorithm, expected)?;
     Ok(claims)
 }
 
-/// A token in parts, its signature not yet verified.
-struct SignedToken<'a> {
-    algorithm: Algorithm,
-    key_id: Option<String>,
-    signed: &'a str,
-    payload: &'a str,
-    signature: &'a str,
-}
-
-impl<'a> SignedToken<'a> {
-    fn parse(token: &'a str, algorithms: &[Algorithm]) -> Result<Self, IdTokenError> {
-        match token.bytes().filter(|byte| *byte == b'.').count() {
-            2 => {}
-            4 => return Err(IdTokenError::Encrypted),
-            _ => return Err(IdTokenError::Malformed),
-        }
-        let (signed, signature) = token.rsplit_once('.').ok_or(IdTokenError::Malformed)?;
-        let (header, payload) = signed.split_once('.').ok_or(IdTokenError::Malformed)?;
-        let header = parse_object(&decode(header)?).map_err(|_| IdTokenError::Malformed)?;
-        if header.contains_key("crit") {
-            return Err(IdTokenError::CriticalExtensions);
-        }
-        let name = header.get("alg").and_then(Value::as_str).ok_or(IdTokenError::Malformed)?;
-        let algorithm = signature_algorithm(name)
-            .filter(|algorithm| algorithms.contains(algorithm))
-            .ok_or_else(|| IdTokenError::Algorithm(name.chars().filter(char::is_ascii_graphic).take(20).collect()))?;
-        let key_id = match header.get("kid") {
-            None => None,
-            Some(Value::String(id)) => Some(id.clone()),
-            Some(_) => return Err(IdTokenError::Malformed),
-        };
-        Ok(Self { algorithm, key_id, signed, payload, signature })
-    }
-
-    async fn verify_signature(&self, source: &KeySource<'_>) -> Result<(), IdTokenError> {
-        let keys = source.cache.current(source.http, source.uri).await?;
-        let first = match self.verify_with(&keys) {
-            // A named key that is there and does not fit is a forgery; anything else may be a key that is new.
-            Err(IdTokenError::Signature) if self.key_id.is_some() => return Err(IdTokenError::Signature),
-            Err(error) => error,
-            Ok(()) => return Ok(()),
-        };
-        match source.cache.newer_than(&keys, source.http, source.uri).await? {
-            Some(newer) => self.verify_with(&newer),
-            None => Err(first),
-        }
-    }
-
-    /// Core §10.1: without a key id, every key that fits the algorithm may be the one.
-    fn verify_with(&self, keys: &Arc<KeySet>) -> Result<(), IdTokenError> {
-        let mut outcome = Err(IdTokenError::UnknownKey);
-        for key in keys.candidates(self.key_id.as_deref(), self.algorithm) {
-            let verified = jsonwebtoken::crypto::verify(self.signature, self.signed.as_bytes(), key, self.algorithm);
-            if verified.is_ok_and(|valid| valid) {
-                return Ok(());
-            }
-            outcome = Err(IdTokenError::Signature);
-        }
-        outcome
-    }
-}
-
-fn decode(part: &str) -> Result<Vec<u8>, IdTokenError> {
-    URL_SAFE_NO_PAD.decode(part).map_err(|_| IdTokenError::Malformed)
-}
-
-/// Core §3.1.3.7, items 2–5 and 9–11, and §3.1.3.8.
+/// Core §3.1.3.7, items 2–5, 9–11 and 13, and §3.1.3.8.
 fn check_claims(
     claims: &Map<String, Value>,
     algorithm: Algorithm,
     expected: &Expectations<'_>,
 ) -> Result<(), IdTokenError> {
-    if claims.get("iss").and_then(Value::as_str) != Some(expected.issuer) {
+    if !expected.issuer.allows_claims(claims) {
         return Err(IdTokenError::Issuer);
     }
     check_audience(claims, expected)?;
@@ -262,6 +209,7 @@ fn check_claims(
         return Err(IdTokenError::Subject);
     }
     check_times(claims, expected)?;
+    check_authentication_time(claims, expected)?;
     if let Some(nonce) = expected.nonce {
         // `Nonce` compares in constant time.
         let same = claims.get("nonce").and_then(Value::as_str).is_some_and(|claim| Nonce::new(claim) == *nonce);
@@ -295,6 +243,20 @@ fn check_audience(claims: &Map<String, Value>, expected: &Expectations<'_>) -> R
     }
 }
 
+impl From<JwsError> for IdTokenError {
+    fn from(error: JwsError) -> Self {
+        match error {
+            JwsError::Malformed => Self::Malformed,
+            JwsError::Encrypted => Self::Encrypted,
+            JwsError::CriticalExtensions => Self::CriticalExtensions,
+            JwsError::Algorithm(name) => Self::Algorithm(name),
+            JwsError::Keys(error) => Self::Keys(error),
+            JwsError::UnknownKey => Self::UnknownKey,
+            JwsError::Signature => Self::Signature,
+        }
+    }
+}
+
 fn check_times(claims: &Map<String, Value>, expected: &Expectations<'_>) -> Result<(), IdTokenError> {
     let latest = expected.now.plus(expected.skew);
     let expiry = claims.get("exp").and_then(numeric_date).ok_or(IdTokenError::NoExpiry)?;
@@ -310,8 +272,17 @@ fn check_times(claims: &Map<String, Value>, expected: &Expectations<'_>) -> Resu
     }
 }
 
+/// Core §3.1.3.7 item 13.
+fn check_authentication_time(claims: &Map<String, Value>, expected: &Expectations<'_>) -> Result<(), IdTokenError> {
+    let Some(max_age) = expected.max_age else { return Ok(()) };
+    let signed_in = claims.get("auth_time").and_then(numeric_date).ok_or(IdTokenError::NoAuthenticationTime)?;
+    let is_recent = expected.now <= signed_in.plus(max_age).plus(expected.skew);
+    let has_been = signed_in <= expected.now.plus(expected.skew);
+    if is_recent && has_been { Ok(()) } else { Err(IdTokenError::AuthenticationTooOld) }
+}
+
 /// `aud` as a list: it may be one string (RFC 7519 §4.1.3). `None` when it is missing or anything else.
-fn audience(claims: &Map<String, Value>) -> Option<Vec<String>> {
+pub(super) fn audience(claims: &Map<String, Value>) -> Option<Vec<String>> {
     match claims.get("aud")? {
         Value::String(name) => Some(vec![name.clone()]),
         Value::Array(names) => names.iter().map(|name| name.as_str().map(str::to_owned)).collect(),
@@ -321,7 +292,7 @@ fn audience(claims: &Map<String, Value>) -> Option<Vec<String>> {
 
 /// RFC 7519 §2: seconds, which may have a fraction.
 #[allow(clippy::cast_possible_truncation, reason = "a float saturates, and the fraction of a second is dropped")]
-fn numeric_date(value: &Value) -> Option<UnixTime> {
+pub(super) fn numeric_date(value: &Value) -> Option<UnixTime> {
     value.as_i64().or_else(|| value.as_f64().map(|seconds| seconds as i64)).map(UnixTime::from_secs)
 }
 

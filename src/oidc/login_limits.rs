@@ -20,17 +20,55 @@ pub enum LoginRefused {
     /// The provider says that the address is not verified (OpenID Connect Core §5.1).
     #[error("the user's email address is not verified")]
     EmailUnverified,
+    /// The user's groups are too many for the ID token, which has a link to them in their place (Core §5.6.2).
+    #[error(
+        "the provider left the user's groups out of the ID token, as Entra ID does above 200; let it send those that \
+         are assigned to the application, or app roles"
+    )]
+    GroupsLeftOut,
+    /// The `tid` claim is none of the allowed tenants, or missing.
+    #[error("the user is of none of the allowed tenants")]
+    Tenant,
 }
 
 /// Checks `claims` against `limits`. Every limit that is set must be met.
 pub fn check_login_limits(limits: &LoginLimits, claims: &Map<String, Value>) -> Result<(), LoginRefused> {
-    if !limits.allowed_groups.is_empty() && !is_in_a_group(&limits.allowed_groups, claims.get("groups")) {
-        return Err(LoginRefused::Group);
+    let tenant = claims.get("tid").and_then(Value::as_str);
+    if !limits.allowed_tenants.is_empty() && !tenant.is_some_and(|tid| limits.allowed_tenants.iter().any(|t| t == tid))
+    {
+        return Err(LoginRefused::Tenant);
+    }
+    if !limits.allowed_groups.is_empty() {
+        let groups = claim_at(claims, &limits.groups_claim);
+        if groups.is_none() && groups_were_left_out(claims) {
+            return Err(LoginRefused::GroupsLeftOut);
+        }
+        if !is_in_a_group(&limits.allowed_groups, groups) {
+            return Err(LoginRefused::Group);
+        }
     }
     if !limits.allowed_email_domains.is_empty() {
         check_email(&limits.allowed_email_domains, claims)?;
     }
     Ok(())
+}
+
+/// The claim of that name; else what lies at the path of members that its dots make.
+fn claim_at<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    if let Some(claim) = claims.get(name) {
+        return Some(claim);
+    }
+    let mut members = name.split('.');
+    let first = claims.get(members.next()?)?;
+    members.try_fold(first, |value, member| value.get(member))
+}
+
+/// Entra ID's overage: a distributed claim, or a mark that there are groups.
+fn groups_were_left_out(claims: &Map<String, Value>) -> bool {
+    let is_distributed = claims.get("_claim_names").is_some_and(|names| names.get("groups").is_some());
+    is_distributed || matches!(claims.get("hasgroups"), Some(Value::Bool(true))) || {
+        matches!(claims.get("hasgroups"), Some(Value::String(text)) if text == "true")
+    }
 }
 
 fn is_in_a_group(allowed: &[String], groups: Option<&Value>) -> bool {
@@ -128,6 +166,45 @@ mod tests {
         }
         for verified in [json!(true), json!("true"), json!(null)] {
             assert_eq!(check(&domains(), json!({"email": "a@example.com", "email_verified": verified})), Ok(()));
+        }
+    }
+
+    /// Entra ID above 200 groups.
+    #[test]
+    fn groups_that_the_provider_left_out_are_told_from_none() {
+        let sources = json!({ "src1": { "endpoint": "https://graph.example/memberOf" } });
+        for claims in [
+            json!({ "_claim_names": { "groups": "src1" }, "_claim_sources": sources }),
+            json!({ "hasgroups": true }),
+            json!({ "hasgroups": "true" }),
+        ] {
+            assert_eq!(check(&groups(), claims.clone()), Err(LoginRefused::GroupsLeftOut));
+            assert_eq!(check(&LoginLimits::default(), claims), Ok(()));
+        }
+        assert_eq!(check(&groups(), json!({ "_claim_names": { "other": "src1" } })), Err(LoginRefused::Group));
+        assert_eq!(check(&groups(), json!({ "hasgroups": true, "groups": ["ops"] })), Ok(()));
+    }
+
+    #[test]
+    fn the_claim_of_groups_may_have_another_name_or_lie_deeper() {
+        let named = |name: &str| LoginLimits { groups_claim: name.to_owned(), ..groups() };
+        assert_eq!(check(&named("cognito:groups"), json!({ "cognito:groups": ["ops"] })), Ok(()));
+        assert_eq!(check(&named("realm_access.roles"), json!({ "realm_access": { "roles": ["ops"] } })), Ok(()));
+        // A name with dots in it is a name first.
+        let url = "https://shop.example.com/groups";
+        assert_eq!(check(&named(url), json!({ (url): ["ops"] })), Ok(()));
+        for claims in [json!({ "groups": ["ops"] }), json!({ "realm_access": ["ops"] }), json!({ "realm_access": {} })]
+        {
+            assert_eq!(check(&named("realm_access.roles"), claims), Err(LoginRefused::Group));
+        }
+    }
+
+    #[test]
+    fn a_tenant_must_be_one_of_those_that_are_allowed() {
+        let limits = LoginLimits { allowed_tenants: vec!["t1".into()], ..LoginLimits::default() };
+        assert_eq!(check(&limits, json!({ "tid": "t1" })), Ok(()));
+        for claims in [json!({ "tid": "t2" }), json!({}), json!({ "tid": ["t1"] })] {
+            assert_eq!(check(&limits, claims), Err(LoginRefused::Tenant));
         }
     }
 

@@ -6,22 +6,27 @@
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use jsonwebtoken::Algorithm;
 use tokio::runtime::Handle;
 use url::Url;
 
+use super::client_authentication::{ClientAuthentication, ClientKeyError};
 use super::discovery::{Discovery, DiscoveryError};
 use super::http::HttpClient;
 use super::jwks::{KeyCache, signature_algorithm};
+use super::logout::LogoutRequest;
+use super::preset::IssuerRule;
 use super::{
-    AuthorizationRequest, IssuerMismatch, Metadata, OriginalIdentity, ProviderSettings, RedeemError, RefreshError,
-    Revocation, RevokeError, TokenSet, Unavailable, authorization, logout, token,
+    AuthorizationError, AuthorizationRequest, IssuerMismatch, Metadata, OriginalIdentity, ProviderSettings,
+    RedeemError, Redemption, RefreshError, Revocation, RevokeError, TokenSet, Unavailable, authorization, logout,
+    token,
 };
 use crate::clock::Clock;
-use crate::secret::{AuthorizationCode, CodeVerifier, IdToken, Nonce, RefreshToken};
+use crate::file_watch::FileWatch;
+use crate::secret::RefreshToken;
 
 /// A handle to one provider. Clones share everything.
 #[derive(Clone)]
@@ -52,6 +57,9 @@ pub enum ProviderBuildError {
     /// The system has no trusted certificates and none are configured, so no https provider could be reached.
     #[error("no trusted certificates: the system has none; install ca-certificates or set provider.ca_file")]
     NoTrustedRoots,
+    /// The key that signs client assertions cannot be used.
+    #[error(transparent)]
+    ClientKey(#[from] ClientKeyError),
     /// An algorithm that no ID token may have, or that we cannot verify.
     #[error(
         "{0:?} cannot be an ID token algorithm; use RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 or EdDSA"
@@ -121,8 +129,14 @@ impl Provider {
     ) -> Result<Self, ProviderBuildError> {
         let algorithms = algorithms(&settings.id_token_algorithms)?;
         let http = HttpClient::new(&settings, clock.clone())?;
+        let issuer = IssuerRule::new(&settings.issuer, settings.particulars.preset);
+        let client =
+            ClientAuthentication::new(&settings.client_auth, &settings.client_id, &settings.issuer, clock.clone())?;
         let party = RelyingParty {
-            discovery: Discovery::new(&settings.issuer)?,
+            client,
+            key_watch: OnceLock::new(),
+            discovery: Discovery::new(issuer.clone())?,
+            issuer,
             keys: KeyCache::new(pacing.key_refetch_gap, pacing.on_demand_gap),
             settings,
             algorithms,
@@ -136,9 +150,14 @@ impl Provider {
     }
 
     /// Starts discovery in the background: with back-off until it succeeds, then again every hour, when the old
-    /// metadata stay if that fails. Ends with the last clone of this handle. A second call does nothing.
+    /// metadata stay if that fails. Watches the client's key too, where it has one. Ends with the last clone of this
+    /// handle. A second call does nothing.
     pub fn start(&self) {
         if !self.party.started.swap(true, Ordering::SeqCst) {
+            if let Some(watch) = self.party.client.watch(&self.party.runtime) {
+                // The first start sets it, and there is no other.
+                let _ = self.party.key_watch.set(watch);
+            }
             self.party.runtime.spawn(keep_discovered(Arc::downgrade(&self.party)));
         }
     }
@@ -163,40 +182,26 @@ impl Provider {
         &self.party.settings
     }
 
-    /// Where to send the browser to log in (OpenID Connect Core §3.1.2.1), with PKCE S256. Before discovery it
-    /// fails, and sets an attempt off.
-    pub fn authorization_url(&self, request: &AuthorizationRequest<'_>) -> Result<Url, ProviderUnavailable> {
-        match self.metadata() {
-            Some(metadata) => Ok(authorization::authorization_url(self.settings(), &metadata, request)),
-            None => {
-                if !self.party.discovery.is_busy() {
-                    let party = Arc::clone(&self.party);
-                    self.party.runtime.spawn(async move { party.discovered().await.is_ok() });
-                }
-                Err(ProviderUnavailable)
-            }
-        }
+    /// Where to send the browser to log in (OpenID Connect Core §3.1.2.1), with PKCE S256. Where requests are pushed
+    /// (RFC 9126), the provider is asked first, and the URL can be used once.
+    ///
+    /// # Errors
+    /// [`AuthorizationError`].
+    pub async fn authorization_url(&self, request: &AuthorizationRequest<'_>) -> Result<Url, AuthorizationError> {
+        let parameters = authorization::parameters(self.settings(), request);
+        self.on_runtime(|party| async move { authorization::authorization_url(&party, &parameters).await }).await?
     }
 
     /// Checks the callback's `iss` (RFC 9207 §2.4), before anything is redeemed. A callback without it can only be
     /// judged once the metadata are known: see [`Provider::ready`].
     pub fn check_issuer_parameter(&self, iss: Option<&str>) -> Result<(), IssuerMismatch> {
-        authorization::check_issuer_parameter(&self.settings().issuer, self.metadata().as_deref(), iss)
+        authorization::check_issuer_parameter(&self.party.issuer, self.metadata().as_deref(), iss)
     }
 
-    /// Redeems `code` (RFC 6749 §4.1.3) and verifies the ID token (OpenID Connect Core §3.1.3.7). Gives nothing
+    /// Redeems the code (RFC 6749 §4.1.3) and verifies the ID token (OpenID Connect Core §3.1.3.7). Gives nothing
     /// unless all of it is right.
-    pub async fn redeem(
-        &self,
-        code: &AuthorizationCode,
-        verifier: &CodeVerifier,
-        nonce: &Nonce,
-        redirect_uri: &str,
-    ) -> Result<TokenSet, RedeemError> {
-        let (code, verifier, nonce) = (code.clone(), verifier.clone(), nonce.clone());
-        let redirect_uri = redirect_uri.to_owned();
-        self.on_runtime(|party| async move { token::redeem(&party, &code, &verifier, &nonce, &redirect_uri).await })
-            .await?
+    pub async fn redeem(&self, redemption: Redemption) -> Result<TokenSet, RedeemError> {
+        self.on_runtime(|party| async move { token::redeem(&party, &redemption).await }).await?
     }
 
     /// Refreshes (RFC 6749 §6), verifying a new ID token and its identity with `original` (OpenID Connect Core
@@ -218,14 +223,13 @@ impl Provider {
 
     /// Where to send the browser to log out (RP-Initiated Logout §2); `None` when the provider announces no such
     /// page, or is not discovered yet.
-    pub fn end_session_url(
-        &self,
-        id_token_hint: Option<&IdToken>,
-        post_logout_redirect_uri: &str,
-        state: Option<&str>,
-    ) -> Option<Url> {
-        let metadata = self.metadata()?;
-        logout::end_session_url(self.settings(), &metadata, id_token_hint, post_logout_redirect_uri, state)
+    pub fn end_session_url(&self, request: &LogoutRequest<'_>) -> Option<Url> {
+        logout::end_session_url(self.settings(), &*self.metadata()?, request)
+    }
+
+    /// Whether there is a logout at the provider; false before it is discovered.
+    pub fn has_logout(&self) -> bool {
+        self.metadata().is_some_and(|metadata| self.settings().particulars.has_logout(&metadata))
     }
 
     async fn on_runtime<T, F>(&self, work: impl FnOnce(Arc<RelyingParty>) -> F) -> Result<T, Unavailable>
@@ -240,7 +244,9 @@ impl Provider {
 /// What a request to the provider needs.
 pub(super) struct RelyingParty {
     pub(super) settings: ProviderSettings,
+    pub(super) issuer: IssuerRule,
     pub(super) algorithms: Vec<Algorithm>,
+    pub(super) client: ClientAuthentication,
     pub(super) clock: Clock,
     pub(super) http: HttpClient,
     pub(super) keys: KeyCache,
@@ -248,6 +254,7 @@ pub(super) struct RelyingParty {
     pacing: Pacing,
     runtime: Handle,
     started: AtomicBool,
+    key_watch: OnceLock<FileWatch>,
 }
 
 impl RelyingParty {

@@ -1,5 +1,6 @@
 //! Keys that are made for one test, and the tokens that they sign, right or wrong.
 
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
@@ -8,7 +9,7 @@ use aws_lc_rs::signature::{
     RSA_PKCS1_SHA256, RsaKeyPair, RsaPublicKeyComponents,
 };
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 /// A fresh key pair with a key id.
@@ -68,6 +69,16 @@ impl TestKey {
         jwk["use"] = json!("sig");
         jwk["alg"] = json!(self.algorithm());
         jwk
+    }
+
+    /// The private half, as PKCS#8 in PEM.
+    pub(crate) fn pem(&self) -> String {
+        let der = match &self.pair {
+            Pair::P256(pair) | Pair::P384(pair) => pair.to_pkcs8v1().expect("PKCS#8").as_ref().to_vec(),
+            Pair::Rsa(pair) => AsDer::<Pkcs8V1Der<'_>>::as_der(pair).expect("PKCS#8").as_ref().to_vec(),
+            Pair::Ed25519(pair) => pair.to_pkcs8v1().expect("PKCS#8").as_ref().to_vec(),
+        };
+        format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(der))
     }
 
     /// A token as it should be.

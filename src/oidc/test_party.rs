@@ -8,7 +8,8 @@ use tokio::runtime::Handle;
 use super::test_keys::TestKey;
 use super::test_provider::{Answer, TestProvider};
 use super::{
-    ClientAuth, LoginLimits, OriginalIdentity, Pacing, Provider, ProviderSettings, RedeemError, RefreshError, TokenSet,
+    AuthorizationSettings, ClientAuth, LoginLimits, OriginalIdentity, Pacing, Particulars, Provider, ProviderSettings,
+    RedeemError, Redemption, RefreshError, TokenSet, UserInfoUse,
 };
 use crate::clock::{Clock, UnixTime};
 use crate::secret::{AuthorizationCode, CodeVerifier, Nonce, RefreshToken, SecretString};
@@ -69,7 +70,7 @@ impl TestParty {
     }
 
     pub(crate) async fn redeem(&self) -> Result<TokenSet, RedeemError> {
-        self.provider.redeem(&code(), &verifier(), &nonce(), REDIRECT_URI).await
+        self.provider.redeem(redemption()).await
     }
 
     /// Refreshes as the user who logged in with [`TestParty::claims`].
@@ -89,14 +90,17 @@ pub(crate) fn settings(issuer: &str) -> ProviderSettings {
         client_id: "client".to_owned(),
         client_auth: ClientAuth::SecretBasic(SecretString::new(format!("{MARKER}: secret/+"))),
         scopes: vec!["openid".to_owned(), "offline_access".to_owned()],
+        authorization: AuthorizationSettings::default(),
         ca_file: None,
         clock_skew: Duration::from_secs(60),
         request_timeout: Duration::from_secs(5),
         default_access_token_lifetime: Duration::from_secs(600),
         id_token_algorithms: ["RS256", "ES256", "ES384", "EdDSA"].map(str::to_owned).to_vec(),
         trusted_audiences: Vec::new(),
+        userinfo: UserInfoUse::Never,
         passthrough_parameters: Vec::new(),
         login_limits: LoginLimits::default(),
+        particulars: Particulars::default(),
     }
 }
 
@@ -150,6 +154,11 @@ pub(crate) fn code() -> AuthorizationCode {
 
 pub(crate) fn verifier() -> CodeVerifier {
     CodeVerifier::new(format!("{MARKER}-verifier-0123456789-0123456789-0123456789"))
+}
+
+pub(crate) fn redemption() -> Redemption {
+    let redirect_uri = REDIRECT_URI.to_owned();
+    Redemption { code: code(), verifier: verifier(), nonce: nonce(), redirect_uri, max_age: None }
 }
 
 pub(crate) fn nonce() -> Nonce {

@@ -6,22 +6,29 @@
 
 use std::fmt;
 use std::future::Future;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use oauth2::{AuthType, Client, ClientId, ClientSecret, EndpointNotSet, EndpointSet, RequestTokenError, TokenUrl};
+use oauth2::{Client, ClientId, EndpointNotSet, EndpointSet, RequestTokenError, TokenUrl};
 use serde_json::{Map, Value};
 
+use super::Metadata;
+use super::client_authentication::Credentials;
 use super::http::{HttpError, Unavailable};
-use super::id_token::{self, Expectations, IdTokenError, IdentityChange, KeySource, OriginalIdentity};
+use super::id_token::{self, Expectations, IdTokenError, IdentityChange, OriginalIdentity};
+use super::json::parse_object;
+use super::jws::KeySource;
 use super::oauth_error::{OAuthError, WireError};
 use super::provider::RelyingParty;
 use super::token_response::WireTokenResponse;
-use super::{ClientAuth, Metadata};
+use super::userinfo::{self, UserInfo, UserInfoError};
 use crate::clock::UnixTime;
 use crate::secret::{AccessToken, AuthorizationCode, CodeVerifier, IdToken, Nonce, RefreshToken};
 
 /// Bytes of a token response that we read.
 const TOKEN_RESPONSE_LIMIT: usize = 256 * 1024;
+/// How long a refresh waits for UserInfo: well below what a request waits for the refresh.
+const USERINFO_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a token request yields, all of it verified. `Debug` shows no token, and of the claims the names alone.
 #[derive(Clone, PartialEq)]
@@ -38,6 +45,8 @@ pub struct TokenSet {
     pub id_token: Option<IdToken>,
     /// The claims of that ID token.
     pub claims: Option<Map<String, Value>>,
+    /// What UserInfo says beside it.
+    pub userinfo: UserInfo,
 }
 
 impl fmt::Debug for TokenSet {
@@ -49,8 +58,23 @@ impl fmt::Debug for TokenSet {
             .field("refresh_token", &self.refresh_token)
             .field("id_token", &self.id_token)
             .field("claims", &self.claims.as_ref().map(|claims| claims.keys().collect::<Vec<_>>()))
-            .finish()
+            .finish_non_exhaustive()
     }
+}
+
+/// A code, and what its login transaction knows of it.
+#[derive(Clone, Debug)]
+pub struct Redemption {
+    /// From the authorization response.
+    pub code: AuthorizationCode,
+    /// The verifier whose challenge was sent (RFC 7636 §4.5).
+    pub verifier: CodeVerifier,
+    /// What the ID token must carry.
+    pub nonce: Nonce,
+    /// As in the authorization request, to the letter.
+    pub redirect_uri: String,
+    /// What was asked for: the ID token must then say when the user proved who they are (Core §3.1.3.7 item 13).
+    pub max_age: Option<Duration>,
 }
 
 /// Why a token response cannot be used.
@@ -90,6 +114,9 @@ pub enum RedeemError {
     /// The ID token does not verify.
     #[error(transparent)]
     IdToken(IdTokenError),
+    /// UserInfo gives no claims, or another user's.
+    #[error(transparent)]
+    UserInfo(UserInfoError),
 }
 
 /// Why a refresh token yields no new tokens.
@@ -114,6 +141,9 @@ pub enum RefreshError {
     /// The ID token verifies, but is not for the user who logged in (Core §12.2).
     #[error(transparent)]
     IdentityChanged(#[from] IdentityChange),
+    /// UserInfo gives no claims, or another user's. Where it cannot be asked the refresh goes on without it.
+    #[error(transparent)]
+    UserInfo(#[from] UserInfoError),
 }
 
 /// What can go wrong with a token request, before any ID token is looked at.
@@ -123,29 +153,31 @@ enum ExchangeError {
     InvalidResponse(InvalidResponse),
 }
 
-pub(super) async fn redeem(
-    party: &RelyingParty,
-    code: &AuthorizationCode,
-    verifier: &CodeVerifier,
-    nonce: &Nonce,
-    redirect_uri: &str,
-) -> Result<TokenSet, RedeemError> {
+pub(super) async fn redeem(party: &RelyingParty, redemption: &Redemption) -> Result<TokenSet, RedeemError> {
+    let Redemption { code, verifier, nonce, redirect_uri, max_age } = redemption;
     let metadata = party.discovered().await?;
     let sent_at = party.clock.now();
     let client = client(party, &metadata);
-    let request = client
+    let mut request = client
         .exchange_code(oauth2::AuthorizationCode::new(code.expose().to_owned()))
         .set_pkce_verifier(oauth2::PkceCodeVerifier::new(verifier.expose().to_owned()))
         .add_extra_param("redirect_uri", redirect_uri);
-    let http = sender(party);
-    let response = exchange(party, &[code.expose(), verifier.expose()], request.request_async(&http)).await?;
+    for resource in &party.settings.authorization.resources {
+        request = request.add_extra_param("resource", resource);
+    }
+    let credentials = party.client.credentials(&metadata.token_endpoint)?;
+    let http = sender(party, &credentials);
+    let sent = [code.expose(), verifier.expose()];
+    let response = exchange(&credentials, &sent, request.request_async(&http)).await?;
     let mut tokens = token_set(party, response, sent_at)?;
     let id_token = tokens.id_token.as_ref().ok_or(RedeemError::IdToken(IdTokenError::Missing))?;
-    let claims = verify_id_token(party, &metadata, id_token, &tokens.access_token, Some(nonce)).await;
+    let claims = verify_id_token(party, &metadata, id_token, &tokens.access_token, (Some(nonce), *max_age)).await;
     tokens.claims = Some(claims.map_err(|error| match unavailable(&error) {
         Some(unavailable) => RedeemError::Unavailable(unavailable),
         None => RedeemError::IdToken(error),
     })?);
+    let subject = subject(&tokens).ok_or(RedeemError::IdToken(IdTokenError::Subject))?;
+    tokens.userinfo = userinfo::fetch(party, &metadata, &tokens.access_token, subject).await?;
     Ok(tokens)
 }
 
@@ -158,13 +190,41 @@ pub(super) async fn refresh(
     let sent_at = party.clock.now();
     let client = client(party, &metadata);
     let sent = oauth2::RefreshToken::new(refresh_token.expose().to_owned());
-    let http = sender(party);
-    let request = client.exchange_refresh_token(&sent).request_async(&http);
-    let response = exchange(party, &[refresh_token.expose()], request).await?;
+    let credentials = party.client.credentials(&metadata.token_endpoint)?;
+    let http = sender(party, &credentials);
+    let mut request = client.exchange_refresh_token(&sent);
+    for resource in &party.settings.authorization.resources {
+        request = request.add_extra_param("resource", resource);
+    }
+    let response = exchange(&credentials, &[refresh_token.expose()], request.request_async(&http)).await?;
     let mut tokens = token_set(party, response, sent_at)?;
     tokens.refresh_token.get_or_insert_with(|| refresh_token.clone());
-    let Some(id_token) = &tokens.id_token else { return Ok(tokens) };
-    match verify_id_token(party, &metadata, id_token, &tokens.access_token, None).await {
+    if let Some(id_token) = &tokens.id_token {
+        let verified = verify_id_token(party, &metadata, id_token, &tokens.access_token, (None, None)).await;
+        take_refreshed(&mut tokens, verified, original)?;
+    }
+    let asked = userinfo::fetch(party, &metadata, &tokens.access_token, &original.subject);
+    // Others wait for these tokens, and not for claims.
+    let answered = tokio::time::timeout(USERINFO_PATIENCE, asked).await;
+    tokens.userinfo = match answered.unwrap_or(Err(UserInfoError::Unavailable(Unavailable::Timeout))) {
+        Ok(userinfo) => userinfo,
+        // As above: what it said before stays until the next refresh.
+        Err(error @ (UserInfoError::Unavailable(_) | UserInfoError::UnknownKey)) => {
+            tracing::warn!(%error, "UserInfo cannot be had at a refresh; what it said before stays");
+            UserInfo::Kept
+        }
+        Err(error) => return Err(error.into()),
+    };
+    Ok(tokens)
+}
+
+/// Puts the claims of a refreshed ID token in, if it is the same user's.
+fn take_refreshed(
+    tokens: &mut TokenSet,
+    verified: Result<Map<String, Value>, IdTokenError>,
+    original: &OriginalIdentity,
+) -> Result<(), RefreshError> {
+    match verified {
         Ok(claims) => {
             original.check(&claims)?;
             tokens.claims = Some(claims);
@@ -177,7 +237,11 @@ pub(super) async fn refresh(
         }
         Err(error) => return Err(RefreshError::IdToken(error)),
     }
-    Ok(tokens)
+    Ok(())
+}
+
+fn subject(tokens: &TokenSet) -> Option<&str> {
+    tokens.claims.as_ref()?.get("sub")?.as_str()
 }
 
 type TokenClient = Client<
@@ -193,30 +257,33 @@ type TokenClient = Client<
     EndpointSet,
 >;
 
+/// The library's client knows no secret: [`Credentials`] authenticate its requests.
 fn client(party: &RelyingParty, metadata: &Metadata) -> TokenClient {
-    let (auth_type, secret) = match &party.settings.client_auth {
-        ClientAuth::SecretBasic(secret) => (AuthType::BasicAuth, secret),
-        ClientAuth::SecretPost(secret) => (AuthType::RequestBody, secret),
-    };
     Client::new(ClientId::new(party.settings.client_id.clone()))
-        .set_client_secret(ClientSecret::new(secret.expose().to_owned()))
-        .set_auth_type(auth_type)
         .set_token_uri(TokenUrl::from_url(metadata.token_endpoint.clone()))
 }
 
 /// Sends with the provider's client. The future owns what it needs: one that borrows is not `Send` inside the library.
 fn sender(
     party: &RelyingParty,
+    credentials: &Credentials,
 ) -> impl Fn(oauth2::HttpRequest) -> BoxFuture<'static, Result<oauth2::HttpResponse, HttpError>> + Send + Sync + use<> {
-    let http = party.http.clone();
-    move |request| {
+    let (http, credentials) = (party.http.clone(), credentials.clone());
+    move |mut request| {
         let http = http.clone();
-        Box::pin(async move { http.send(request, TOKEN_RESPONSE_LIMIT).await })
+        credentials.apply(&mut request);
+        Box::pin(async move { http.send(request, TOKEN_RESPONSE_LIMIT).await.and_then(one_object) })
     }
 }
 
+/// The library reads the first object of a body and leaves what stands behind it.
+fn one_object(response: oauth2::HttpResponse) -> Result<oauth2::HttpResponse, HttpError> {
+    parse_object(response.body()).map(|_| ()).map_err(|_| HttpError::NotJson)?;
+    Ok(response)
+}
+
 /// Awaits the response and turns what went wrong into words of ours: the library's errors hold the raw body.
-async fn exchange<F>(party: &RelyingParty, sent: &[&str], request: F) -> Result<WireTokenResponse, ExchangeError>
+async fn exchange<F>(credentials: &Credentials, sent: &[&str], request: F) -> Result<WireTokenResponse, ExchangeError>
 where
     F: Future<Output = Result<WireTokenResponse, RequestTokenError<HttpError, WireError>>>,
 {
@@ -226,8 +293,7 @@ where
     };
     Err(match error {
         RequestTokenError::ServerResponse(wire) => {
-            let mut secrets = sent.to_vec();
-            secrets.push(party.settings.client_auth.secret().expose());
+            let secrets: Vec<&str> = credentials.secrets().chain(sent.iter().copied()).collect();
             let error = wire.scrubbed(&secrets);
             match error.code() {
                 "temporarily_unavailable" | "server_error" => ExchangeError::Unavailable(Unavailable::Temporary(error)),
@@ -266,6 +332,7 @@ fn token_set(
         refresh_token: response.refresh_token().map(RefreshToken::new),
         id_token: response.id_token().map(IdToken::new),
         claims: None,
+        userinfo: UserInfo::Unused,
     })
 }
 
@@ -274,14 +341,15 @@ async fn verify_id_token(
     metadata: &Metadata,
     id_token: &IdToken,
     access_token: &AccessToken,
-    nonce: Option<&Nonce>,
+    (nonce, max_age): (Option<&Nonce>, Option<Duration>),
 ) -> Result<Map<String, Value>, IdTokenError> {
     let expected = Expectations {
-        issuer: &party.settings.issuer,
+        issuer: &party.issuer,
         client_id: &party.settings.client_id,
         trusted_audiences: &party.settings.trusted_audiences,
         algorithms: &party.algorithms,
         nonce,
+        max_age,
         access_token: access_token.expose(),
         now: party.clock.now(),
         skew: party.settings.clock_skew,
@@ -294,6 +362,15 @@ fn unavailable(error: &IdTokenError) -> Option<Unavailable> {
     match error {
         IdTokenError::Keys(error) => error.unavailable().cloned(),
         _ => None,
+    }
+}
+
+impl From<UserInfoError> for RedeemError {
+    fn from(error: UserInfoError) -> Self {
+        match error {
+            UserInfoError::Unavailable(unavailable) => Self::Unavailable(unavailable),
+            error => Self::UserInfo(error),
+        }
     }
 }
 

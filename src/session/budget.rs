@@ -6,7 +6,10 @@
 //! session's and the logins' under way: a session must leave room for the largest login, and logins make room for the
 //! session, the oldest first.
 
+use std::time::Duration;
+
 use crate::clock::UnixTime;
+use crate::oidc::ResponseMode;
 use crate::seal::sealed_characters;
 use crate::secret::{CodeVerifier, Nonce, State};
 use crate::session::cookies::{AFFINITY_COOKIE, CookieNames, characters_in_line};
@@ -90,6 +93,9 @@ fn largest_login(names: &CookieNames, provider: &ProviderId) -> usize {
         started_at: latest,
         provider: provider.clone(),
         replaces: Some(Replaced { ended, chunks: names.chunks().len() }),
+        silent: true,
+        max_age: Some(Duration::from_secs(u64::from(u32::MAX))),
+        response_mode: ResponseMode::FormPost,
     };
     let name = names.login().len() + 1 + LoginTransaction::name_suffix(&random).len();
     characters_in_line(name, sealed_characters(login.encode().len()))

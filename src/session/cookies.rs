@@ -282,6 +282,7 @@ pub fn set_cookie(
     line.push_str(match same_site {
         SameSite::Strict => "Strict",
         SameSite::Lax => "Lax",
+        SameSite::None => "None",
     });
     if names.secure() {
         line.push_str("; Secure");

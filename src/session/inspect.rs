@@ -15,6 +15,7 @@ use crate::seal::Purpose;
 use crate::secret::SecretBytes;
 use crate::session::cookies::{AFFINITY_COOKIE, CookieNames, MAX_CHUNKS, RequestCookies};
 use crate::session::login_transaction::{self, LoginTransaction};
+use crate::session::logout_state::LogoutState;
 use crate::session::refresh_marker::RefreshMarker;
 use crate::session::seen::Seen;
 use crate::session::tombstone::Tombstone;
@@ -203,6 +204,13 @@ pub enum Contents {
         /// When that was first seen.
         since: UnixTime,
     },
+    /// A logout at the provider; it travels as `state`, never as a cookie.
+    Logout {
+        /// The session's identifier, shortened.
+        sid: String,
+        /// When it began.
+        at: UnixTime,
+    },
     /// A login on its way.
     Login {
         /// When it began.
@@ -237,6 +245,8 @@ pub struct SessionContents {
     pub tokens: Vec<TokenContents>,
     /// Names of the claims that are kept in place of the ID token.
     pub kept_claims: Option<Vec<String>>,
+    /// Names of the claims that UserInfo has beside the ID token's.
+    pub userinfo_claims: Option<Vec<String>>,
 }
 
 /// One ended session.
@@ -304,6 +314,10 @@ impl Contents {
                 let RefreshMarker { sid, generation, since } = RefreshMarker::decode(&plaintext)?;
                 Self::ConflictMarker { sid: shortened(sid), generation: generation.0, since }
             }
+            Purpose::Logout => {
+                let LogoutState { sid, at } = LogoutState::decode(&plaintext)?;
+                Self::Logout { sid: shortened(sid), at }
+            }
             Purpose::Login => {
                 let login = LoginTransaction::decode(&plaintext)?;
                 Self::Login {
@@ -338,7 +352,8 @@ impl SessionContents {
             issuer: session.provider.issuer.clone(),
             client_id: session.provider.client_id.clone(),
             tokens: access.chain(refresh).chain(id).collect(),
-            kept_claims: session.id_token().is_none().then(|| session.claims().keys().cloned().collect()),
+            kept_claims: session.id_token().is_none().then(|| session.id_token_claims().keys().cloned().collect()),
+            userinfo_claims: session.userinfo().map(|claims| claims.keys().cloned().collect()),
         }
     }
 }

@@ -11,6 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
 use crate::clock::UnixTime;
+use crate::oidc::ResponseMode;
 use crate::secret::{CodeVerifier, Nonce, SecretBytes, State};
 use crate::session::tombstone::Ended;
 use crate::session::wire::{MapWriter, WireError, read_map, strip_codec};
@@ -20,6 +21,8 @@ use crate::session::{Generation, ProviderId, SessionId};
 pub const LIFETIME: Duration = Duration::from_secs(600);
 /// How many transactions one browser may have open; the oldest goes first.
 pub const MAX_LIVE: usize = 8;
+/// [`ResponseMode::FormPost`] in the bytes; [`ResponseMode::Query`] is written as nothing.
+const FORM_POST: u64 = 1;
 
 /// One login on its way (RFC 9700 §2.1.1, §4.7.1).
 #[derive(Clone, PartialEq, Eq)]
@@ -39,6 +42,12 @@ pub struct LoginTransaction {
     /// The session that this login replaces. The callback comes from another site, so strict cookies stay away then:
     /// what it needs to know of the old session must be remembered here.
     pub replaces: Option<Replaced>,
+    /// Whether the provider was told to ask the user nothing (`prompt=none`), so that it may refuse for that.
+    pub silent: bool,
+    /// The `max_age` that was asked for, in whole seconds: the ID token must keep to it.
+    pub max_age: Option<Duration>,
+    /// How the answer must come.
+    pub response_mode: ResponseMode,
 }
 
 /// A session that a login replaces.
@@ -68,6 +77,9 @@ mod tag {
     pub const REPLACES_CHUNKS: u32 = 10;
     pub const ISSUER: u32 = 6;
     pub const CLIENT_ID: u32 = 7;
+    pub const MAX_AGE: u32 = 11;
+    pub const RESPONSE_MODE: u32 = 12;
+    pub const SILENT: u32 = 13;
 }
 
 impl LoginTransaction {
@@ -79,6 +91,13 @@ impl LoginTransaction {
     /// Whether it is still good at `now`; one from the future beyond `skew` is not.
     pub fn is_live(&self, now: UnixTime, skew: Duration) -> bool {
         self.started_at <= now.plus(skew) && now < self.started_at.plus(LIFETIME)
+    }
+
+    /// Whether the session comes in one step and the tombstone of the session that it replaces in a second: the cookie
+    /// with the earlier tombstones is lax, so it stays behind when the answer is posted, and a new one in its place would
+    /// forget them.
+    pub fn buries_later(&self) -> bool {
+        self.response_mode == ResponseMode::FormPost && self.replaces.is_some()
     }
 
     /// The plaintext to seal.
@@ -97,6 +116,15 @@ impl LoginTransaction {
         }
         map.text(tag::ISSUER, &self.provider.issuer);
         map.text(tag::CLIENT_ID, &self.provider.client_id);
+        if let Some(max_age) = self.max_age {
+            map.unsigned(tag::MAX_AGE, max_age.as_secs());
+        }
+        if self.response_mode == ResponseMode::FormPost {
+            map.unsigned(tag::RESPONSE_MODE, FORM_POST);
+        }
+        if self.silent {
+            map.unsigned(tag::SILENT, 1);
+        }
         map.finish_plain()
     }
 
@@ -107,6 +135,8 @@ impl LoginTransaction {
     pub fn decode(plaintext: &[u8]) -> Result<Self, WireError> {
         let (mut state, mut nonce, mut verifier, mut return_url) = (None, None, None, None);
         let (mut started_at, mut issuer, mut client_id) = (None, None, None);
+        let mut silent = false;
+        let (mut max_age, mut response_mode) = (None, ResponseMode::Query);
         let (mut replaced_sid, mut replaced_generation, mut replaced_until, mut replaced_chunks) =
             (None, None, None, 0);
         read_map(strip_codec(plaintext)?, |tag, decoder| {
@@ -124,6 +154,10 @@ impl LoginTransaction {
                 tag::REPLACES_CHUNKS => replaced_chunks = decoder.u8()?,
                 tag::ISSUER => issuer = Some(decoder.str()?.to_owned()),
                 tag::CLIENT_ID => client_id = Some(decoder.str()?.to_owned()),
+                tag::SILENT => silent = decoder.u8()? == 1,
+                tag::MAX_AGE => max_age = Some(Duration::from_secs(decoder.u64()?)),
+                tag::RESPONSE_MODE if decoder.u64()? != FORM_POST => return Err(WireError::Malformed),
+                tag::RESPONSE_MODE => response_mode = ResponseMode::FormPost,
                 _ => return Ok(false),
             }
             Ok(true)
@@ -145,6 +179,9 @@ impl LoginTransaction {
                 client_id: client_id.ok_or(WireError::Missing(tag::CLIENT_ID))?,
             },
             replaces,
+            silent,
+            max_age,
+            response_mode,
         })
     }
 }
@@ -166,13 +203,35 @@ mod tests {
                 ended: Ended { sid: SessionId([5; 16]), generation: Generation(3), until: NOW.plus(LIFETIME) },
                 chunks: 2,
             }),
+            silent: true,
+            max_age: None,
+            response_mode: ResponseMode::Query,
         }
     }
 
     #[test]
     fn a_transaction_survives_the_round_trip() {
-        let transaction = transaction();
+        let mut transaction = transaction();
         assert!(LoginTransaction::decode(&transaction.encode()).expect("ours") == transaction);
+        transaction.max_age = Some(Duration::ZERO);
+        transaction.response_mode = ResponseMode::FormPost;
+        assert!(LoginTransaction::decode(&transaction.encode()).expect("ours") == transaction);
+    }
+
+    /// Releases side by side: what this one added is not written where it is not needed.
+    #[test]
+    fn a_transaction_without_the_newer_members_is_written_as_before() {
+        let mut newer = transaction();
+        let before = newer.encode().len();
+        newer.max_age = Some(Duration::from_secs(10));
+        assert!(newer.encode().len() > before);
+    }
+
+    #[test]
+    fn a_response_mode_of_a_later_release_is_refused() {
+        let mut map = MapWriter::default();
+        map.unsigned(tag::RESPONSE_MODE, 9);
+        assert!(matches!(LoginTransaction::decode(&map.finish_plain()), Err(WireError::Malformed)));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::session::wire::{
 use crate::session::{Generation, ProviderId, Session, SessionId, StoredAccessToken};
 
 /// Tags of the payload's members. A number is never used again for something else. In a compressed payload the members
-/// up to the access tokens are in the first map, the three behind them in the second. Tokens may stand at these tags
+/// up to the access tokens are in the first map, the four behind them in the second. Tokens may stand at these tags
 /// only: a later release that keeps them elsewhere takes a new codec number.
 mod tag {
     pub const ISSUER: u32 = 0;
@@ -29,6 +29,7 @@ mod tag {
     pub const REFRESH_TOKEN: u32 = 7;
     pub const ID_TOKEN: u32 = 8;
     pub const CLAIMS: u32 = 9;
+    pub const USERINFO: u32 = 10;
 
     pub const ACCESS_TOKEN: u32 = 0;
     pub const OBTAINED_AT: u32 = 1;
@@ -54,6 +55,8 @@ pub(super) struct Rest {
     pub(super) id_token: Option<IdToken>,
     /// The ID token's verified claims as JSON, where the ID token itself is left out.
     pub(super) claims: Option<SecretString>,
+    /// What UserInfo says beside the ID token, as JSON.
+    pub(super) userinfo: Option<SecretString>,
     pub(super) unknown: UnknownMembers,
 }
 
@@ -185,7 +188,7 @@ impl Session {
         let map = compressed.first()?;
         let (mut first, mut opaque) = (FirstMembers::default(), Opaque::new(compressed.opaque));
         let unknown = read_map(&map, |tag, decoder| match tag {
-            tag::REFRESH_TOKEN..=tag::CLAIMS => Err(WireError::Malformed),
+            tag::REFRESH_TOKEN..=tag::USERINFO => Err(WireError::Malformed),
             _ => first.read(tag, decoder, &mut opaque),
         })?;
         let opaque = compressed.opaque.len() - opaque.left();
@@ -208,6 +211,7 @@ impl Rest {
         map.optional_token(tag::REFRESH_TOKEN, self.refresh_token.as_ref().map(RefreshToken::expose));
         map.optional_token(tag::ID_TOKEN, self.id_token.as_ref().map(IdToken::expose));
         map.optional_text(tag::CLAIMS, self.claims.as_ref().map(|claims| claims.expose()));
+        map.optional_text(tag::USERINFO, self.userinfo.as_ref().map(|claims| claims.expose()));
     }
 
     fn read<'b>(&mut self, tag: u32, decoder: &mut Decoder<'b>, opaque: &mut Opaque<'b>) -> Result<bool, WireError> {
@@ -215,6 +219,7 @@ impl Rest {
             tag::REFRESH_TOKEN => self.refresh_token = Some(read_token(decoder, opaque)?.into()),
             tag::ID_TOKEN => self.id_token = Some(read_token(decoder, opaque)?.into()),
             tag::CLAIMS => self.claims = Some(SecretString::new(decoder.str()?)),
+            tag::USERINFO => self.userinfo = Some(SecretString::new(decoder.str()?)),
             _ => return Ok(false),
         }
         Ok(true)

@@ -4,6 +4,7 @@
 //! Reasons for being signed out are for the log; a client learns no more than that it is.
 
 mod logins;
+mod logouts;
 mod memo;
 
 use std::sync::Arc;
@@ -304,7 +305,7 @@ impl Sessions {
     /// The `Set-Cookie` values that bring a sealed session to the browser whose request carried `cookies`: chunks that
     /// it carried and the new value does not use are deleted, and logins that leave it no room, the oldest first.
     pub fn deliver(&self, sealed: &SealedSession, cookies: &RequestCookies) -> Vec<SetCookie> {
-        self.deliver_beside(sealed, cookies, None)
+        self.deliver_beside(sealed, cookies, None, false)
     }
 
     fn deliver_beside(
@@ -312,11 +313,12 @@ impl Sessions {
         sealed: &SealedSession,
         cookies: &RequestCookies,
         finished_login: Option<&str>,
+        it_lingers: bool,
     ) -> Vec<SetCookie> {
         let names = self.names();
         let unused = names.chunks()[sealed.lines.len()..].iter().filter(|name| cookies.has(name));
         let deletions = unused.map(|name| delete_cookie(names, name, self.0.settings.same_site));
-        let evictions = self.make_room_for(sealed, cookies, finished_login);
+        let evictions = self.make_room_for(sealed, cookies, finished_login, it_lingers);
         sealed.lines.iter().cloned().chain(deletions).chain(evictions).collect()
     }
 

@@ -13,7 +13,7 @@ use crate::session::store::ActiveSession;
 use crate::web::event_stream::{asks_for_event_stream, end_with_session};
 use crate::web::fetch_metadata::is_preflight;
 use crate::web::problem::Problem;
-use crate::web::{Services, append_cookies, caching, conflict, csrf};
+use crate::web::{Services, append_cookies, caching, conflict, csrf, step_up};
 
 /// Forwards a request on its route.
 ///
@@ -69,6 +69,7 @@ async fn with_session(
     // Only now: while the upstream took its time, the session may have been refreshed again, or ended.
     let lines = earned(services, &active, &usable, &cookies);
     match forwarded {
+        Ok(response) if let Some(problem) = step_up::asked_for(services, &response) => Err(problem.with_cookies(lines)),
         Ok(response) => {
             let mut response =
                 if asks_for_event_stream(request) { end_with_session(response, tunnel) } else { response };

@@ -8,7 +8,7 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::metrics::Outcome;
-use crate::oidc::{RedeemError, TokenSet, check_login_limits};
+use crate::oidc::{LoginRefused, RedeemError, Redemption, ResponseMode, TokenSet, UserInfo, check_login_limits};
 use crate::secret::AuthorizationCode;
 use crate::session::cookies::{RequestCookies, SetCookie};
 use crate::session::login_transaction::LoginTransaction;
@@ -22,6 +22,7 @@ use crate::web::problem::{
     REQUEST_TIMEOUT, SIGN_IN_RETRY_AFTER,
 };
 use crate::web::query::{Parameters, Repeated};
+use crate::web::silent_login;
 use crate::web::{Services, Site, append_cookies, own_response};
 
 /// The largest form body that a provider may post.
@@ -49,9 +50,19 @@ pub async fn handle(
     let Some(_turn) = services.redemptions.begin(answer.state) else {
         return Err(Problem::new(&LOGIN_NOT_FOUND, "It is being finished by another request of this browser."));
     };
-    let result = complete(services, &answer, &transaction, &cookies).await;
+    let result = match came_as_asked(services, request.method(), &answer, &transaction) {
+        Ok(()) => complete(services, &answer, &transaction, &cookies).await,
+        Err(problem) => Err(problem),
+    };
     // Whatever came of it, the transaction is used up (RFC 9700 §4.2.4).
-    result.map_err(|problem| problem.with_cookies([services.sessions.end_login(answer.state)]))
+    let used_up = services.sessions.end_login(answer.state);
+    result.or_else(|problem| {
+        let error = answer.error.filter(|_| problem.is(&LOGIN_REFUSED));
+        let Some(back) = silent_login::failure_address(&services.site, &transaction, error) else {
+            return Err(problem.with_cookies([used_up]));
+        };
+        Ok(see_other(&back, [used_up]))
+    })
 }
 
 /// What the provider's redirect says; repeated parameters are refused, unknown ones ignored (RFC 6749 §3.1).
@@ -77,12 +88,14 @@ impl<'a> Answer<'a> {
     }
 }
 
-async fn parameters(request: &HttpRequest, payload: web::Payload) -> Result<Parameters, Problem> {
+/// The parameters of a GET's query, or of a POST's form.
+pub(super) async fn parameters(request: &HttpRequest, payload: web::Payload) -> Result<Parameters, Problem> {
     if *request.method() != Method::POST {
         return Ok(Parameters::parse(request.query_string().as_bytes()));
     }
-    let is_form = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    if !is_form.is_some_and(|kind| kind.to_ascii_lowercase().starts_with("application/x-www-form-urlencoded")) {
+    let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    if !kind.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
         return Err(Problem::new(&INVALID_REQUEST, "The body is not a form."));
     }
     match tokio::time::timeout(LONGEST_FORM, payload.to_bytes_limited(MAX_FORM_BYTES)).await {
@@ -107,6 +120,25 @@ pub(super) fn without_transaction(
     tracing::debug!(path = request.path(), "a callback came to a browser that is signed in");
     let page = Page { kind: "signed-in-already", values: &[], detail: None, request_id: None, continue_at_once: true };
     Ok(page::respond(own_response(HttpResponse::build(StatusCode::BAD_REQUEST)), request, &page))
+}
+
+/// OAuth 2.0 Form Post Response Mode §2: a code that was to be posted is refused in a URL, where logs and the browser's
+/// history have seen it, and one that was to come in a URL is refused in a form, which any page can post. An error has
+/// nothing to hide, and providers send it as they can.
+fn came_as_asked(
+    services: &Services,
+    method: &Method,
+    answer: &Answer<'_>,
+    transaction: &LoginTransaction,
+) -> Result<(), Problem> {
+    let came = if *method == Method::POST { ResponseMode::FormPost } else { ResponseMode::Query };
+    let asked = transaction.response_mode;
+    if came == asked || answer.error.is_some() {
+        return Ok(());
+    }
+    tracing::warn!(?came, ?asked, "a callback came in another way than was asked for");
+    services.metrics.count_login(Outcome::Invalid);
+    Err(Problem::new(&INVALID_REQUEST, "The answer came in another way than was asked for."))
 }
 
 async fn complete(
@@ -135,11 +167,20 @@ async fn complete(
     let code = answer.code.filter(|code| !code.is_empty());
     let code = code.ok_or_else(|| Problem::new(&INVALID_REQUEST, "The parameter code is missing."))?;
     let code = AuthorizationCode::new(code);
-    let redirect_uri = services.site.redirect_uri();
-    let redeemed = services.provider.redeem(&code, &transaction.verifier, &transaction.nonce, &redirect_uri).await;
+    let redeemed = services.provider.redeem(redemption(services, code, transaction)).await;
     let tokens = redeemed.map_err(|error| redeem_problem(services, &error))?;
     let session = new_session(services, tokens)?;
     signed_in(services, session, transaction, cookies)
+}
+
+fn redemption(services: &Services, code: AuthorizationCode, transaction: &LoginTransaction) -> Redemption {
+    Redemption {
+        code,
+        verifier: transaction.verifier.clone(),
+        nonce: transaction.nonce.clone(),
+        redirect_uri: services.site.redirect_uri(),
+        max_age: transaction.max_age,
+    }
 }
 
 /// Provider error codes are words of the printable kind (RFC 6749 §4.1.2.1); anything else is not repeated.
@@ -165,15 +206,10 @@ fn redeem_problem(services: &Services, error: &RedeemError) -> Problem {
 }
 
 fn new_session(services: &Services, tokens: TokenSet) -> Result<Session, Problem> {
-    let (Some(id_token), Some(claims)) = (tokens.id_token, tokens.claims) else {
+    let Some(id_token) = tokens.id_token else {
         services.metrics.count_login(Outcome::Invalid);
         return Err(Problem::new(&LOGIN_FAILED, "The sign-in service sent no ID token."));
     };
-    check_login_limits(&services.provider.settings().login_limits, &claims).map_err(|error| {
-        services.metrics.count_login(Outcome::Refused);
-        tracing::info!(target: "sealgate::audit", event = "login_not_allowed", %error, "a user may not log in");
-        Problem::new(&LOGIN_NOT_ALLOWED, "Your account is not among those that may. Ask the application's owner.")
-    })?;
     let sid = SessionId::random().ok_or_else(Problem::internal)?;
     let now = services.clock.now();
     let new = NewSession {
@@ -183,7 +219,27 @@ fn new_session(services: &Services, tokens: TokenSet) -> Result<Session, Problem
         refresh_token: tokens.refresh_token,
         id_token,
     };
-    Ok(Session::begin(sid, new, now))
+    let session = match tokens.userinfo {
+        UserInfo::Claims(userinfo) => Session::begin(sid, new, now).with_userinfo(Some(userinfo)),
+        UserInfo::Unused | UserInfo::Kept => Session::begin(sid, new, now),
+    };
+    check_login_limits(&services.provider.settings().login_limits, &session.claims()).map_err(|error| {
+        services.metrics.count_login(Outcome::Refused);
+        // Nobody will ever use it.
+        services.refresher.revoke_in_background(&session);
+        tracing::info!(target: "sealgate::audit", event = "login_not_allowed", %error, "a user may not log in");
+        not_allowed(error)
+    })?;
+    Ok(session)
+}
+
+fn not_allowed(reason: LoginRefused) -> Problem {
+    if reason == LoginRefused::GroupsLeftOut {
+        let detail =
+            "Your account has too many groups for the sign-in service to name them. Ask the application's owner.";
+        return Problem::new(&LOGIN_NOT_ALLOWED, detail).in_words("groups-left-out");
+    }
+    Problem::new(&LOGIN_NOT_ALLOWED, "Your account is not among those that may. Ask the application's owner.")
 }
 
 fn signed_in(
@@ -194,9 +250,8 @@ fn signed_in(
 ) -> Result<HttpResponse, Problem> {
     let sid = session.sid;
     let sealed = services.sessions.seal(session).map_err(|error| seal_problem(services, &error))?;
-    let state = transaction.state.expose();
     let replaced = transaction.replaces.as_ref();
-    let delivery = services.sessions.deliver_login(&sealed, state, replaced, cookies).map_err(|error| {
+    let delivery = services.sessions.deliver_login(&sealed, transaction, cookies).map_err(|error| {
         tracing::error!(%error, "a tombstone cannot be sealed");
         Problem::internal()
     })?;
@@ -210,7 +265,7 @@ fn signed_in(
 }
 
 /// To the return URL; by way of a second step where the head of one response would not fit the buffer that nginx has
-/// for it by default. More cookies than one do not fit it anyway.
+/// for it by default (more cookies than one do not fit it anyway), or where a tombstone has to wait for one.
 fn lead_home(
     site: &Site,
     sealed: &SealedSession,
@@ -219,7 +274,8 @@ fn lead_home(
 ) -> HttpResponse {
     let LoginDelivery { session, finish } = delivery;
     let whole = see_other(&site.origin.join(&transaction.return_url), session.iter().chain(&finish).cloned());
-    if sealed.chunks() > 1 || head_bytes(&whole) <= MAX_HEAD {
+    let fits = sealed.chunks() > 1 || head_bytes(&whole) <= MAX_HEAD;
+    if fits && !transaction.buries_later() {
         return whole;
     }
     see_other(&landing::address(site, transaction), session)
@@ -257,6 +313,7 @@ mod tests {
             prefix: "/bff".into(),
             csrf: CsrfHeader { name: "X-CSRF".into(), value: "1".into() },
             trusted_proxies: Vec::new(),
+            post_logout_redirect_uri: None,
         }
     }
 
@@ -283,6 +340,22 @@ mod tests {
         assert!(head_bytes(&response) <= MAX_HEAD, "{}", head_bytes(&response));
         let second = see_other(&a_site().origin.join(&login.return_url), finish);
         assert!(head_bytes(&second) <= MAX_HEAD, "{}", head_bytes(&second));
+    }
+
+    /// Complaint of peers' users: a session back from the dead after logout.
+    #[test]
+    fn a_posted_login_that_replaces_a_session_takes_a_second_step() {
+        for (chunks, (sealed, delivery, mut login)) in [(1, worst::login(0)), (2, worst::login_of_two_cookies())] {
+            assert!(login.replaces.is_some() && sealed.chunks() == chunks);
+            login.response_mode = ResponseMode::FormPost;
+            let response = lead_home(&a_site(), &sealed, delivery, &login);
+            let location = response.headers().get(LOCATION).expect("one").to_str().expect("text");
+            assert!(location.starts_with("https://app.example.com/bff/landing?state="), "{location}");
+        }
+        let (sealed, delivery, mut login) = worst::first_login();
+        (login.return_url, login.response_mode) = ("/".into(), ResponseMode::FormPost);
+        let response = lead_home(&a_site(), &sealed, delivery, &login);
+        assert_eq!(response.headers().get(LOCATION).expect("one"), "https://app.example.com/", "it buries nothing");
     }
 
     #[test]

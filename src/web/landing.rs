@@ -1,4 +1,5 @@
-//! `GET /bff/landing`: the second step of a callback whose head would have been too large for one.
+//! `GET /bff/landing`: the second step of a callback whose head would have been too large for one, or whose answer was
+//! posted: other sites' forms bring no lax cookies, and the tombstones of earlier sessions are in one.
 //!
 //! The first step has brought the session; the login transaction still holds where to go. Must never bring a session or
 //! redeem anything: all it does is to clear up behind a login of this browser.

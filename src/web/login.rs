@@ -1,22 +1,27 @@
 //! `GET /bff/login`: begins the code flow. Only a page load may; a fetch gets 401, never a flow.
 
+use std::time::Duration;
+
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::metrics::Outcome;
-use crate::oidc::{AuthorizationRequest, ProviderUnavailable, fresh_nonce, fresh_state, fresh_verifier};
+use crate::oidc::{AuthorizationError, AuthorizationRequest, fresh_nonce, fresh_state, fresh_verifier};
 use crate::return_url::ReturnUrl;
 use crate::session::login_transaction::LoginTransaction;
 use crate::session::store::Visible;
 use crate::web::fetch_metadata::{self, is_same_origin_frame, shows_no_top_level_navigation};
-use crate::web::problem::{INVALID_REQUEST, INVALID_RETURN_URL, LOGIN_NEEDS_NAVIGATION, Problem, SIGN_IN_RETRY_AFTER};
+use crate::web::problem::{
+    INVALID_REQUEST, INVALID_RETURN_URL, LOGIN_FAILED, LOGIN_NEEDS_NAVIGATION, Problem, SIGN_IN_RETRY_AFTER,
+};
 use crate::web::query::{Parameters, Repeated};
 use crate::web::{Services, append_cookies, own_response};
 
 /// Sends the browser to the provider with a fresh login transaction (RFC 9700 §2.1.1, RFC 7636 §4.2).
 ///
 /// # Errors
-/// 400 for a bad return URL or parameter, 401 for what is no page load, 503 while the provider is not known.
+/// 400 for a bad return URL or parameter, 401 for what is no page load, 502 when the provider does not take the request
+/// that was pushed to it, 503 while it cannot be asked.
 pub async fn handle(services: &Services, request: &HttpRequest) -> Result<HttpResponse, Problem> {
     let parameters = Parameters::parse(request.query_string().as_bytes());
     let silent = matches!(parameters.single("prompt"), Ok(Some("none"))) && is_same_origin_frame(request);
@@ -24,17 +29,42 @@ pub async fn handle(services: &Services, request: &HttpRequest) -> Result<HttpRe
         return Err(Problem::new(&LOGIN_NEEDS_NAVIGATION, "Load this address as a page; do not fetch it."));
     }
     let return_url = return_url(services, &parameters)?;
-    let extra = passthrough(services, &parameters)?;
+    let extra = passthrough(services, &parameters, |_| true)?;
+    let silent = extra.iter().any(|(name, value)| name == "prompt" && value == "none");
+    let max_age = max_age(services, &parameters)?;
+    begin(services, request, Flow { return_url: return_url.as_str(), extra, max_age, silent }).await
+}
+
+/// What one login is like.
+pub(super) struct Flow<'a> {
+    /// Where it leads; a checked path, or one of ours.
+    pub(super) return_url: &'a str,
+    /// Parameters of the authorization request beside those that secure the flow.
+    pub(super) extra: Vec<(String, String)>,
+    /// The longest time since the user last proved who they are.
+    pub(super) max_age: Option<Duration>,
+    /// Whether the provider must not ask the user anything (`prompt=none`).
+    pub(super) silent: bool,
+}
+
+/// Begins a login in this browser, and leads it to the provider.
+///
+/// # Errors
+/// 502 when the provider does not take the request that was pushed to it, 503 while it cannot be asked.
+pub(super) async fn begin(services: &Services, request: &HttpRequest, flow: Flow<'_>) -> Result<HttpResponse, Problem> {
+    let Flow { return_url, extra, max_age, silent } = flow;
     let cookies = services.cookies(request);
-    services.provider.ready().await.map_err(|error| unavailable(services, &error))?;
     let transaction = LoginTransaction {
         state: fresh_state(),
         nonce: fresh_nonce(),
         verifier: fresh_verifier(),
-        return_url: return_url.as_str().to_owned(),
+        return_url: return_url.to_owned(),
         started_at: services.clock.now(),
         provider: services.sessions.provider().clone(),
         replaces: services.sessions.replaced(&cookies),
+        silent,
+        max_age,
+        response_mode: services.provider.settings().authorization.response_mode,
     };
     let redirect_uri = services.site.redirect_uri();
     let authorization = AuthorizationRequest {
@@ -42,9 +72,11 @@ pub async fn handle(services: &Services, request: &HttpRequest) -> Result<HttpRe
         nonce: &transaction.nonce,
         verifier: &transaction.verifier,
         redirect_uri: &redirect_uri,
+        max_age,
         extra,
     };
-    let url = services.provider.authorization_url(&authorization).map_err(|error| unavailable(services, &error))?;
+    let url = services.provider.authorization_url(&authorization).await;
+    let url = url.map_err(|error| no_request(services, &error))?;
     let lines = services.sessions.begin_login(&transaction, &cookies, visible_cookies(request)).map_err(internal)?;
     services.metrics.count_login(Outcome::Started);
     let mut response = own_response(HttpResponse::SeeOther()).insert_header((LOCATION, url.as_str())).finish();
@@ -70,9 +102,14 @@ fn return_url(services: &Services, parameters: &Parameters) -> Result<ReturnUrl,
     }
 }
 
-fn passthrough(services: &Services, parameters: &Parameters) -> Result<Vec<(String, String)>, Problem> {
+/// The parameters that may go on to the provider, of those that are `wanted`.
+pub(super) fn passthrough(
+    services: &Services,
+    parameters: &Parameters,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<Vec<(String, String)>, Problem> {
     let mut extra = Vec::new();
-    for name in &services.provider.settings().passthrough_parameters {
+    for name in services.provider.settings().passthrough_parameters.iter().filter(|name| wanted(name)) {
         match parameters.single(name) {
             Ok(None) => {}
             Ok(Some(value)) if value.len() <= 512 && !value.chars().any(char::is_control) => {
@@ -89,10 +126,40 @@ fn passthrough(services: &Services, parameters: &Parameters) -> Result<Vec<(Stri
     Ok(extra)
 }
 
-fn unavailable(services: &Services, error: &ProviderUnavailable) -> Problem {
-    tracing::warn!(%error, "no login is possible now");
-    services.metrics.count_login(Outcome::Unavailable);
-    Problem::provider_unavailable(SIGN_IN_RETRY_AFTER)
+/// The shorter of what is configured and what the link asks for, if it may (OpenID Connect Core §3.1.2.1): a link must
+/// not make an older sign-in do.
+fn max_age(services: &Services, parameters: &Parameters) -> Result<Option<Duration>, Problem> {
+    const NAME: &str = "max_age";
+    let settings = services.provider.settings();
+    let configured = settings.authorization.max_age;
+    if !settings.passthrough_parameters.iter().any(|name| name == NAME) {
+        return Ok(configured);
+    }
+    let asked = match parameters.single(NAME) {
+        Ok(None) => return Ok(configured),
+        Ok(Some(text)) => text.parse::<u32>().ok(),
+        Err(Repeated) => None,
+    };
+    let asked = asked.map(|seconds| Duration::from_secs(u64::from(seconds)));
+    let asked = asked.ok_or_else(|| {
+        Problem::new(&INVALID_REQUEST, format!("The parameter {NAME} is repeated, or no whole number of seconds."))
+    })?;
+    Ok(Some(configured.map_or(asked, |configured| configured.min(asked))))
+}
+
+fn no_request(services: &Services, error: &AuthorizationError) -> Problem {
+    if let AuthorizationError::Unavailable(unavailable) = error {
+        tracing::warn!(%error, "no login is possible now");
+        services.metrics.count_login(Outcome::Unavailable);
+        return Problem::provider_unavailable(unavailable.retry_after().unwrap_or(SIGN_IN_RETRY_AFTER));
+    }
+    tracing::error!(%error, "a login cannot begin; `sealgate check` compares the configuration with the provider");
+    services.metrics.count_login(Outcome::Invalid);
+    let AuthorizationError::Rejected(refusal) = error else {
+        return Problem::new(&LOGIN_FAILED, "The sign-in service could not be asked in the way that it wants.");
+    };
+    let detail = format!("The sign-in service did not take the request to sign in: {refusal}.");
+    Problem::new(&LOGIN_FAILED, detail).in_words("login-not-begun").with_values([("code", refusal.to_string())])
 }
 
 fn internal(error: impl std::fmt::Display) -> Problem {

@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde_json::json;
 
 use crate::metrics::Outcome;
-use crate::oidc::fresh_state;
+use crate::oidc::LogoutRequest;
 use crate::session::Session;
 use crate::session::cookies::RequestCookies;
 use crate::session::store::{ActiveSession, SignedOut};
@@ -41,7 +41,7 @@ pub async fn handle(services: &Services, request: &HttpRequest) -> Result<HttpRe
     if !own_link && !from_our_page {
         return match session {
             // Nothing is open here, or a strict cookie stayed at home: nothing that a forged link could end, or say.
-            None if is_navigation(request) => Ok(see_other(services.site.post_logout_redirect_uri())),
+            None if is_navigation(request) => Ok(see_other(services.site.home())),
             _ => Err(Problem::new(&LOGOUT_REFUSED, "Sign out from within the application.")),
         };
     }
@@ -60,8 +60,12 @@ pub async fn handle(services: &Services, request: &HttpRequest) -> Result<HttpRe
         Problem::internal().with_cookies(services.sessions.delete_session())
     })?;
     tracing::info!(target: "sealgate::audit", event = "logout", sid = ?newest.sid, "a user logged out");
+    let state = services.sessions.logout_state(newest.sid).map_err(|error| {
+        tracing::error!(%error, "a logout has no state");
+        Problem::internal().with_cookies(lines.iter().cloned())
+    })?;
     let with_cookies = |session: &Session| {
-        let mut response = finish(services, request, Some(session));
+        let mut response = finish(services, request, Some((session, &state)));
         append_cookies(&mut response, lines.iter().cloned());
         response
     };
@@ -94,7 +98,7 @@ async fn revoke(services: &Services, session: &Session) {
 }
 
 /// As [`leave`], and what the browser's cache has of the session goes too.
-fn finish(services: &Services, request: &HttpRequest, session: Option<&Session>) -> HttpResponse {
+fn finish(services: &Services, request: &HttpRequest, session: Option<(&Session, &str)>) -> HttpResponse {
     let mut response = leave(services, request, session);
     response.headers_mut().insert(CLEAR_SITE_DATA, HeaderValue::from_static("\"cache\""));
     response
@@ -104,22 +108,32 @@ fn finish(services: &Services, request: &HttpRequest, session: Option<&Session>)
 ///
 /// Where the provider has no logout, its own session goes on, and an app that signs in whoever is not signed in would
 /// undo the logout at once: so a person is told instead of led to the app, and a script is led to where that is told.
-fn leave(services: &Services, request: &HttpRequest, session: Option<&Session>) -> HttpResponse {
+/// An address that is configured is the operator's own choice, and not the app's root.
+fn leave(services: &Services, request: &HttpRequest, session: Option<(&Session, &str)>) -> HttpResponse {
     let Services { site, provider, .. } = services;
-    let home = site.post_logout_redirect_uri();
-    let state = fresh_state();
-    let at_provider = provider.end_session_url(session.and_then(Session::id_token), &home, Some(state.expose()));
-    let goal = match (at_provider, session) {
-        (Some(url), Some(_)) => url.into(),
-        (Some(_), None) => home,
-        (None, _) if is_navigation(request) => return page::signed_out(request, SignedOutAt::HereAlone),
-        (None, _) => site.origin.join(&format!("{}/logout", site.prefix)),
+    let goal = match session {
+        _ if !provider.has_logout() => match site.post_logout_redirect_uri.clone() {
+            Some(elsewhere) if elsewhere != site.logged_out_uri() => elsewhere,
+            _ if is_navigation(request) => return page::signed_out(request, SignedOutAt::HereAlone),
+            _ => site.origin.join(&format!("{}/logout", site.prefix)),
+        },
+        None => site.home(),
+        Some((session, state)) => way_out(services, session, state),
     };
     if is_navigation(request) {
         see_other(goal)
     } else {
         own_response(HttpResponse::Ok()).json(json!({ "logout_url": goal }))
     }
+}
+
+/// The provider's logout for this session.
+fn way_out(services: &Services, session: &Session, state: &str) -> String {
+    let back = services.site.post_logout_redirect_uri();
+    let claims = session.claims();
+    let id_token_hint = session.id_token();
+    let request = LogoutRequest { id_token_hint, claims: &claims, post_logout_redirect_uri: &back, state };
+    services.provider.end_session_url(&request).map_or_else(|| services.site.home(), String::from)
 }
 
 fn see_other(goal: String) -> HttpResponse {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use actix_web::{HttpMessage as _, HttpRequest, HttpResponse};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use tracing_actix_web::RequestId;
 
 use crate::proxy::ForwardError;
@@ -60,6 +60,8 @@ problem_types! {
     CROSS_ORIGIN = "cross-origin", 403, "Requests from other origins are refused";
     /// The logout request is neither the session's own link nor from our own page.
     LOGOUT_REFUSED = "logout-refused", 403, "This sign-out link is not yours";
+    /// What came back from a logout at the provider is no logout of this browser.
+    LOGOUT_NOT_FOUND = "logout-not-found", 400, "This sign-out is no longer known";
     /// A parameter is missing, repeated or wrong.
     INVALID_REQUEST = "invalid-request", 400, "The request is not valid";
     /// The return URL is not a path on this site.
@@ -74,6 +76,8 @@ problem_types! {
     LOGIN_NOT_FOUND = "login-not-found", 400, "This sign-in is no longer open";
     /// The provider, or the user there, said no.
     LOGIN_REFUSED = "login-refused", 403, "The sign-in was refused";
+    /// The upstream wants a stronger or more recent login (RFC 9470).
+    STEP_UP_REQUIRED = "step-up-required", 403, "You have to sign in again";
     /// The user may not use this application.
     LOGIN_NOT_ALLOWED = "login-not-allowed", 403, "You may not use this application";
     /// The provider's answer did not pass our checks.
@@ -108,39 +112,53 @@ pub const SIGN_IN_RETRY_AFTER: Duration = Duration::from_secs(5);
 pub struct Problem {
     kind: &'static ProblemType,
     detail: String,
-    page: PageWords,
+    entry: &'static str,
+    more: Option<Box<More>>,
     retry_after: Option<Duration>,
     allow: Option<String>,
     cookies: Vec<SetCookie>,
 }
 
-/// What its page says. The values lie elsewhere: they are rare, and results that may be a problem are everywhere.
-#[derive(Debug)]
-struct PageWords {
-    entry: &'static str,
-    #[allow(clippy::box_collection, reason = "one word where there are none")]
-    values: Option<Box<Vec<(&'static str, String)>>>,
+/// What few problems have. It lies elsewhere, because results that may be a problem are everywhere.
+#[derive(Debug, Default)]
+struct More {
+    /// The values in the words of its page.
+    values: Vec<(&'static str, String)>,
+    /// Further members of the JSON (RFC 9457 §3.2).
+    members: Map<String, Value>,
 }
 
 impl Problem {
     /// A problem of this type; `detail` says to the client what to do.
     pub fn new(kind: &'static ProblemType, detail: impl Into<String>) -> Self {
-        let page = PageWords { entry: kind.name, values: None };
-        Self { kind, detail: detail.into(), page, retry_after: None, allow: None, cookies: Vec::new() }
+        let detail = detail.into();
+        Self { kind, detail, entry: kind.name, more: None, retry_after: None, allow: None, cookies: Vec::new() }
     }
 
     /// The same, with values for the words of its page.
     #[must_use]
     pub fn with_values(mut self, values: impl IntoIterator<Item = (&'static str, String)>) -> Self {
-        self.page.values = Some(Box::new(values.into_iter().collect()));
+        self.more.get_or_insert_default().values.extend(values);
+        self
+    }
+
+    /// The same, with further members in its JSON; their names are none of the standard's.
+    #[must_use]
+    pub fn with_members(mut self, members: Map<String, Value>) -> Self {
+        self.more.get_or_insert_default().members.extend(members);
         self
     }
 
     /// The same, with other words on its page than its type's.
     #[must_use]
     pub fn in_words(mut self, entry: &'static str) -> Self {
-        self.page.entry = entry;
+        self.entry = entry;
         self
+    }
+
+    /// Whether it is of this type.
+    pub fn is(&self, kind: &ProblemType) -> bool {
+        self.kind == kind
     }
 
     /// No session at all.
@@ -217,21 +235,24 @@ impl Problem {
         }
         let mut response = if is_navigation(request) {
             let page = Page {
-                kind: self.page.entry,
-                values: self.page.values.as_deref().map(Vec::as_slice).unwrap_or_default(),
+                kind: self.entry,
+                values: self.more.as_ref().map(|more| more.values.as_slice()).unwrap_or_default(),
                 detail: self.kind.needs_detail().then_some(self.detail.as_str()),
                 request_id: request_id.as_deref(),
                 continue_at_once: false,
             };
             page::respond(builder, request, &page)
         } else {
-            let body = json!({
+            let mut body = json!({
                 "type": format!("urn:sealgate:error:{}", self.kind.name),
                 "title": self.kind.title,
                 "status": self.kind.status,
                 "detail": self.detail,
                 "request_id": request_id,
             });
+            if let (Value::Object(body), Some(more)) = (&mut body, self.more) {
+                body.extend(more.members);
+            }
             builder.insert_header((CONTENT_TYPE, "application/problem+json")).body(body.to_string())
         };
         append_cookies(&mut response, self.cookies);

@@ -11,9 +11,24 @@ use crate::web::problem::{INVALID_REQUEST, Problem};
 use crate::web::query::Parameters;
 use crate::web::{Services, append_cookies, csrf, own_response};
 
-/// Claims that speak of the ID token, not of the user (OpenID Connect Core §2).
-const PROTOCOL_CLAIMS: [&str; 12] =
-    ["iss", "aud", "exp", "iat", "nbf", "jti", "nonce", "azp", "at_hash", "c_hash", "s_hash", "rt_hash"];
+/// Claims that speak of the ID token, not of the user (OpenID Connect Core §2); and where further claims lie, which may
+/// hold access tokens (§5.6.2).
+const PROTOCOL_CLAIMS: [&str; 14] = [
+    "iss",
+    "aud",
+    "exp",
+    "iat",
+    "nbf",
+    "jti",
+    "nonce",
+    "azp",
+    "at_hash",
+    "c_hash",
+    "s_hash",
+    "rt_hash",
+    "_claim_names",
+    "_claim_sources",
+];
 
 /// Answers with the user's claims and the remaining seconds; `?slide=false` does not count as activity.
 ///

@@ -1,6 +1,9 @@
 //! `sealgate check` against the real provider: what it says of it, and that what it tells people to register is what
 //! a login needs.
 
+use std::os::unix::fs::PermissionsExt as _;
+
+use rcgen::KeyPair;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -61,6 +64,29 @@ async fn what_the_provider_does_not_offer_is_found() {
     assert_eq!(code, Some(1));
     let message = messages(&report, "error", "provider.issuer")[0];
     assert!(message.ends_with("set provider.issuer to exactly what it says"), "{message}");
+}
+
+/// RFC 8414 §2, RFC 9126 §5
+#[tokio::test(flavor = "multi_thread")]
+async fn how_the_client_authenticates_and_asks_is_compared_with_what_the_provider_takes() {
+    let provider = Provider::start(ProviderOptions { par: "required", ..ProviderOptions::default() }).await;
+    let (folder, pair) = (TempDir::new().expect("a folder"), KeyPair::generate().expect("a key pair"));
+    let key = folder.path().join("client.pem");
+    std::fs::write(&key, pair.serialize_pem()).expect("a new file");
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).expect("ours");
+    let keys = json!({
+        "client_auth": "private_key_jwt", "client_key_file": key, "response_mode": "form_post",
+        "pushed_authorization_requests": "never",
+    });
+    let (code, report) = check(&provider.issuer, "https://app.example.com", keys).await;
+    assert_eq!(code, Some(1), "{report:#}");
+    assert_eq!(messages(&report, "error", "provider.pushed_authorization_requests").len(), 1, "{report:#}");
+    assert_eq!(messages(&report, "ok", "provider.client_auth"), ["the provider takes private_key_jwt"]);
+    assert_eq!(messages(&report, "ok", "provider.response_mode"), ["the provider answers with form_post"]);
+    let signed = messages(&report, "ok", "provider.client_assertion_algorithm");
+    assert_eq!(signed, ["assertions are signed with ES256, which the provider takes"]);
+    let file = messages(&report, "ok", "provider.client_key_file");
+    assert!(file.len() == 1 && file[0].contains("mode 0600"), "{report:#}");
 }
 
 /// RFC 6749 §3.1.2.2, RP-Initiated Logout §3.1: the provider compares them as strings.

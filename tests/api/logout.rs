@@ -6,7 +6,7 @@ use reqwest::{Method, StatusCode};
 use url::Url;
 
 use crate::support::browser::Context;
-use crate::support::world::SESSION;
+use crate::support::world::{Plan, SESSION};
 use crate::support::{Reply, World};
 
 async fn logout_url(world: &World) -> String {
@@ -27,8 +27,13 @@ async fn is_signed_out(world: &World, reply: &Reply) {
 }
 
 async fn is_still_signed_in(world: &World) {
+    is_still_signed_in_beside(world, 0).await;
+}
+
+/// While so many others have signed out.
+async fn is_still_signed_in_beside(world: &World, others: u32) {
     assert_eq!(world.browser.user().await["sub"], "ada");
-    assert_eq!(world.provider.stats().await.requests("revocation"), 0);
+    assert_eq!(world.provider.stats().await.requests("revocation"), others);
 }
 
 /// OpenID Connect RP-Initiated Logout §2, RFC 7009 §2
@@ -48,7 +53,16 @@ async fn the_logout_link_signs_out_here_and_goes_to_the_provider() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_provider_accepts_the_logout_and_sends_the_browser_back() {
     let world = World::signed_in().await;
-    let reply = world.browser.navigate(&logout_url(&world).await).await;
+    let back = through_the_provider(&world).await;
+    assert_eq!(back.origin(), world.gate.url().parse::<Url>().expect("a URL").origin());
+    assert_eq!(back.path(), "/");
+    let home = world.browser.arrive_from_elsewhere(back.as_str()).await;
+    assert!(home.status.is_success() || home.status.is_redirection(), "{} {}", home.status, home.body);
+}
+
+/// Signs out here and at the provider; gives the address that the provider leads back to.
+async fn through_the_provider(world: &World) -> Url {
+    let reply = world.browser.navigate(&logout_url(world).await).await;
     let page = world.browser.arrive_from_elsewhere(reply.location().as_str()).await;
     assert_eq!(page.status, StatusCode::OK, "{}", page.body);
     let field = |before: &str| {
@@ -57,10 +71,51 @@ async fn the_provider_accepts_the_logout_and_sends_the_browser_back() {
     };
     let form = format!("xsrf={}&logout=yes", field(r#"name="xsrf" value=""#));
     let submit = world.browser.request(Method::POST, &field(r#"action=""#), Context::Link);
-    let back = submit.field("Content-Type", "application/x-www-form-urlencoded").body(&form).send().await;
-    assert_eq!(back.location().origin(), world.gate.url().parse::<Url>().expect("a URL").origin());
-    let home = world.browser.arrive_from_elsewhere(back.location().as_str()).await;
-    assert!(home.status.is_success() || home.status.is_redirection(), "{} {}", home.status, home.body);
+    submit.field("Content-Type", "application/x-www-form-urlencoded").body(&form).send().await.location()
+}
+
+fn checked() -> Plan {
+    World::plan().set("provider.post_logout_redirect_uri", "PUBLIC_URL/bff/logged-out")
+}
+
+/// OpenID Connect RP-Initiated Logout §3
+#[tokio::test(flavor = "multi_thread")]
+async fn the_return_from_the_provider_is_checked_by_its_state_and_says_that_the_user_is_signed_out() {
+    let world = checked().signed_in().await;
+    let back = through_the_provider(&world).await;
+    assert!(back.as_str().starts_with(&format!("{}/bff/logged-out?state=", world.gate.url())), "{back}");
+    let page = world.browser.arrive_from_elsewhere(back.as_str()).await;
+    assert_eq!((page.status, page.media_type()), (StatusCode::OK, "text/html"), "{}", page.body);
+    assert!(page.body.contains("You are signed out"), "{}", page.body);
+    page.touches_no_cookie();
+    assert!(page.header("cache-control").join(",").contains("no-store"));
+}
+
+/// OpenID Connect RP-Initiated Logout §3: a wrong state, or none.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_return_with_a_wrong_state_or_none_is_a_harmless_page() {
+    let world = checked().signed_in().await;
+    let other = world.new_browser();
+    other.sign_in().await;
+    let theirs = other.user().await["bff:logout_url"].as_str().expect("a text").to_owned();
+    let way_out = other.navigate(&theirs).await.location();
+    let (_, state) = way_out.query_pairs().find(|(name, _)| name == "state").expect("a state");
+    for query in ["", "?state=", "?state=forged", "?state=a&state=b", &format!("?state={state}")] {
+        let reply = world.browser.arrive_from_elsewhere(&format!("/bff/logged-out{query}")).await;
+        assert_eq!(reply.error_page(4), 400, "{query}");
+        reply.touches_no_cookie();
+    }
+    is_still_signed_in_beside(&world, 1).await;
+}
+
+/// RP-Initiated Logout §2: whatever was registered.
+#[tokio::test(flavor = "multi_thread")]
+async fn any_registered_address_may_be_where_a_logout_leads() {
+    let world = World::plan().set("provider.post_logout_redirect_uri", "https://www.example.com/bye").signed_in().await;
+    let reply = world.browser.navigate(&logout_url(&world).await).await;
+    let query: HashMap<String, String> = reply.location().query_pairs().into_owned().collect();
+    assert_eq!(query["post_logout_redirect_uri"], "https://www.example.com/bye");
+    assert_eq!(query["client_id"], world.gate.options.client_id);
 }
 
 #[tokio::test(flavor = "multi_thread")]

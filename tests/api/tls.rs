@@ -29,15 +29,15 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const GET: &[u8] = b"GET /public/echo HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
 
 /// A certificate authority, and the files of what it issued last.
-struct Authority {
+pub(super) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     root: CertificateDer<'static>,
-    root_pem: String,
+    pub(super) root_pem: String,
     folder: TempDir,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new([]).expect("no names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -89,7 +89,7 @@ fn replace(file: &Path, text: &str) {
 }
 
 /// The same on https, with that authority's certificate.
-fn secured(mut options: SealgateOptions, authority: &Authority) -> SealgateOptions {
+pub(super) fn secured(mut options: SealgateOptions, authority: &Authority) -> SealgateOptions {
     options.public_url = options.public_url.replace("http://", "https://");
     let [certificate, key] = authority.files();
     options.set("server.tls_certificate_file", json!(certificate)).set("server.tls_key_file", json!(key))

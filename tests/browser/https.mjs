@@ -1,6 +1,7 @@
 // A deployment behind TLS, where `__Host-` cookies work for real.
 //
-//   node https.mjs '{"origin":"https://app.example.test:…","chromium","artifacts","provider":"http://localhost:…"}'
+//   node https.mjs '{"origin":"https://app.example.test:…","chromium","artifacts","provider":"http://localhost:…",
+//                    "loginSameSite":"Lax"}'
 import { assert, equal, run, showsNoToken, signIn } from './scenario.mjs';
 
 const options = { name: 'https', ...JSON.parse(process.argv[2]) };
@@ -22,10 +23,10 @@ await run(options, flags, async ({ page, context, watch, shot }) => {
   await page.goto(`${options.origin}/bff/login?returnUrl=%2Forders`);
   const transactions = Object.values(await cookies());
   equal(transactions.length, 1, 'one login cookie');
-  assert(transactions[0].name.startsWith('__Host-') && transactions[0].secure && transactions[0].httpOnly && transactions[0].sameSite === 'Lax', `the login cookie: ${transactions[0].name}`);
+  assert(transactions[0].name.startsWith('__Host-') && transactions[0].secure && transactions[0].httpOnly && transactions[0].sameSite === options.loginSameSite, `the login cookie: ${transactions[0].name} ${transactions[0].sameSite}`);
   await signIn(page, 'ada', 'lovelace');
   await page.waitForURL(`${options.origin}/orders`);
-  await shot('https-1-signed-in');
+  await shot(`${options.name}-1-signed-in`);
 
   const signedIn = await cookies();
   const session = signedIn['__Host-sealgate'];

@@ -1,7 +1,7 @@
 // The pages that people see: no finding of axe-core, at phone and desktop width, light and dark, in both languages.
 //
-//   node pages.mjs '{"origin","provider","providerDown","upstreamDown","withoutLogout","chromium","artifacts"}', where
-//   the last three are origins of Sealgates of whose surroundings something is missing or wrong
+//   node pages.mjs '{"origin","provider","providerDown","upstreamDown","withoutLogout","withReturn","chromium","artifacts"}',
+//   where the last four are origins of Sealgates of whose surroundings something is missing or wrong
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
@@ -14,11 +14,13 @@ const PAGES = [
   { name: 'login-not-found', path: '/bff/callback?state=unknown&code=x', status: 400 },
   { name: 'invalid-return-url', path: '/bff/login?returnUrl=//evil.example', status: 400 },
   { name: 'login-refused', status: 403, path: refusedCallback },
+  { name: 'logout-not-found', path: '/bff/logged-out', status: 400 },
   { name: 'login-not-allowed', path: '/bff/login?login_hint=outsider', status: 403 },
   { name: 'login-failed', path: '/bff/login', status: 502, origin: options.upstreamDown },
   { name: 'session-too-large', path: '/bff/login?login_hint=huge', status: 500 },
   { name: 'signed-in-already', path: finishedCallback, status: 400 },
   { name: 'signed-out-here', path: logoutLink, status: 200, origin: options.withoutLogout },
+  { name: 'signed-out', path: returnFromLogout, status: 200, origin: options.withReturn },
   { name: 'not-found', path: '/bff/nothing', status: 404 },
   { name: 'not-signed-in', path: '/page/x', status: 401 },
   { name: 'cookies-too-large', path: '/', status: 431, cookies: 5 },
@@ -44,6 +46,14 @@ async function logoutLink({ page, origin }) {
   await page.goto(`${origin}/bff/login`);
   const user = await page.evaluate(async () => (await fetch('/bff/user', { headers: { 'X-CSRF': '1' } })).json());
   return user['bff:logout_url'];
+}
+
+// The address to which the provider leads back from a logout.
+async function returnFromLogout({ page, origin }) {
+  await page.goto(origin + await logoutLink({ page, origin }));
+  await page.getByRole('button', { name: 'Sign out' }).click();
+  await page.waitForURL(`${origin}/**`);
+  return page.url().slice(origin.length);
 }
 
 const SIZES = { phone: { width: 375, height: 667 }, desktop: { width: 1280, height: 800 } };

@@ -8,12 +8,12 @@
 // Beside the protocol's endpoints it has a control channel for tests:
 //   GET  /__test/stats     counts of requests by endpoint and grant type
 //   GET  /__test/issued    every secret that went over the wire: [{"kind","value"}]
-//   POST /__test/clients   registers a client (metadata as in RFC 7591)
+//   POST /__test/clients   registers a client (metadata as in RFC 7591; "public_key_pem" stands for its jwks)
 //   POST /__test/mode      {"fail": "500" | "slow" | null, "delay": milliseconds, "only": ["token"],
 //                          "omitRefreshToken": true}
 //   POST /__test/account  {"id": "ada", "groups": […]}: claims of that account from now on
 //   POST /__test/forget    {"model": "RefreshToken"}: every stored item of that model dies
-import { createPrivateKey, generateKeyPairSync, randomBytes } from 'node:crypto';
+import { createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import Provider from 'oidc-provider';
@@ -22,6 +22,7 @@ import { renderLogin, renderLogout, renderSignedOut } from './pages.mjs';
 
 const DEFAULTS = {
   host: 'localhost', // the issuer's host; the listener is always 127.0.0.1
+  cookiesInFrames: false, // SameSite=None, which browsers take from http on localhost
   port: 0,
   interaction: 'auto', // auto: whoever comes is signed in as login_hint, or ada; form: a page asks
   clients: [],
@@ -33,7 +34,11 @@ const DEFAULTS = {
   newSigningKey: false, // signs with a key that nobody has seen
   remember: true, // every secret, for /__test/issued
   jwtAccessTokens: false,
-  requirePar: false,
+  par: 'off', // off, optional or required: pushed authorization requests
+  resource: null, // an API (RFC 8707) that access tokens, which are JWTs then, can be asked for
+  accessTokenClaims: {}, // further claims of JWT access tokens
+  profileClaims: ['name'], // what of an account the scope `profile` brings
+  refreshTokenBits: 256,
   endSession: true, // it has a logout of its own
   accounts: {
     ada: { password: 'lovelace', name: 'Ada Lovelace', email: 'ada@example.test', groups: ['engineers'] },
@@ -47,7 +52,7 @@ const DEFAULTS = {
 
 const options = { ...DEFAULTS, ...JSON.parse(process.argv[2] ?? '{}') };
 const saved = stored();
-const stats = saved.stats ?? { requests: {}, token: {}, tokenErrors: {}, duplicateRefreshes: 0 };
+const stats = saved.stats ?? { requests: {}, token: {}, tokenErrors: {}, clientAuth: {}, duplicateRefreshes: 0 };
 const presented = new Set(saved.presented); // refresh tokens
 const issued = new Map(); // value → kind
 let mode = {};
@@ -75,6 +80,7 @@ function stop() {
 }
 
 const server = createServer((request, response) => {
+  if (options.cookiesInFrames) letCookiesIntoFrames(response);
   dispatch(request, response).catch((error) => {
     console.error(error);
     if (!response.headersSent) response.writeHead(500);
@@ -105,6 +111,16 @@ async function dispatch(request, response) {
   return protocol(request, response);
 }
 
+// The library knows no way to say this over http.
+function letCookiesIntoFrames(response) {
+  const set = response.setHeader;
+  response.setHeader = (name, value) => {
+    const isCookie = name.toLowerCase() === 'set-cookie';
+    const changed = isCookie ? [value].flat().map((line) => line.replace(/; samesite=lax/i, '; samesite=none; secure')) : value;
+    return set.call(response, name, changed);
+  };
+}
+
 function endpointOf(path) {
   if (path.startsWith('/.well-known/')) return 'discovery';
   if (path === '/token/revocation') return 'revocation';
@@ -118,11 +134,13 @@ function startProvider() {
     clients: options.clients,
     jwks: { keys: [options.newSigningKey ? newSigningKey() : signingKey()] },
     cookies: { keys: [cookieKey] },
-    clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt'],
-    claims: { profile: ['name'], email: ['email', 'email_verified'], groups: ['groups'] },
+    clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'none'],
+    claims: { profile: options.profileClaims, email: ['email', 'email_verified'], groups: ['groups'] },
     scopes: ['openid', 'profile', 'email', 'groups', 'offline_access', 'api'],
     conformIdTokenClaims: false, // the claims of the scopes are in the ID token, as most providers do it
     findAccount,
+    extraTokenClaims: async () => options.accessTokenClaims,
+    formats: { bitsOfOpaqueRandomness: (_ctx, token) => (token.kind === 'RefreshToken' ? options.refreshTokenBits : 256) },
     // Consent needs no clicks, and a refresh token needs no prompt=consent.
     loadExistingGrant: grantEverything,
     issueRefreshToken: async (_ctx, client) => client.grantTypeAllowed('refresh_token'),
@@ -142,20 +160,25 @@ function startProvider() {
       devInteractions: { enabled: false },
       revocation: { enabled: true },
       userinfo: { enabled: true },
+      jwtUserinfo: { enabled: true },
       introspection: { enabled: true },
-      pushedAuthorizationRequests: { enabled: true, requirePushedAuthorizationRequests: options.requirePar },
+      pushedAuthorizationRequests: {
+        enabled: options.par !== 'off',
+        requirePushedAuthorizationRequests: options.par === 'required',
+      },
       rpInitiatedLogout: {
         enabled: options.endSession,
         logoutSource: (ctx, form) => { ctx.body = renderLogout(form); },
         postLogoutSuccessSource: (ctx) => { ctx.body = renderSignedOut(); },
       },
       resourceIndicators: {
-        enabled: options.jwtAccessTokens,
-        defaultResource: () => 'urn:test:api',
-        useGrantedResource: () => true,
-        getResourceServerInfo: () => ({
+        enabled: options.jwtAccessTokens || Boolean(options.resource),
+        // Without one, an access token for the userinfo endpoint.
+        defaultResource: () => (options.jwtAccessTokens ? 'urn:test:api' : undefined),
+        useGrantedResource: () => options.jwtAccessTokens,
+        getResourceServerInfo: (_ctx, resource) => ({
           scope: 'api',
-          audience: 'urn:test:api',
+          audience: resource,
           accessTokenTTL: options.accessTokenTtl,
           accessTokenFormat: 'jwt',
           jwt: { sign: { alg: 'RS256' } },
@@ -221,6 +244,7 @@ async function grantEverything(ctx) {
   const grant = new provider.Grant({ clientId: client.clientId, accountId: session.accountId });
   grant.addOIDCScope('openid profile email groups offline_access');
   grant.addResourceScope('urn:test:api', 'api');
+  if (options.resource) grant.addResourceScope(options.resource, 'api');
   await grant.save();
   return grant;
 }
@@ -236,12 +260,18 @@ async function record(ctx, next) {
     count(stats.token, body.grant_type ?? params.grant_type);
     if (body.refresh_token) notePresented(body.refresh_token);
     if (ctx.status >= 400) count(stats.tokenErrors, ctx.body?.error);
+    else count(stats.clientAuth, `token ${oidc.client?.clientAuthMethod}`);
     for (const kind of ['code', 'code_verifier', 'refresh_token', 'client_secret', 'client_assertion']) remember(kind, body[kind]);
     for (const kind of ['access_token', 'refresh_token', 'id_token']) remember(kind, ctx.body?.[kind]);
     if (mode.omitRefreshToken && (body.grant_type ?? params.grant_type) === 'refresh_token' && ctx.body?.refresh_token) {
       const { refresh_token: _, ...rest } = ctx.body;
       ctx.body = rest;
     }
+  }
+  if (oidc.route === 'pushed_authorization_request' || oidc.route === 'revocation') {
+    for (const kind of ['state', 'nonce', 'client_secret', 'client_assertion']) remember(kind, body[kind]);
+    remember('request_uri', ctx.body?.request_uri);
+    if (ctx.status < 400) count(stats.clientAuth, `${oidc.route} ${oidc.client?.clientAuthMethod}`);
   }
   if (oidc.route === 'authorization' || oidc.route === 'resume') {
     for (const kind of ['state', 'nonce']) remember(kind, params[kind]);
@@ -270,13 +300,17 @@ function finish(request, response, result) {
 }
 
 async function control(request, response, command) {
-  const body = request.method === 'POST' ? JSON.parse(await text(request) || '{}') : undefined;
+  let body = request.method === 'POST' ? JSON.parse(await text(request) || '{}') : undefined;
   switch (`${request.method} ${command}`) {
     case 'GET stats':
       return reply(response, 200, { ...stats, live: adapter.counts() });
     case 'GET issued':
       return reply(response, 200, [...issued].map(([value, kind]) => ({ kind, value })));
     case 'POST clients':
+      if (body.public_key_pem) {
+        const { public_key_pem: pem, ...rest } = body;
+        body = { ...rest, jwks: { keys: [createPublicKey(pem).export({ format: 'jwk' })] } };
+      }
       adapter.put('Client', body.client_id, { grant_types: ['authorization_code', 'refresh_token'], response_types: ['code'], ...body });
       if (body.client_secret) remember('client_secret', body.client_secret);
       return reply(response, 201, {});

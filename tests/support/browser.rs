@@ -21,6 +21,12 @@ pub enum Context {
     Link,
     /// A link, redirect or form on somebody else's page.
     ForeignLink,
+    /// A frame of our own page.
+    Frame,
+    /// A frame of somebody else's page.
+    ForeignFrame,
+    /// A form on somebody else's page that replaces it.
+    ForeignForm,
     /// `fetch` of our own page.
     Fetch,
     /// `fetch`, a form or an image of somebody else's page.
@@ -36,7 +42,9 @@ impl Context {
         let (site, mode, destination, accept) = match self {
             Self::Typed => ("none", "navigate", "document", PAGE),
             Self::Link => ("same-origin", "navigate", "document", PAGE),
-            Self::ForeignLink => ("cross-site", "navigate", "document", PAGE),
+            Self::ForeignLink | Self::ForeignForm => ("cross-site", "navigate", "document", PAGE),
+            Self::Frame => ("same-origin", "navigate", "iframe", PAGE),
+            Self::ForeignFrame => ("cross-site", "navigate", "iframe", PAGE),
             Self::Fetch => ("same-origin", "cors", "empty", "*/*"),
             Self::ForeignFetch => ("cross-site", "cors", "empty", "*/*"),
             Self::SiblingFetch => ("same-site", "cors", "empty", "*/*"),
@@ -46,7 +54,7 @@ impl Context {
 
     /// Whether another site stands behind the request (RFC 6265bis §5.2).
     pub fn is_cross_site(self) -> bool {
-        matches!(self, Self::ForeignLink | Self::ForeignFetch)
+        matches!(self, Self::ForeignLink | Self::ForeignForm | Self::ForeignFrame | Self::ForeignFetch)
     }
 
     /// Whether lax cookies go along although another site stands behind it.

@@ -14,6 +14,10 @@ use tokio::process::{Child, Command};
 /// How the provider behaves.
 #[derive(Clone, Debug)]
 pub struct ProviderOptions {
+    /// The issuer's host; on `localhost` it is another site than the app on 127.0.0.1.
+    pub host: String,
+    /// Its cookies are for frames on other sites, too.
+    pub cookies_in_frames: bool,
     /// Where it listens; 0: anywhere.
     pub port: u16,
     /// A new refresh token each time, and the death of the whole grant when an old one is replayed.
@@ -22,6 +26,10 @@ pub struct ProviderOptions {
     pub access_token_ttl: u32,
     /// JWT access tokens (RFC 9068) instead of opaque ones.
     pub jwt_access_tokens: bool,
+    /// Pushed authorization requests (RFC 9126): `off`, `optional` or `required`.
+    pub par: &'static str,
+    /// An API that access tokens, which are JWTs then, can be asked for (RFC 8707).
+    pub resource: Option<String>,
     /// Asks for name and password, where it otherwise signs in whoever comes.
     pub form: bool,
     /// Seconds for which a refresh token that was used may be used again; 0: reuse is noticed at once.
@@ -39,10 +47,14 @@ pub struct ProviderOptions {
 impl Default for ProviderOptions {
     fn default() -> Self {
         Self {
+            host: "localhost".to_owned(),
+            cookies_in_frames: false,
             port: 0,
             rotate_refresh_token: true,
             access_token_ttl: 300,
             jwt_access_tokens: false,
+            par: "off",
+            resource: None,
             form: false,
             overlap: 0,
             new_signing_key: false,
@@ -71,11 +83,12 @@ pub struct Stats {
     token: HashMap<String, u32>,
     token_errors: HashMap<String, u32>,
     live: HashMap<String, u32>,
+    client_auth: HashMap<String, u32>,
     duplicate_refreshes: u32,
 }
 
 impl Stats {
-    /// Requests to an endpoint: `auth`, `token`, `revocation`, `end_session`, `discovery`, `jwks`, `me`.
+    /// Requests to an endpoint: `auth`, `request` (pushed), `token`, `revocation`, `end_session`, `discovery`, `jwks`, `me`.
     pub fn requests(&self, endpoint: &str) -> u32 {
         self.requests.get(endpoint).copied().unwrap_or(0)
     }
@@ -100,6 +113,11 @@ impl Stats {
         self.token_errors.get(error).copied().unwrap_or(0)
     }
 
+    /// Successful requests to `token`, `revocation` or `pushed_authorization_request` whose client authenticated so.
+    pub fn authenticated(&self, route: &str, method: &str) -> u32 {
+        self.client_auth.get(&format!("{route} {method}")).copied().unwrap_or(0)
+    }
+
     /// Refresh tokens that would still be accepted.
     pub fn live_refresh_tokens(&self) -> u32 {
         self.live.get("RefreshToken").copied().unwrap_or(0)
@@ -109,7 +127,8 @@ impl Stats {
 /// Something secret that went over the wire between the provider and its client.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Issued {
-    /// `access_token`, `refresh_token`, `id_token`, `code`, `code_verifier`, `state`, `nonce` or `client_secret`.
+    /// `access_token`, `refresh_token`, `id_token`, `code`, `code_verifier`, `state`, `nonce`, `client_secret`,
+    /// `client_assertion` or `request_uri`.
     pub kind: String,
     /// The secret itself.
     pub value: String,
@@ -250,9 +269,13 @@ async fn launch(folder: &Path, options: &ProviderOptions) -> (Child, Value) {
 fn spawn(folder: &Path, options: &ProviderOptions) -> Child {
     let json = json!({
         "port": options.port,
+        "host": options.host,
+        "cookiesInFrames": options.cookies_in_frames,
         "rotateRefreshToken": options.rotate_refresh_token,
         "accessTokenTtl": options.access_token_ttl,
         "jwtAccessTokens": options.jwt_access_tokens,
+        "par": options.par,
+        "resource": options.resource,
         "interaction": if options.form { "form" } else { "auto" },
         "overlap": options.overlap,
         "newSigningKey": options.new_signing_key,

@@ -46,7 +46,8 @@ pub struct SealgateOptions {
     pub propagation: String,
     /// How far its clock is off, in the words of `faketime -f`; empty: not at all.
     pub clock: String,
-    /// Further keys, `("session.absolute_timeout", json!("2s"))`; null takes a key away.
+    /// Further keys, `("session.absolute_timeout", json!("2s"))`; null takes a key away, and `PUBLIC_URL` in a text
+    /// stands for that.
     pub overrides: Vec<(String, Value)>,
 }
 
@@ -82,7 +83,9 @@ impl SealgateOptions {
             "client_id": self.client_id,
             "client_secret": self.client_secret,
             "redirect_uris": [format!("{}/bff/callback", self.public_url)],
-            "post_logout_redirect_uris": [self.public_url.clone(), format!("{}/", self.public_url)],
+            "post_logout_redirect_uris": [
+                self.public_url.clone(), format!("{}/", self.public_url), format!("{}/bff/logged-out", self.public_url),
+            ],
             "token_endpoint_auth_method": "client_secret_basic",
         })
     }
@@ -127,7 +130,11 @@ impl SealgateOptions {
             "log": {"format": "json", "level": "trace"},
         });
         for (key, value) in &self.overrides {
-            set(&mut config, key, value.clone());
+            let value = match value {
+                Value::String(text) => text.replace("PUBLIC_URL", &self.public_url).into(),
+                other => other.clone(),
+            };
+            set(&mut config, key, value);
         }
         config
     }

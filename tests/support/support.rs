@@ -11,6 +11,7 @@ pub mod cookie_jar;
 pub mod front;
 pub mod ports;
 pub mod provider;
+pub mod quirky_provider;
 pub mod sealed;
 pub mod sealgate;
 pub mod upstream;

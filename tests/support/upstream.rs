@@ -48,7 +48,7 @@ impl Seen {
 /// `…/echo` the request as JSON · `…/hold` the same, once [`Upstream::release`] was called or `…/release` asked for · `…/status/CODE` ·
 /// `…/repeated` fields that occur twice, cookies, and permission for shared caches · `…/large/BYTES` chunked ·
 /// `…/events` an event stream whose second event waits for the release · `…/redirect` a 302 to another host ·
-/// `…/cors` CORS permissions · `…/socket` a WebSocket that says everything back,
+/// `…/cors` CORS permissions · `…/step-up` a challenge of RFC 9470 · `…/invalid-token` another challenge · `…/socket` a WebSocket that says everything back,
 /// and closes when it is told `close CODE REASON`.
 pub struct Upstream {
     /// Its port on 127.0.0.1.
@@ -166,6 +166,14 @@ impl Connection {
             [.., "cors"] => {
                 let fields = "Access-Control-Allow-Origin: *\r\nAccess-Control-Allow-Credentials: true\r\n";
                 whole(out, "200 OK", fields, "{}").await
+            }
+            [.., "step-up"] => {
+                let fields = "WWW-Authenticate: Bearer error=\"insufficient_user_authentication\", \
+                              acr_values=\"urn:gold urn:silver\", max_age=\"60\"\r\nSet-Cookie: theirs=1\r\n";
+                whole(out, "401 Unauthorized", fields, "{\"secret\":\"of the API\"}").await
+            }
+            [.., "invalid-token"] => {
+                whole(out, "401 Unauthorized", "WWW-Authenticate: Bearer error=\"invalid_token\"\r\n", "{}").await
             }
             [.., "redirect"] => whole(out, "302 Found", "Location: https://elsewhere.example/x\r\n", "").await,
             [.., "large", bytes] => large(out, bytes.parse().expect("a number of bytes")).await,

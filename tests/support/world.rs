@@ -79,7 +79,7 @@ impl Plan {
         self
     }
 
-    /// Sets a member of the client's registration at the provider.
+    /// Sets a member of the client's registration at the provider; null takes it away.
     #[must_use]
     pub fn registered(mut self, member: &str, value: impl Into<Value>) -> Self {
         self.registration.push((member.to_owned(), value.into()));
@@ -101,7 +101,10 @@ impl Plan {
         options.propagation = self.propagation.unwrap_or(options.propagation);
         let mut registration = options.registration();
         for (member, value) in self.registration {
-            registration[member] = value;
+            match value {
+                Value::Null => drop(registration.as_object_mut().and_then(|members| members.remove(&member))),
+                value => registration[member] = value,
+            }
         }
         provider.register(registration).await;
         let gate = Sealgate::start(options).await;

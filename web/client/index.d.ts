@@ -23,14 +23,32 @@ export interface ClientOptions {
   retryAfter?: number;
 }
 
+/** What an API wants of a login (RFC 9470). */
+export interface StepUp {
+  /** Authentication context classes, space-separated, where the API named them. */
+  acr_values?: string;
+  /** Seconds since the user authenticated, at most, where the API said so. */
+  max_age?: number;
+  /** The second argument of `login`. */
+  login_url: string;
+}
+
 export interface Client {
   /**
    * Who is signed in; null: nobody. With `slide: false` the question does not count as activity.
    * Throws when Sealgate does not answer, or answers with anything but 200 and 401.
    */
   user(options?: { slide?: boolean }): Promise<User | null>;
-  /** Leaves the page to sign in, and comes back to `returnUrl`: a path, the current one unless given. */
-  login(returnUrl?: string): void;
+  /**
+   * Leaves the page to sign in, and comes back to `returnUrl`: a path, the current one unless given. `url` is that of a
+   * login of another kind, such as a `login_url`.
+   */
+  login(returnUrl?: string, url?: string): void;
+  /**
+   * Signs in without asking the user, in a frame, where the provider knows the user and the browser shows it its cookies;
+   * says whether it did, `false` after `timeout` milliseconds at the latest.
+   */
+  silentLogin(options?: { timeout?: number }): Promise<boolean>;
   /** Signs out here and at the provider; leaves the page. */
   logout(): Promise<void>;
   /**
@@ -40,6 +58,8 @@ export interface Client {
   fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response>;
   /** Calls `listener` when the session of a known user has ended. Gives the function that stops it. */
   onSessionEnd(listener: () => void): () => void;
+  /** Calls `listener` when an API wants a stronger or more recent login. Gives the function that stops it. */
+  onStepUp(listener: (wanted: StepUp) => void): () => void;
 }
 
 /** A client of the Sealgate that serves this page. One for the app. */

@@ -1,6 +1,7 @@
 // What a single-page app needs in front of Sealgate. There is no token here: the session is a cookie that no script sees.
 
 const CONFLICT = "urn:sealgate:error:refresh-conflict";
+const STEP_UP = "urn:sealgate:error:step-up-required";
 const ENDED = ["urn:sealgate:error:not-signed-in", "urn:sealgate:error:session-expired"];
 
 /** A client of the Sealgate that serves this page. See index.d.ts. */
@@ -18,8 +19,8 @@ export function createClient({ prefix = "/bff", csrf = ["X-CSRF", "1"], retryAft
   }
 
   async function problem(response) {
-    const isProblem = response.status === 401 && response.headers.get("content-type")?.includes("problem+json");
-    return isProblem ? (await response.clone().json().catch(() => ({}))).type : undefined;
+    const isProblem = [401, 403].includes(response.status) && response.headers.get("content-type")?.includes("problem+json");
+    return isProblem ? response.clone().json().catch(() => ({})) : {};
   }
 
   async function send(input, init) {
@@ -29,14 +30,15 @@ export function createClient({ prefix = "/bff", csrf = ["X-CSRF", "1"], retryAft
     // A body can be read once; the copy is for the second attempt.
     const copy = request.clone();
     let response = await fetch(request);
-    let type = await problem(response);
-    if (type === CONFLICT) {
+    let refusal = await problem(response);
+    if (refusal.type === CONFLICT) {
       // Another tab or replica has the newer cookie, and it is on its way.
       await new Promise((resolve) => setTimeout(resolve, retryAfter));
       response = await fetch(copy);
-      type = await problem(response);
+      refusal = await problem(response);
     }
-    if (ENDED.includes(type)) ended();
+    if (ENDED.includes(refusal.type)) ended();
+    if (refusal.type === STEP_UP) events.dispatchEvent(new CustomEvent("step-up", { detail: refusal }));
     return response;
   }
 
@@ -58,8 +60,27 @@ export function createClient({ prefix = "/bff", csrf = ["X-CSRF", "1"], retryAft
     if (seconds >= 0) timer = setTimeout(look, Math.min(seconds + 1, 86_400) * 1000);
   }
 
-  function login(returnUrl = location.pathname + location.search + location.hash) {
-    location.assign(`${prefix}/login?returnUrl=${encodeURIComponent(returnUrl)}`);
+  function login(returnUrl = location.pathname + location.search + location.hash, url = `${prefix}/login`) {
+    location.assign(`${url}${url.includes("?") ? "&" : "?"}returnUrl=${encodeURIComponent(returnUrl)}`);
+  }
+
+  // Whether the provider knows the user, asked in a frame. Browsers may keep its cookies from there: then nobody is known.
+  function silentLogin({ timeout = 10_000 } = {}) {
+    const frame = Object.assign(document.createElement("iframe"), { hidden: true, src: `${prefix}/silent-login` });
+    return new Promise((resolve) => {
+      const finish = (known) => {
+        removeEventListener("message", hear);
+        frame.remove();
+        resolve(known);
+      };
+      const hear = ({ origin, source, data }) => {
+        const isOurs = origin === location.origin && source === frame.contentWindow;
+        if (isOurs && data?.source === "bff-silent-login") finish(data.isLoggedIn === true);
+      };
+      addEventListener("message", hear);
+      document.body.append(frame);
+      setTimeout(finish, timeout, false);
+    });
   }
 
   async function logout() {
@@ -70,11 +91,13 @@ export function createClient({ prefix = "/bff", csrf = ["X-CSRF", "1"], retryAft
     location.assign(logout_url ?? "/");
   }
 
-  function onSessionEnd(listener) {
-    const call = () => listener();
-    events.addEventListener("end", call);
-    return () => events.removeEventListener("end", call);
+  function on(event, listener) {
+    const call = ({ detail }) => listener(detail);
+    events.addEventListener(event, call);
+    return () => events.removeEventListener(event, call);
   }
 
-  return { user, login, logout, fetch: send, onSessionEnd };
+  const onSessionEnd = (listener) => on("end", () => listener());
+  const onStepUp = (listener) => on("step-up", listener);
+  return { user, login, silentLogin, logout, fetch: send, onSessionEnd, onStepUp };
 }

@@ -53,6 +53,7 @@ fn same_site_name(config: &Config) -> &'static str {
     match config.session.same_site {
         SameSite::Strict => "Strict",
         SameSite::Lax => "Lax",
+        SameSite::None => "None",
     }
 }
 

@@ -20,7 +20,8 @@ fn redirect_uri(config: &Config) -> String {
 }
 
 fn post_logout_uri(config: &Config) -> String {
-    config.server.public_url.join("/")
+    let configured = config.provider.particulars.post_logout_redirect_uri.clone();
+    configured.unwrap_or_else(|| config.server.public_url.join("/"))
 }
 
 fn reverse_proxy(subject: &Subject<'_>, report: &mut Report) {
@@ -53,6 +54,13 @@ mod tests {
         let ends_with = |text: &str| checked.text().lines().filter(|line| line.ends_with(text)).count();
         assert_eq!(ends_with(" redirect URI at the provider, to the letter: https://app.example.com/auth/callback"), 1);
         assert_eq!(ends_with(" post-logout redirect URI at the provider, to the letter: https://app.example.com/"), 1);
+    }
+
+    #[test]
+    fn a_post_logout_address_that_is_configured_is_the_one_to_register() {
+        let lines = "[provider]\npost_logout_redirect_uri = \"https://app.example.com/bff/logged-out\"";
+        let checked = Checked::new(lines, check);
+        assert!(checked.text().contains("to the letter: https://app.example.com/bff/logged-out\n"));
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! The provider: whether it answers, whether its metadata fit what is configured, and whether its clock fits ours.
 
+mod authorization;
+mod client_authentication;
+
 use std::time::Duration;
 
 use humantime::format_duration;
@@ -9,7 +12,7 @@ use super::progress::while_waiting;
 use super::{Report, Subject, Verdict};
 use crate::clock::UnixTime;
 use crate::oidc::discovery::{Fetched, Metadata, fetch};
-use crate::oidc::{ClientAuth, DiscoveryError, HttpError, ProviderSettings, Unavailable};
+use crate::oidc::{DiscoveryError, HttpError, ProviderSettings, Unavailable, UserInfoUse};
 
 const ISSUER: &str = "provider.issuer";
 
@@ -76,16 +79,23 @@ fn compare(metadata: &Metadata, settings: &ProviderSettings) -> Vec<Judgement> {
     let answers = format!("{} answers, and names itself exactly so", metadata.issuer);
     let mut judgements = vec![(Verdict::Ok, ISSUER, answers), endpoints(metadata)];
     judgements.extend(scopes(metadata, settings));
-    judgements.push(client_auth(metadata, settings));
+    judgements.extend(client_authentication::check(metadata, settings));
+    judgements.extend(authorization::check(metadata, settings));
     judgements.extend(algorithms(metadata, settings));
-    judgements.extend(abilities(metadata).map(|(verdict, message)| (verdict, ISSUER, message.to_owned())));
+    judgements.extend(userinfo(metadata, settings));
+    judgements.extend(abilities(metadata, settings).map(|(verdict, message)| (verdict, ISSUER, message.to_owned())));
     judgements
 }
 
 /// RFC 6749 §3.1, §3.2: TLS. (Discovery has refused http to any other host than loopback.)
 fn endpoints(metadata: &Metadata) -> Judgement {
     let Metadata { authorization_endpoint, token_endpoint, jwks_uri, .. } = metadata;
-    let optional = [&metadata.end_session_endpoint, &metadata.revocation_endpoint, &metadata.userinfo_endpoint];
+    let optional = [
+        &metadata.end_session_endpoint,
+        &metadata.revocation_endpoint,
+        &metadata.userinfo_endpoint,
+        &metadata.pushed_authorization_request_endpoint,
+    ];
     let all = [authorization_endpoint, token_endpoint, jwks_uri].into_iter().chain(optional.into_iter().flatten());
     let plain: Vec<&str> = all.filter(|url| url.scheme() != "https").map(Url::as_str).collect();
     match (plain.as_slice(), metadata.issuer.starts_with("https://")) {
@@ -112,7 +122,9 @@ fn scopes(metadata: &Metadata, settings: &ProviderSettings) -> Vec<Judgement> {
         let message = format!("the provider does not list {unknown}; it may refuse or ignore what it does not know");
         (Verdict::Warning, KEY, message)
     });
-    if !settings.scopes.iter().any(|scope| scope == "offline_access") {
+    // Some presets ask for a refresh token in another way.
+    let is_usual = settings.particulars.preset.is_none_or(|preset| preset.scopes().is_none());
+    if is_usual && !settings.scopes.iter().any(|scope| scope == "offline_access") {
         let message = "without \"offline_access\" most providers give no refresh token, and a session ends with its \
                        first access token";
         judgements.push((Verdict::Note, KEY, message.to_owned()));
@@ -120,25 +132,17 @@ fn scopes(metadata: &Metadata, settings: &ProviderSettings) -> Vec<Judgement> {
     judgements
 }
 
-/// RFC 8414 §2, `token_endpoint_auth_methods_supported`.
-fn client_auth(metadata: &Metadata, settings: &ProviderSettings) -> Judgement {
-    const KEY: &str = "provider.client_auth";
-    let (method, methods) = (settings.client_auth.name(), &metadata.token_endpoint_auth_methods_supported);
-    let takes = |method: &str| methods.iter().any(|known| known == method);
-    if takes(method) {
-        return (Verdict::Ok, KEY, format!("the provider takes {method}"));
+/// OpenID Connect Discovery §3: the endpoint is recommended, not required.
+fn userinfo(metadata: &Metadata, settings: &ProviderSettings) -> Option<Judgement> {
+    const KEY: &str = "provider.userinfo";
+    match (settings.userinfo, &metadata.userinfo_endpoint) {
+        (UserInfoUse::Never, _) => None,
+        (UserInfoUse::Login, Some(_)) => Some((Verdict::Ok, KEY, "the provider has a UserInfo endpoint".to_owned())),
+        (UserInfoUse::Login, None) => {
+            let message = "the provider announces no userinfo_endpoint, so that every login fails; set it to \"never\"";
+            Some((Verdict::Error, KEY, message.to_owned()))
+        }
     }
-    let other = match settings.client_auth {
-        ClientAuth::SecretBasic(_) => "client_secret_post",
-        ClientAuth::SecretPost(_) => "client_secret_basic",
-    };
-    let remedy = if takes(other) {
-        format!("set it to {other:?}, if the client is registered so")
-    } else {
-        "allow it for this client at the provider".to_owned()
-    };
-    let message = format!("the provider does not take {method:?}, only {}; {remedy}", methods.join(", "));
-    (Verdict::Error, KEY, message)
 }
 
 fn algorithms(metadata: &Metadata, settings: &ProviderSettings) -> Option<Judgement> {
@@ -160,7 +164,10 @@ fn algorithms(metadata: &Metadata, settings: &ProviderSettings) -> Option<Judgem
 }
 
 /// What the provider can do, whatever is configured: RFC 7636, RFC 9207, RP-Initiated Logout, RFC 7009.
-fn abilities(metadata: &Metadata) -> impl Iterator<Item = (Verdict, &'static str)> {
+fn abilities(
+    metadata: &Metadata,
+    settings: &ProviderSettings,
+) -> impl Iterator<Item = (Verdict, &'static str)> + use<> {
     let challenges = &metadata.code_challenge_methods_supported;
     let pkce = match challenges.iter().any(|method| method == "S256") {
         true => (Verdict::Ok, "PKCE with S256 is supported"),
@@ -178,6 +185,9 @@ fn abilities(metadata: &Metadata) -> impl Iterator<Item = (Verdict, &'static str
     };
     let logout = match metadata.end_session_endpoint {
         Some(_) => (Verdict::Ok, "a logout here ends its own session too (end_session_endpoint)"),
+        None if settings.particulars.has_logout(metadata) => {
+            (Verdict::Ok, "a logout here ends its own session too, at the address that is configured or known for it")
+        }
         None => (Verdict::Warning, "it has no end_session_endpoint; after a logout here its own session goes on"),
     };
     let revocation = match metadata.revocation_endpoint {

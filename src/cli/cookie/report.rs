@@ -113,6 +113,7 @@ fn lines(contents: &Contents, now: UnixTime) -> Vec<Line> {
         Contents::ConflictMarker { sid, generation, since } => {
             vec![("session", format!("{sid}, gen {generation}")), ("refresh failed", moment(*since, now))]
         }
+        Contents::Logout { sid, at } => vec![("session", sid.clone()), ("signed out", moment(*at, now))],
         Contents::Login { started_at, expires_at, replaces_session, issuer, client_id } => vec![
             ("provider", format!("{issuer}, client {client_id}")),
             ("started", moment(*started_at, now)),
@@ -132,6 +133,9 @@ fn session_lines(session: &SessionContents, now: UnixTime) -> Vec<Line> {
     lines.extend(session.tokens.iter().map(|token| (token.token, token_text(token, now))));
     if let Some(claims) = &session.kept_claims {
         lines.push(("claims", format!("kept without the ID token: {}", claims.join(", "))));
+    }
+    if let Some(claims) = &session.userinfo_claims {
+        lines.push(("UserInfo", format!("beside the ID token: {}", claims.join(", "))));
     }
     lines
 }

@@ -11,6 +11,7 @@ use crate::base64url::BASE64URL;
 use crate::clock::UnixTime;
 use crate::keyring::{KeyRing, RingFile, RingHandle};
 use crate::metrics::Metrics;
+use crate::oidc::ResponseMode;
 use crate::seal::Sealer;
 use crate::secret::{AccessToken, CodeVerifier, IdToken, Nonce, RefreshToken, State};
 use crate::session::cookies::{AFFINITY_COOKIE, CookieNames, RequestCookies};
@@ -146,6 +147,9 @@ fn login() -> LoginTransaction {
         started_at: NOW,
         provider: provider(),
         replaces: None,
+        silent: false,
+        max_age: None,
+        response_mode: ResponseMode::Query,
     }
 }
 
@@ -329,6 +333,17 @@ fn input_that_is_no_cookie_header_is_refused_with_the_remedy() {
     let command = CookieCommand::Inspect(InspectArgs { config: Vec::new(), json: false });
     let error = run(&command, &site.clock, &mut &b"\xff=\xff"[..], &mut out).expect_err("no text");
     assert!(error.to_string().contains("is not text"), "{error}");
+}
+
+#[test]
+fn claims_of_userinfo_are_named() {
+    let site = Site::new();
+    let sessions = site.sessions();
+    let userinfo = json!({"sub": "hunter2-ada", "groups": ["hunter2-staff"]}).as_object().cloned();
+    let sealed = sessions.seal(session(0).with_userinfo(userinfo)).expect("it fits");
+    let shown = site.described(&pairs(&sessions.deliver(&sealed, &RequestCookies::default())));
+    assert!(shown.contains("beside the ID token: ") && shown.contains("groups"), "{shown}");
+    assert!(!shown.contains("hunter2-staff") && !shown.contains("hunter2-ada"), "{shown}");
 }
 
 #[test]

@@ -21,7 +21,8 @@ plain http on loopback the __Host- prefix and Secure are dropped. A new name sig
             preset: Preset::Default(r#""strict""#),
             doc: "\
 SameSite of the session cookie. \"lax\" for upstreams that render pages, so that a link from another site finds the
-user signed in; a single-page app works with \"strict\". Login cookies are always lax.",
+user signed in; a single-page app works with \"strict\". Login cookies are lax, or none with
+response_mode = \"form_post\".",
         },
         KeyDefinition {
             name: "idle_timeout",

@@ -43,7 +43,7 @@ fn a_mistake_in_the_environment_names_the_variable() {
 
 /// A value of the reference as a shell would set it.
 fn as_variable(toml: &str) -> String {
-    toml.trim_matches('"').to_owned()
+    toml.trim_matches(['"', '\'']).to_owned()
 }
 
 #[test]

@@ -4,16 +4,16 @@ use serde_json::json;
 
 use super::*;
 use crate::oidc::test_keys::{TestKey, encode, unsigned};
-use crate::oidc::test_party::{MARKER, NOW, TestParty, access_token};
+use crate::oidc::test_party::{MARKER, NOW, TestParty, access_token, redemption};
 use crate::oidc::test_provider::Answer;
-use crate::oidc::{RedeemError, Unavailable};
+use crate::oidc::{RedeemError, Redemption, TokenSet, Unavailable};
 
 async fn refused(changes: Value) -> IdTokenError {
     let party = TestParty::new().await;
     id_token_error(party.redeem_with_claims(changes).await)
 }
 
-fn id_token_error(outcome: Result<crate::oidc::TokenSet, RedeemError>) -> IdTokenError {
+fn id_token_error(outcome: Result<TokenSet, RedeemError>) -> IdTokenError {
     match outcome {
         Err(RedeemError::IdToken(error)) => {
             assert!(!format!("{error} {error:?}").contains(MARKER), "{error:?}");
@@ -301,4 +301,44 @@ async fn a_key_set_beyond_half_a_mebibyte_is_refused() {
     party.server.answers("/jwks", Answer::json(200, &json!({"keys": [], "pad": "x".repeat(512 * 1024)})));
     let error = id_token_error(party.redeem_with_claims(json!({})).await);
     assert!(error.to_string().contains("524288"), "{error}");
+}
+
+async fn with_max_age(max_age: u64, auth_time: serde_json::Value) -> Result<TokenSet, RedeemError> {
+    let party = TestParty::new().await;
+    party.gives_id_token(party.key.token(&party.claims_with(json!({"auth_time": auth_time}))));
+    let redemption = Redemption { max_age: Some(Duration::from_secs(max_age)), ..redemption() };
+    party.provider.redeem(redemption).await
+}
+
+/// OpenID Connect Core §3.1.2.1, §3.1.3.7 item 13
+#[tokio::test]
+async fn a_sign_in_that_is_recent_enough_is_taken_with_the_tolerance_of_the_clocks() {
+    for (max_age, auth_time) in [
+        (300, json!(NOW)),
+        (300, json!(NOW - 360)),
+        (0, json!(NOW - 60)),
+        (0, json!(NOW as f64 + 0.5)),
+        (9, json!(NOW + 60)),
+    ] {
+        with_max_age(max_age, auth_time.clone()).await.unwrap_or_else(|error| panic!("{max_age} {auth_time}: {error}"));
+    }
+}
+
+/// OpenID Connect Core §3.1.2.1, §3.1.3.7 item 13
+#[tokio::test]
+async fn a_sign_in_that_is_older_than_was_asked_for_or_from_the_future_is_refused() {
+    for (max_age, auth_time) in [(300, NOW - 361), (0, NOW - 61), (300, NOW + 61), (0, 0), (0, i64::MAX), (0, i64::MIN)]
+    {
+        let error = id_token_error(with_max_age(max_age, json!(auth_time)).await);
+        assert_eq!(error, IdTokenError::AuthenticationTooOld, "{max_age} {auth_time}");
+    }
+}
+
+/// OpenID Connect Core §2: auth_time is REQUIRED when max_age was asked for.
+#[tokio::test]
+async fn an_id_token_that_keeps_the_time_of_the_sign_in_for_itself_is_refused() {
+    for auth_time in [json!(null), json!("yesterday"), json!({}), json!(true)] {
+        let error = id_token_error(with_max_age(300, auth_time.clone()).await);
+        assert_eq!(error, IdTokenError::NoAuthenticationTime, "{auth_time}");
+    }
 }

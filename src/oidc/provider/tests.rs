@@ -3,17 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Map, json};
 
 use super::*;
 use crate::oidc::discovery;
 use crate::oidc::test_keys::TestKey;
 use crate::oidc::test_party::{
-    DISCOVERY, MARKER, REDIRECT_URI, TestParty, metadata, nonce, quick, refresh_token, settings, verifier,
+    DISCOVERY, MARKER, REDIRECT_URI, TestParty, metadata, nonce, quick, redemption, refresh_token, settings, verifier,
 };
 use crate::oidc::test_provider::{Answer, TestProvider};
 use crate::oidc::{ClientAuth, OAuthError, fresh_nonce, fresh_state, fresh_verifier};
-use crate::secret::{SecretString, State};
+use crate::secret::{CodeVerifier, IdToken, SecretString, State};
 
 async fn until(what: &str, condition: impl Fn() -> bool) {
     let poll = async {
@@ -24,11 +24,17 @@ async fn until(what: &str, condition: impl Fn() -> bool) {
     tokio::time::timeout(Duration::from_secs(10), poll).await.expect(what);
 }
 
-fn url(provider: &Provider, extra: Vec<(String, String)>) -> Result<Url, ProviderUnavailable> {
+async fn url(provider: &Provider, extra: Vec<(String, String)>) -> Result<Url, AuthorizationError> {
     let (state, nonce, verifier) = (State::new("the state"), nonce(), verifier());
-    let request =
-        AuthorizationRequest { state: &state, nonce: &nonce, verifier: &verifier, redirect_uri: REDIRECT_URI, extra };
-    provider.authorization_url(&request)
+    let request = AuthorizationRequest {
+        state: &state,
+        nonce: &nonce,
+        verifier: &verifier,
+        redirect_uri: REDIRECT_URI,
+        max_age: None,
+        extra,
+    };
+    provider.authorization_url(&request).await
 }
 
 fn query(url: &Url) -> Vec<(String, String)> {
@@ -135,8 +141,8 @@ async fn discovery_ends_with_the_last_handle() {
 #[tokio::test]
 async fn the_first_requests_set_discovery_off_and_share_one_attempt() {
     let party = TestParty::new().await;
-    assert_eq!(url(&party.provider, Vec::new()), Err(ProviderUnavailable));
-    until("the metadata", || party.provider.metadata().is_some()).await;
+    url(&party.provider, Vec::new()).await.expect("a URL");
+    assert!(party.provider.metadata().is_some());
     let another = TestParty::new().await;
     let outcomes = futures_util::future::join_all((0..8).map(|_| another.provider.ready())).await;
     assert!(outcomes.iter().all(Result::is_ok));
@@ -190,7 +196,7 @@ async fn the_authorization_url_asks_for_a_code_with_pkce() {
     party.server.answers(DISCOVERY, Answer::json(200, &document));
     party.provider.ready().await.expect("metadata");
     let extra = vec![("prompt".to_owned(), "login".to_owned()), ("ui_locales".to_owned(), "de&x=1".to_owned())];
-    let url = url(&party.provider, extra).expect("a URL");
+    let url = url(&party.provider, extra).await.expect("a URL");
     assert!(url.as_str().starts_with(&party.server.url("/auth?tenant=a&")), "{url}");
     for (name, value) in [
         ("response_type", "code"),
@@ -215,10 +221,15 @@ async fn the_code_challenge_is_the_one_of_the_specification() {
     party.provider.ready().await.expect("metadata");
     let (state, nonce) = (fresh_state(), fresh_nonce());
     let verifier = CodeVerifier::new("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk");
-    let extra = Vec::new();
-    let request =
-        AuthorizationRequest { state: &state, nonce: &nonce, verifier: &verifier, redirect_uri: REDIRECT_URI, extra };
-    let url = party.provider.authorization_url(&request).expect("a URL");
+    let request = AuthorizationRequest {
+        state: &state,
+        nonce: &nonce,
+        verifier: &verifier,
+        redirect_uri: REDIRECT_URI,
+        max_age: None,
+        extra: Vec::new(),
+    };
+    let url = party.provider.authorization_url(&request).await.expect("a URL");
     assert!(has(&url, "code_challenge", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"), "{url}");
 }
 
@@ -229,7 +240,7 @@ async fn a_passthrough_cannot_repeat_a_parameter_of_ours() {
     party.provider.ready().await.expect("metadata");
     let extra = ["redirect_uri", "scope", "state", "nonce", "client_id", "response_type", "code_challenge"];
     let extra = extra.map(|name| (name.to_owned(), "https://evil.example".to_owned())).to_vec();
-    let url = url(&party.provider, extra).expect("a URL");
+    let url = url(&party.provider, extra).await.expect("a URL");
     assert!(!url.as_str().contains("evil"), "{url}");
     assert!(has(&url, "scope", "openid profile"), "openid is always asked for: {url}");
 }
@@ -276,10 +287,14 @@ async fn an_issuer_that_is_announced_must_not_be_absent() {
 async fn the_logout_url_has_the_hint_the_client_and_the_way_back() {
     let party = TestParty::new().await;
     let back = "https://app.example.com/";
-    assert_eq!(party.provider.end_session_url(None, back, None), None, "not discovered yet");
+    let claims = json!({ "sub": "alice", "sid": "the session", "email": "alice@example.com" });
+    let claims = claims.as_object().expect("an object");
+    let request =
+        |id_token_hint| LogoutRequest { id_token_hint, claims, post_logout_redirect_uri: back, state: "the state" };
+    assert_eq!(party.provider.end_session_url(&request(None)), None, "not discovered yet");
     party.provider.ready().await.expect("metadata");
     let hint = IdToken::new("the hint");
-    let url = party.provider.end_session_url(Some(&hint), back, Some("the state")).expect("a URL");
+    let url = party.provider.end_session_url(&request(Some(&hint))).expect("a URL");
     assert_eq!(url.path(), "/logout");
     for (name, value) in [
         ("id_token_hint", "the hint"),
@@ -289,8 +304,9 @@ async fn the_logout_url_has_the_hint_the_client_and_the_way_back() {
     ] {
         assert!(has(&url, name, value), "{name} in {url}");
     }
-    let url = party.provider.end_session_url(None, back, None).expect("a URL");
-    assert_eq!(query(&url).len(), 2, "{url}");
+    assert_eq!(query(&url).len(), 4, "{url}");
+    let url = party.provider.end_session_url(&request(None)).expect("a URL");
+    assert!(has(&url, "logout_hint", "the session") && query(&url).len() == 4, "{url}");
 }
 
 /// RFC 7009 §2.1
@@ -341,7 +357,15 @@ async fn a_provider_without_revocation_is_no_error() {
     document["end_session_endpoint"] = json!(null);
     party.server.answers(DISCOVERY, Answer::json(200, &document));
     assert_eq!(party.provider.revoke(&refresh_token()).await, Ok(Revocation::NotSupported));
-    assert_eq!(party.provider.end_session_url(None, "https://app.example.com/", None), None);
+    assert_eq!(
+        party.provider.end_session_url(&LogoutRequest {
+            id_token_hint: None,
+            claims: &Map::new(),
+            post_logout_redirect_uri: "https://app.example.com/",
+            state: "s"
+        }),
+        None
+    );
 }
 
 /// Client gone mid-exchange (CVE-2026-48090): what was sent is finished.
@@ -375,9 +399,8 @@ fn handles_and_futures_can_be_sent_between_threads() {
         value
     }
     fn check(provider: &Provider, original: &OriginalIdentity) {
-        let (code, verifier, nonce, token) =
-            (AuthorizationCode::new(""), fresh_verifier(), fresh_nonce(), refresh_token());
-        drop(sendable(provider.redeem(&code, &verifier, &nonce, "")));
+        let token = refresh_token();
+        drop(sendable(provider.redeem(redemption())));
         drop(sendable(provider.refresh(&token, original)));
         drop(sendable(provider.revoke(&token)));
         drop(sendable(provider.ready()));

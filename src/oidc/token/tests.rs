@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::*;
+use crate::oidc::ClientAuth;
 use crate::oidc::test_keys::TestKey;
 use crate::oidc::test_party::{
     DISCOVERY, MARKER, NOW, REDIRECT_URI, TestParty, access_token, code, metadata, nonce, refresh_token,
@@ -261,6 +262,13 @@ async fn a_refreshed_id_token_of_another_user_is_refused() {
 
 /// OpenID Connect Core §12.2
 #[tokio::test]
+async fn a_refreshed_id_token_with_an_authorized_party_where_there_was_none_is_refused() {
+    let error = refresh_with_claims(json!({"azp": "client"})).await.expect_err("another azp");
+    assert_eq!(error, RefreshError::IdentityChanged(IdentityChange::AuthorizedParty));
+}
+
+/// OpenID Connect Core §12.2
+#[tokio::test]
 async fn a_refreshed_id_token_with_another_nonce_is_refused() {
     let error = refresh_with_claims(json!({"nonce": "other"})).await.expect_err("another nonce");
     assert_eq!(error, RefreshError::IdentityChanged(IdentityChange::Nonce));
@@ -326,4 +334,20 @@ async fn debug_shows_neither_tokens_nor_claim_values() {
     assert!(!shown.contains(MARKER) && !shown.contains("alice"), "{shown}");
     let nonce = nonce();
     assert!(!format!("{nonce:?}").contains(MARKER));
+}
+
+/// RFC 8707 §2.2
+#[tokio::test]
+async fn the_apis_that_the_token_is_for_are_named_at_the_code_and_at_each_refresh() {
+    let resources = ["https://a.example/", "urn:b"].map(str::to_owned).to_vec();
+    let party =
+        TestParty::with(TestKey::es256("k1"), |settings| settings.authorization.resources = resources.clone()).await;
+    party.redeem_with_claims(json!({})).await.expect("tokens");
+    party.refresh().await.expect("tokens");
+    let requests = party.server.received("/token");
+    assert_eq!(requests.len(), 2);
+    for request in requests {
+        let named: Vec<_> = request.form().into_iter().filter(|(name, _)| name == "resource").collect();
+        assert_eq!(named.iter().map(|(_, value)| value).collect::<Vec<_>>(), resources.iter().collect::<Vec<_>>());
+    }
 }

@@ -134,8 +134,7 @@ impl Walk {
             self.jar.store([self.site.sessions.end_login(state)]);
             return;
         };
-        let replaced = login.replaces.as_ref();
-        let delivery = self.site.sessions.deliver_login(&sealed, state, replaced, &cookies).expect("a key");
+        let delivery = self.site.sessions.deliver_login(&sealed, &login, &cookies).expect("a key");
         self.jar.store(delivery.session);
         // The second step of a session of one cookie may come later, or never.
         if sealed.chunks() > 1 || !self.count.is_multiple_of(3) {
@@ -157,6 +156,9 @@ impl Walk {
             started_at: self.site.clock.now(),
             provider: a_session().provider,
             replaces,
+            silent: true,
+            max_age: None,
+            response_mode: crate::oidc::ResponseMode::Query,
         }
     }
 

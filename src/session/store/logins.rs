@@ -1,6 +1,7 @@
 //! The part of [`Sessions`] that logins use: their transactions, and the session that one begins.
 
 use crate::clock::UnixTime;
+use crate::oidc::ResponseMode;
 use crate::seal::{Purpose, SealError};
 use crate::session::SameSite;
 use crate::session::cookies::{RequestCookies, SetCookie, characters_in_line, delete_cookie, set_cookie};
@@ -40,7 +41,12 @@ impl Sessions {
         let Inner { sealer, names, settings, budget, .. } = &*self.0;
         let sealed = sealer.seal(Purpose::Login, names.login(), &transaction.encode())?;
         let name = self.login_cookie(transaction.state.expose());
-        let mut lines = vec![set_cookie(names, &name, &sealed, SameSite::Lax, Some(login_transaction::LIFETIME))];
+        // Strict cookies do not come back from the provider, nor lax ones with a form that its page posts.
+        let same_site = match transaction.response_mode {
+            ResponseMode::Query => SameSite::Lax,
+            ResponseMode::FormPost => SameSite::None,
+        };
+        let mut lines = vec![set_cookie(names, &name, &sealed, same_site, Some(login_transaction::LIFETIME))];
         let session = cookies.characters_of(names.chunks());
         let may_be_hidden =
             session == 0 && settings.same_site == SameSite::Strict && visible == Visible::PerhapsOnlyLax;
@@ -50,16 +56,17 @@ impl Sessions {
         Ok(lines)
     }
 
-    /// Deletions of logins under way that would leave `sealed` no room; the finished one goes anyway, though behind a
-    /// session of one cookie perhaps in a second step.
+    /// Deletions of logins under way that would leave `sealed` no room; the finished one goes anyway, though, where it
+    /// lingers, in a second step.
     pub(super) fn make_room_for(
         &self,
         sealed: &SealedSession,
         cookies: &RequestCookies,
         finished: Option<&str>,
+        it_lingers: bool,
     ) -> Vec<SetCookie> {
         let room = self.0.budget.logins_beside(sealed.characters());
-        let lingers = finished.filter(|_| sealed.chunks() == 1);
+        let lingers = finished.filter(|_| it_lingers);
         let lingering = lingers.map_or(0, |name| cookies.characters_of(&[name.to_owned()]));
         let room = room.saturating_sub(lingering);
         self.evict_logins(cookies, finished, login_transaction::MAX_LIVE, room)
@@ -129,7 +136,7 @@ impl Sessions {
         LoginTransaction::decode(&sealer.open(Purpose::Login, names.login(), value).ok()?).ok()
     }
 
-    /// The `Set-Cookie` values that bring the session of the login of `state`, and end the one that it replaces: that
+    /// The `Set-Cookie` values that bring the session of a login, and end the one that it replaces: that
     /// one's further chunks go, and a tombstone names it.
     ///
     /// # Errors
@@ -137,12 +144,14 @@ impl Sessions {
     pub fn deliver_login(
         &self,
         sealed: &SealedSession,
-        state: &str,
-        replaced: Option<&Replaced>,
+        transaction: &LoginTransaction,
         cookies: &RequestCookies,
     ) -> Result<LoginDelivery, SealError> {
         let names = self.names();
-        let mut session = self.deliver_beside(sealed, cookies, Some(&self.login_cookie(state)));
+        let (state, replaced) = (transaction.state.expose(), transaction.replaces.as_ref());
+        // Behind a session of one cookie it may be deleted in a second step, too.
+        let lingers = sealed.chunks() == 1 || transaction.buries_later();
+        let mut session = self.deliver_beside(sealed, cookies, Some(&self.login_cookie(state)), lingers);
         session.push(self.affinity(&sealed.session));
         let chunks_before = replaced.map_or(0, |replaced| replaced.chunks);
         let left_over = names.chunks().iter().take(chunks_before).skip(sealed.chunks());
@@ -180,6 +189,7 @@ mod tests {
 
     use super::*;
     use crate::clock::UnixTime;
+    use crate::oidc::ResponseMode;
     use crate::secret::{CodeVerifier, Nonce, State};
     use crate::session::store::tests::{Site, site};
     use crate::session::tests::{NOW, a_session};
@@ -193,6 +203,9 @@ mod tests {
             started_at,
             provider: a_session().provider,
             replaces: None,
+            silent: false,
+            max_age: None,
+            response_mode: ResponseMode::Query,
         }
     }
 
@@ -213,6 +226,18 @@ mod tests {
         let (names, settings, provider) = (names.clone(), settings.clone(), provider.clone());
         let shorter = Sessions::new(sealer, names, settings, provider, clock.clone(), *skew);
         assert_eq!(shorter.absolute_end(), NOW.plus(minute * 10));
+    }
+
+    /// OAuth 2.0 Form Post Response Mode §2; RFC 6265bis §5.6.7.
+    #[test]
+    fn only_a_login_whose_answer_is_posted_has_a_cookie_for_all_requests() {
+        let site = site();
+        for (response_mode, attribute) in
+            [(ResponseMode::Query, "SameSite=Lax"), (ResponseMode::FormPost, "SameSite=None")]
+        {
+            let lines = site.begin(&LoginTransaction { response_mode, ..transaction("one", NOW) }, &[]);
+            assert!(lines[0].contains(&format!("; {attribute}; Secure;")), "{}", lines[0]);
+        }
     }
 
     #[test]

@@ -13,7 +13,9 @@ export async function use(): Promise<void> {
   const response: Response = await bff.fetch('/api/orders', { method: 'POST', body: String(left) });
   const stop: () => void = bff.onSessionEnd(() => response.status);
   stop();
-  await bff.logout();
+  bff.onStepUp(({ login_url, max_age }) => bff.login(`/orders?age=${max_age ?? 0}`, login_url));
+  const known: boolean = await bff.silentLogin({ timeout: 5_000 });
+  if (known) await bff.logout();
   // @ts-expect-error: a path, nothing else
   bff.login(1);
   // @ts-expect-error: whoever is signed in may be nobody

@@ -1,11 +1,17 @@
 //! Metadata of all kinds beside a configuration, and a provider that answers over a socket.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use serde_json::{Value, json};
 
 use super::*;
 use crate::cli::check::tests::{Checked, Folder, NOW};
-use crate::oidc::LoginLimits;
+use crate::oidc::test_keys::TestKey;
 use crate::oidc::test_provider::{Answer, TestProvider};
+use crate::oidc::{
+    AssertionAudience, AuthorizationSettings, ClientAuth, LoginLimits, Particulars, PrivateKeyJwt, PushedRequests,
+    ResponseMode, UserInfoUse,
+};
 use crate::secret::SecretString;
 
 const DISCOVERY: &str = "/.well-known/openid-configuration";
@@ -23,6 +29,10 @@ fn metadata() -> Metadata {
         userinfo_endpoint: None,
         scopes_supported: list(&["openid", "profile", "offline_access"]),
         token_endpoint_auth_methods_supported: list(&["client_secret_basic"]),
+        token_endpoint_auth_signing_alg_values_supported: Vec::new(),
+        pushed_authorization_request_endpoint: None,
+        require_pushed_authorization_requests: false,
+        response_modes_supported: list(&["query"]),
         code_challenge_methods_supported: list(&["S256"]),
         id_token_signing_alg_values_supported: list(&["RS256"]),
         authorization_response_iss_parameter_supported: true,
@@ -35,14 +45,17 @@ fn settings() -> ProviderSettings {
         client_id: "spa-bff".to_owned(),
         client_auth: ClientAuth::SecretBasic(SecretString::new("s")),
         scopes: vec!["openid".to_owned(), "offline_access".to_owned()],
+        authorization: AuthorizationSettings::default(),
         ca_file: None,
         clock_skew: Duration::ZERO,
         request_timeout: Duration::from_secs(1),
         default_access_token_lifetime: Duration::from_secs(1),
         id_token_algorithms: vec!["RS256".to_owned()],
         trusted_audiences: Vec::new(),
+        userinfo: UserInfoUse::Never,
         passthrough_parameters: Vec::new(),
         login_limits: LoginLimits::default(),
+        particulars: Particulars::default(),
     }
 }
 
@@ -55,7 +68,7 @@ fn found(metadata: &Metadata, settings: &ProviderSettings) -> Vec<(Verdict, &'st
 #[test]
 fn of_a_provider_that_fits_every_line_is_in_order() {
     assert_eq!(found(&metadata(), &settings()), []);
-    assert_eq!(compare(&metadata(), &settings()).len(), 9);
+    assert_eq!(compare(&metadata(), &settings()).len(), 10);
 }
 
 #[test]
@@ -65,7 +78,7 @@ fn what_the_provider_does_not_take_is_an_error() {
     settings.id_token_algorithms = vec!["ES256".to_owned()];
     let expected = [(Verdict::Error, "provider.client_auth"), (Verdict::Error, "provider.id_token_algorithms")];
     assert_eq!(found(&metadata(), &settings), expected);
-    let (_, _, message) = client_auth(&metadata(), &settings);
+    let (_, _, message) = client_authentication::check(&metadata(), &settings).remove(0);
     assert!(message.ends_with("set it to \"client_secret_basic\", if the client is registered so"), "{message}");
 }
 
@@ -127,6 +140,18 @@ fn an_endpoint_in_clear_text_beside_an_https_issuer_is_a_warning() {
     assert_eq!(found(&metadata, &settings()), [(Verdict::Warning, ISSUER)]);
     metadata.issuer = "http://127.0.0.1:9".to_owned();
     assert_eq!(found(&metadata, &settings()), [(Verdict::Note, ISSUER)]);
+}
+
+/// OpenID Connect Discovery §3
+#[test]
+fn userinfo_that_is_wanted_and_not_there_is_an_error() {
+    let mut settings = settings();
+    settings.userinfo = UserInfoUse::Login;
+    let mut metadata = metadata();
+    metadata.userinfo_endpoint = Some("https://login.example.com/me".parse().expect("a URL"));
+    assert_eq!(found(&metadata, &settings), []);
+    metadata.userinfo_endpoint = None;
+    assert_eq!(found(&metadata, &settings), [(Verdict::Error, "provider.userinfo")]);
 }
 
 /// The complaint "clock skew"
@@ -221,4 +246,57 @@ async fn a_certificate_that_nobody_vouches_for_points_to_the_ca_file() {
 fn offline_nobody_is_asked_and_it_is_said() {
     let checked = Folder::new("").check_offline(check);
     checked.has(Verdict::Note, ISSUER, "https://login.example.com was not asked (--offline)");
+}
+
+/// RFC 9126 §5
+#[test]
+fn pushed_requests_that_cannot_be_or_must_be_are_errors() {
+    let endpoint = Some("https://login.example.com/par".parse().expect("a URL"));
+    for (pushed, announced, required, expected) in [
+        (PushedRequests::Auto, false, false, Verdict::Ok),
+        (PushedRequests::Auto, true, true, Verdict::Ok),
+        (PushedRequests::Auto, false, true, Verdict::Error),
+        (PushedRequests::Always, true, false, Verdict::Ok),
+        (PushedRequests::Always, false, false, Verdict::Error),
+        (PushedRequests::Never, false, false, Verdict::Ok),
+        (PushedRequests::Never, true, false, Verdict::Note),
+        (PushedRequests::Never, true, true, Verdict::Error),
+    ] {
+        let (mut metadata, mut settings) = (metadata(), settings());
+        metadata.pushed_authorization_request_endpoint = endpoint.clone().filter(|_| announced);
+        metadata.require_pushed_authorization_requests = required;
+        settings.authorization.pushed = pushed;
+        let (verdict, key, message) = authorization::check(&metadata, &settings).remove(0);
+        assert_eq!((verdict, key), (expected, "provider.pushed_authorization_requests"), "{message}");
+    }
+}
+
+/// OAuth 2.0 Form Post Response Mode §2
+#[test]
+fn a_response_mode_that_the_provider_does_not_announce_is_a_warning() {
+    let (mut metadata, mut settings) = (metadata(), settings());
+    settings.authorization.response_mode = ResponseMode::FormPost;
+    assert_eq!(found(&metadata, &settings), [(Verdict::Warning, "provider.response_mode")]);
+    metadata.response_modes_supported.push("form_post".to_owned());
+    assert_eq!(found(&metadata, &settings), []);
+}
+
+/// RFC 8414 §2
+#[test]
+fn assertions_that_the_provider_does_not_take_are_an_error() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let key_file = folder.path().join("key.pem");
+    std::fs::write(&key_file, TestKey::es256("c").pem()).expect("a file");
+    std::fs::set_permissions(&key_file, std::fs::Permissions::from_mode(0o600)).expect("ours");
+    let (mut metadata, mut settings) = (metadata(), settings());
+    let audience = AssertionAudience::default();
+    settings.client_auth =
+        ClientAuth::PrivateKeyJwt(PrivateKeyJwt { key_file, key_id: None, algorithm: None, audience });
+    metadata.token_endpoint_auth_methods_supported.push("private_key_jwt".to_owned());
+    const ALGORITHM: &str = "provider.client_assertion_algorithm";
+    assert_eq!(found(&metadata, &settings), [(Verdict::Note, ALGORITHM)]);
+    metadata.token_endpoint_auth_signing_alg_values_supported = vec!["RS256".to_owned()];
+    assert_eq!(found(&metadata, &settings), [(Verdict::Error, ALGORITHM)]);
+    metadata.token_endpoint_auth_signing_alg_values_supported.push("ES256".to_owned());
+    assert_eq!(found(&metadata, &settings), []);
 }

@@ -37,6 +37,9 @@ fn a_login(id: usize, replaces: Option<Replaced>) -> LoginTransaction {
         started_at: NOW,
         provider: a_session().provider,
         replaces,
+        silent: true,
+        max_age: Some(Duration::from_secs(u64::from(u32::MAX))),
+        response_mode: crate::oidc::ResponseMode::Query,
     }
 }
 
@@ -103,8 +106,7 @@ fn deliver(
 ) -> (SealedSession, LoginDelivery, LoginTransaction) {
     let sealed = largest(site, chunks);
     assert_eq!(sealed.chunks(), chunks);
-    let replaced = login.replaces.as_ref();
-    let delivery = site.sessions.deliver_login(&sealed, login.state.expose(), replaced, &site.cookies(lines));
+    let delivery = site.sessions.deliver_login(&sealed, &login, &site.cookies(lines));
     (sealed, delivery.expect("a key"), login)
 }
 

@@ -1,0 +1,75 @@
+//! The `state` of a logout at the provider: which session it ended, and when it began.
+//!
+//! It travels as `state` itself, sealed, so that nothing has to be kept for it. That it belongs to the browser that
+//! brings it back is told by that browser's tombstone, which names the session.
+
+use std::time::Duration;
+
+use crate::clock::UnixTime;
+use crate::secret::SecretBytes;
+use crate::session::SessionId;
+use crate::session::wire::{MapWriter, WireError, read_map, strip_codec};
+
+/// How long a user may take at the provider, which may ask whether to sign out.
+pub const LIFETIME: Duration = Duration::from_secs(600);
+
+/// One logout on its way (OpenID Connect RP-Initiated Logout 1.0 §2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogoutState {
+    /// The session that it ended.
+    pub sid: SessionId,
+    /// When it began.
+    pub at: UnixTime,
+}
+
+mod tag {
+    pub const SID: u32 = 0;
+    pub const AT: u32 = 1;
+}
+
+impl LogoutState {
+    /// Whether it is still good at `now`; one from the future beyond `skew` is not.
+    pub fn is_live(&self, now: UnixTime, skew: Duration) -> bool {
+        self.at <= now.plus(skew) && now < self.at.plus(LIFETIME)
+    }
+
+    /// The plaintext to seal.
+    pub fn encode(&self) -> SecretBytes {
+        let mut map = MapWriter::default();
+        map.bytes(tag::SID, self.sid.as_bytes());
+        map.integer(tag::AT, self.at.as_secs());
+        map.finish_plain()
+    }
+
+    /// Reads what [`LogoutState::encode`] wrote.
+    ///
+    /// # Errors
+    /// See [`WireError`].
+    pub fn decode(plaintext: &[u8]) -> Result<Self, WireError> {
+        let (mut sid, mut at) = (None, None);
+        read_map(strip_codec(plaintext)?, |tag, decoder| {
+            match tag {
+                tag::SID => sid = Some(SessionId(decoder.bytes()?.try_into().map_err(|_| WireError::Malformed)?)),
+                tag::AT => at = Some(UnixTime::from_secs(decoder.i64()?)),
+                _ => return Ok(false),
+            }
+            Ok(true)
+        })?;
+        Ok(Self { sid: sid.ok_or(WireError::Missing(tag::SID))?, at: at.ok_or(WireError::Missing(tag::AT))? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::tests::NOW;
+
+    #[test]
+    fn it_survives_the_round_trip_and_lives_ten_minutes() {
+        let state = LogoutState { sid: SessionId([3; 16]), at: NOW };
+        assert_eq!(LogoutState::decode(&state.encode()).expect("ours"), state);
+        let skew = Duration::from_secs(60);
+        assert!(state.is_live(NOW, skew) && state.is_live(NOW.minus(skew), skew));
+        assert!(!state.is_live(NOW.plus(LIFETIME), skew) && !state.is_live(NOW.minus(skew * 2), skew));
+    }
+}

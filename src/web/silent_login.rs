@@ -1,0 +1,155 @@
+//! Silent login: the provider is asked with `prompt=none` whether it knows the user, and asks the user nothing.
+//!
+//! `GET /bff/silent-login` does so in a frame of the app, and tells it the outcome by `postMessage`; `/bff/login` with
+//! `prompt=none` does it with the whole page, and comes back with the reason in the address. Neither ever goes on to a
+//! login that asks, so that nothing can go round in circles. Which browsers let frames see the provider's cookies is not
+//! ours to decide.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use actix_web::{HttpRequest, HttpResponse};
+use serde_json::json;
+
+use crate::return_url::with_parameter;
+use crate::session::login_transaction::LoginTransaction;
+use crate::web::fetch_metadata::{is_prefetch, is_same_origin_frame};
+use crate::web::login::{self, Flow};
+use crate::web::problem::{INVALID_REQUEST, LOGIN_NEEDS_NAVIGATION, Problem};
+use crate::web::query::Parameters;
+use crate::web::security_headers::Nonce;
+use crate::web::{Services, Site, own_response};
+
+/// How a provider says that it would have to ask the user (OpenID Connect Core §3.1.2.6).
+const NEEDS_THE_USER: [&str; 4] =
+    ["login_required", "interaction_required", "consent_required", "account_selection_required"];
+/// The outcome of a login that succeeded.
+const SIGNED_IN: &str = "signed-in";
+/// The outcome of one that failed for another reason than the user.
+const FAILED: &str = "failed";
+/// What the app finds in the address that a page-wide silent login came back to.
+const MARKER: &str = "bff_error";
+
+/// Begins a silent login in a frame of the app, or shows that frame the outcome.
+///
+/// # Errors
+/// 401 for anything but a frame of our own origin, 400 for an outcome that there is none of.
+pub async fn handle(services: &Services, request: &HttpRequest) -> Result<HttpResponse, Problem> {
+    let parameters = Parameters::parse(request.query_string().as_bytes());
+    match parameters.single("outcome") {
+        Ok(Some(outcome)) => message(&services.site, outcome),
+        Ok(None) if is_same_origin_frame(request) && !is_prefetch(request) => {
+            let extra = vec![("prompt".to_owned(), "none".to_owned())];
+            let return_url = address(&services.site, SIGNED_IN);
+            let max_age = services.provider.settings().authorization.max_age;
+            login::begin(services, request, Flow { return_url: &return_url, extra, max_age, silent: true }).await
+        }
+        Ok(None) => Err(Problem::new(&LOGIN_NEEDS_NAVIGATION, "Load this address in a frame of the application.")),
+        Err(_) => Err(Problem::new(&INVALID_REQUEST, "The parameter outcome is given more than once.")),
+    }
+}
+
+/// Where a silent login leads when it fails: in a frame to our own page, whatever the reason; with the whole page back to
+/// the app, when the provider would have to ask the user. None: the failure is to be shown as any other.
+pub(super) fn failure_address(site: &Site, transaction: &LoginTransaction, error: Option<&str>) -> Option<String> {
+    let error = error.filter(|error| transaction.silent && NEEDS_THE_USER.contains(error));
+    if transaction.return_url == address(site, SIGNED_IN) {
+        return Some(site.origin.join(&address(site, error.unwrap_or(FAILED))));
+    }
+    Some(site.origin.join(&with_parameter(&transaction.return_url, MARKER, error?)))
+}
+
+fn address(site: &Site, outcome: &str) -> String {
+    format!("{}/silent-login?outcome={outcome}", site.prefix)
+}
+
+/// A page that tells the frame's parent, if it is of our own origin, and does nothing else. The outcome is a hint, which
+/// anybody who can load the frame could give: who is signed in, `/bff/user` says.
+fn message(site: &Site, outcome: &str) -> Result<HttpResponse, Problem> {
+    let known = [SIGNED_IN, FAILED].into_iter().chain(NEEDS_THE_USER).find(|known| *known == outcome);
+    let outcome = known.ok_or_else(|| Problem::new(&INVALID_REQUEST, "The parameter outcome is not an outcome."))?;
+    let mut message = json!({ "source": "bff-silent-login", "isLoggedIn": outcome == SIGNED_IN });
+    if outcome != SIGNED_IN {
+        message["error"] = outcome.into();
+    }
+    // JSON of our own words, and an origin: neither has a `<` in it.
+    let script = format!("parent.postMessage({message}, {});", json!(site.origin.as_str()));
+    let nonce = Nonce::fresh();
+    let nonce = nonce.as_str();
+    let policy = format!(
+        "default-src 'none'; script-src 'nonce-{nonce}'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+    );
+    let page = format!(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Silent login</title>\
+         <script nonce=\"{nonce}\">{script}</script></html>\n"
+    );
+    Ok(own_response(HttpResponse::build(StatusCode::OK))
+        .insert_header((CONTENT_TYPE, "text/html; charset=utf-8"))
+        .insert_header((CONTENT_SECURITY_POLICY, policy))
+        .body(page))
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::body::to_bytes;
+
+    use super::*;
+    use crate::session::store::tests::worst;
+    use crate::web::CsrfHeader;
+
+    fn site() -> Site {
+        Site {
+            origin: "https://app.example.com".parse().expect("an origin"),
+            prefix: "/bff".into(),
+            csrf: CsrfHeader { name: "X-CSRF".into(), value: "1".into() },
+            trusted_proxies: Vec::new(),
+            post_logout_redirect_uri: None,
+        }
+    }
+
+    fn transaction(return_url: &str, silent: bool) -> LoginTransaction {
+        let (_, _, login) = worst::first_login();
+        LoginTransaction { return_url: return_url.into(), silent, ..login }
+    }
+
+    /// OpenID Connect Core §3.1.2.6
+    #[test]
+    fn a_page_comes_back_with_the_reason_only_where_the_user_would_have_been_asked() {
+        let back = |silent, error| failure_address(&site(), &transaction("/a?b=c#d", silent), error);
+        for error in NEEDS_THE_USER {
+            assert_eq!(back(true, Some(error)), Some(format!("https://app.example.com/a?b=c&bff_error={error}#d")));
+            assert_eq!(back(false, Some(error)), None, "a login that may ask shows why it failed");
+        }
+        assert_eq!(back(true, Some("access_denied")), None);
+        assert_eq!(back(true, None), None);
+    }
+
+    #[test]
+    fn a_frame_is_told_of_every_failure() {
+        let frame = transaction(&address(&site(), SIGNED_IN), true);
+        let back = |error| failure_address(&site(), &frame, error).expect("an address");
+        assert_eq!(back(Some("login_required")), "https://app.example.com/bff/silent-login?outcome=login_required");
+        for error in [None, Some("access_denied"), Some("<script>")] {
+            assert_eq!(back(error), "https://app.example.com/bff/silent-login?outcome=failed");
+        }
+    }
+
+    #[actix_web::test]
+    async fn the_frame_s_page_speaks_to_our_origin_alone_and_runs_its_own_script_alone() {
+        let response = message(&site(), "login_required").expect("a page");
+        let policy = response.headers().get(CONTENT_SECURITY_POLICY).expect("one").to_str().expect("ASCII").to_owned();
+        let body = to_bytes(response.into_body()).await.expect("a body in memory");
+        let body = String::from_utf8(body.to_vec()).expect("UTF-8");
+        let nonce = body.split("nonce=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a nonce");
+        assert!(policy.contains(&format!("script-src 'nonce-{nonce}';")), "{policy}");
+        assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'self'"), "{policy}");
+        let call = r#"postMessage({"source":"bff-silent-login","isLoggedIn":false,"error":"login_required"}, "https://app.example.com")"#;
+        assert!(body.contains(call), "{body}");
+    }
+
+    #[test]
+    fn an_outcome_that_there_is_none_of_is_refused() {
+        for outcome in ["", "x", "</script>", "signed-in "] {
+            assert!(message(&site(), outcome).is_err(), "{outcome}");
+        }
+    }
+}
