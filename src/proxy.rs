@@ -24,8 +24,8 @@ pub use self::path::PathRefused;
 pub use self::route::{Route, RouteTable, UpstreamWatch};
 pub use self::upgrade::{TunnelLimits, asks_for_websocket};
 pub use self::upstream::{
-    ConnectError, EjectionSettings, HealthSettings, UpstreamClient, UpstreamTlsError, UpstreamTlsSettings,
-    system_authorities,
+    ConnectError, EjectionSettings, ExchangeError, HealthSettings, UpstreamClient, UpstreamTlsError,
+    UpstreamTlsSettings, system_authorities,
 };
 
 /// One route as the configuration describes it.
