@@ -133,9 +133,9 @@ error, warn, info, debug, trace or off; also by module, to look into one: \"info
             unit: "duration, at most 10s",
             preset: Preset::Default(r#""200ms""#),
             doc: "\
-How long the line of a request may wait so that many are written at once, which makes it cost a tenth; every other line
-is written at once, after those that wait. On a terminal nothing waits. \"0s\": nothing waits anywhere, so that not even
-a process that is killed loses a line.",
+How long the line of a request may wait so that many are written at once, which saves a system call each; every other
+line is written at once, after those that wait. On a terminal nothing waits. \"0s\": nothing waits anywhere, so that not
+even a process that is killed loses a line.",
         },
     ],
 };
