@@ -71,7 +71,7 @@ pub struct Application {
 /// # Errors
 /// See [`ServeError`].
 pub fn serve(config: Config, warnings: &[Finding]) -> Result<(), ServeError> {
-    telemetry::init(&config.log)?;
+    let _log = telemetry::init(&config.log)?;
     for warning in warnings {
         tracing::warn!(%warning, "configuration");
     }
