@@ -15,10 +15,10 @@ BROWSER := tests/browser/node_modules/.installed
 EXPRESS := benches/proxy/express/node_modules/.installed
 PYTHON := tests/.venv/.installed
 
-.PHONY: help demo test soak docs lint audit bench bench-proxy bench-streams fuzz-smoke tools rust node system-packages peer-packages
+.PHONY: help demo test test-keycloak soak docs lint audit bench bench-proxy bench-streams fuzz-smoke tools rust node system-packages peer-packages
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: rust ## Run the BFF with a demo provider, API and page on http://127.0.0.1:8080
 	@echo "Building the demo. The first build takes some minutes."
@@ -26,6 +26,11 @@ demo: rust ## Run the BFF with a demo provider, API and page on http://127.0.0.1
 
 test: tools ## Run every test: units, the server against a real provider, and a real browser
 	cargo test
+
+test-keycloak: rust ## Sign in, refresh and sign out at a real Keycloak, which Maven fetches (160 MB, Java 17 or later)
+	@scripts/ensure-keycloak
+	@cargo test --no-run --test keycloak
+	@scripts/with-keycloak cargo test --test keycloak -- --ignored
 
 soak: tools ## Many replicas under load and faults for SOAK_SECONDS (120) and more: what it costs whom, as tables
 	cargo build --release

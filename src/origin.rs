@@ -135,6 +135,7 @@ mod tests {
         }
     }
 
+    /// RFC 6750 §5.3: no session cookie in clear text.
     #[test]
     fn http_is_for_loopback_only() {
         for text in ["http://127.0.0.1:8080", "http://localhost:3000", "http://[::1]:1", "http://app.localhost"] {

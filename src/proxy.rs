@@ -17,7 +17,7 @@ mod upstream;
 
 use std::time::Duration;
 
-use http::{HeaderValue, Uri};
+use http::Uri;
 
 pub use self::error::{BadGateway, BadRequest, ForwardError, TimeoutPhase};
 pub use self::forward::{Credentials, ForwardContext, forward};
@@ -28,8 +28,8 @@ pub use self::route::{Route, RouteTable, UpstreamWatch};
 pub use self::rules::{Missing, Rule};
 pub use self::upgrade::{TunnelLimits, asks_for_websocket};
 pub use self::upstream::{
-    ConnectError, EjectionSettings, HealthSettings, UpstreamClient, UpstreamTlsError, UpstreamTlsSettings,
-    system_authorities,
+    ConnectError, EjectionSettings, ExchangeError, HealthSettings, UpstreamClient, UpstreamTlsError,
+    UpstreamTlsSettings, system_authorities,
 };
 use crate::oidc::TokenIssuerSettings;
 
@@ -134,7 +134,7 @@ pub struct TargetSettings {
     /// What becomes of the route's path.
     pub path: PathRewrite,
     /// What `Host` says to the upstream; none: the upstream's own name.
-    pub host_override: Option<HeaderValue>,
+    pub host_override: Option<String>,
 }
 
 /// What becomes of the route's path on the way to the upstream; what lies behind it goes on byte for byte.

@@ -254,6 +254,7 @@ mod tests {
         }
     }
 
+    /// SP 800-38D §8.3: nonces of 192 random bits, which replicas need not agree upon.
     #[test]
     fn the_same_text_never_seals_to_the_same_value() {
         let sealer = sealer(&ring(), "https://app.example.com");

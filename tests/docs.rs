@@ -12,6 +12,8 @@ use sealgate::web::problem::PROBLEM_TYPES;
 
 #[path = "docs/commands.rs"]
 mod commands;
+#[path = "docs/conformance.rs"]
+mod conformance;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -288,7 +290,7 @@ fn named_tests(page: &Path, text: &str) -> Vec<(String, PathBuf)> {
     let folder = page.parent().expect("a page lies in a folder");
     let link = |part: &str| {
         let (name, rest) = part.split_once("`](")?;
-        let file = rest.split(')').next().filter(|file| file.ends_with(".rs") && file.contains("tests/"))?;
+        let file = rest.split(')').next().filter(|file| file.ends_with(".rs"))?;
         (!name.contains(['.', '/'])).then(|| (name.to_owned(), folder.join(file)))
     };
     prose(text).flat_map(|line| line.split("[`").skip(1).filter_map(link).collect::<Vec<_>>()).collect()

@@ -5,7 +5,7 @@ mod issuers;
 mod rules;
 mod wanted;
 
-use http::{HeaderValue, Uri};
+use http::Uri;
 
 use self::rules::ClaimNames;
 use super::leaf::Leaf;
@@ -154,8 +154,7 @@ fn target(
     let strips = reader.value(&key("strip_prefix"), raw.strip_prefix.take(), values::boolean);
     let replacement = reader.optional(&key("replace_prefix"), raw.replace_prefix.take(), values::whole_path);
     let host_override = reader.optional(&key("host_override"), raw.host_override.take(), |leaf| {
-        let authority = values::authority(leaf)?;
-        HeaderValue::from_str(authority.as_str()).map_err(|_| format!("{:?} is not a host", authority.as_str()))
+        values::authority(leaf).map(|authority| authority.to_string())
     });
     let path = match (strips?, replacement?) {
         (true, Some(_)) => {

@@ -334,6 +334,7 @@ mod tests {
         }
     }
 
+    /// DESIGN §4: one subkey for each purpose.
     #[test]
     fn every_purpose_and_algorithm_has_a_subkey_of_its_own() {
         let (key, nonce) = (pinned(), [0; 24]);

@@ -325,6 +325,7 @@ mod tests {
         assert_eq!(read("soon"), None);
     }
 
+    /// RFC 6750 §5.3, OpenID Connect Discovery §3
     #[test]
     fn an_issuer_in_clear_text_is_for_loopback_only() {
         for good in ["https://login.example.com/realm", "http://127.0.0.1:9", "http://localhost:9"] {

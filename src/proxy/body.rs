@@ -1,4 +1,5 @@
-//! The bodies on their way through: the client's payload as hyper reads it, the upstream's answer as actix reads it.
+//! The bodies on their way through: the client's payload on its way to the upstream, the upstream's answer as actix
+//! reads it.
 //!
 //! Neither is ever gathered: each piece is pulled when the other side has room for it, so that a slow reader slows the
 //! writer and not our memory.
@@ -13,12 +14,10 @@ use actix_web::body::{BodySize, MessageBody};
 use actix_web::dev::Payload;
 use bytes::Bytes;
 use futures_util::Stream;
-use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::UpstreamTimeouts;
-use super::upstream::{Exchange, Reading};
+use super::upstream::{Exchange, ExchangeError, Reading};
 
 /// How long a body is said to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +40,7 @@ pub(super) struct Progress {
 /// Who keeps the request from going on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// The upstream (or our own connection task) has yet to ask for the next piece.
+    /// The upstream has yet to take what it was sent, so that we ask for the next piece.
     Sending,
     /// The client has yet to send the next piece.
     AwaitingClient,
@@ -80,7 +79,7 @@ impl Progress {
     }
 }
 
-/// The client's payload, as hyper wants bodies.
+/// The client's payload, as it goes to the upstream.
 pub(super) struct RequestBody {
     payload: Payload,
     /// What is still to come of `Content-Length`.
@@ -90,9 +89,8 @@ pub(super) struct RequestBody {
     progress: Rc<Progress>,
 }
 
-/// The client's payload failed. Says nothing more: hyper only passes it back to us.
-#[derive(Debug, thiserror::Error)]
-#[error("the request body is incomplete")]
+/// The client's payload ended early, was malformed or too long; the stage says which.
+#[derive(Debug)]
 pub(super) struct BrokenPayload;
 
 impl RequestBody {
@@ -117,90 +115,90 @@ impl RequestBody {
     }
 
     /// Where to see how far this body has come.
-    pub(super) fn progress(&self) -> Rc<Progress> {
-        Rc::clone(&self.progress)
+    pub(super) fn progress(&self) -> &Rc<Progress> {
+        &self.progress
     }
 
-    fn broken(&self) -> Poll<Option<Result<Frame<Bytes>, BrokenPayload>>> {
-        self.ended(Stage::Broken)
+    /// Whether nothing more is to come.
+    pub(super) fn is_end(&self) -> bool {
+        self.remaining == Some(0)
     }
 
-    fn ended(&self, stage: Stage) -> Poll<Option<Result<Frame<Bytes>, BrokenPayload>>> {
-        self.progress.reached(stage);
-        Poll::Ready(Some(Err(BrokenPayload)))
+    /// Whether its length is not known, so that it goes in chunks.
+    pub(super) fn is_chunked(&self) -> bool {
+        self.remaining.is_none()
     }
-}
 
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = BrokenPayload;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenPayload>>> {
-        let this = self.get_mut();
-        if this.is_end_stream() {
+    /// The next piece; none at the end.
+    pub(super) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenPayload>>> {
+        if self.is_end() {
             return Poll::Ready(None);
         }
-        match Pin::new(&mut this.payload).poll_next(cx) {
+        match Pin::new(&mut self.payload).poll_next(cx) {
             Poll::Pending => {
-                if this.progress.stage() != Stage::AwaitingClient {
-                    this.progress.reached(Stage::AwaitingClient);
+                if self.progress.stage() != Stage::AwaitingClient {
+                    self.progress.reached(Stage::AwaitingClient);
                 }
                 Poll::Pending
             }
             Poll::Ready(Some(Ok(piece))) => {
-                let Ok(length) = u64::try_from(piece.len()) else { return this.broken() };
-                if let Some(room) = &mut this.room {
-                    let Some(left) = room.checked_sub(length) else { return this.ended(Stage::TooLarge) };
+                let Ok(length) = u64::try_from(piece.len()) else { return self.broken() };
+                if let Some(room) = &mut self.room {
+                    let Some(left) = room.checked_sub(length) else { return self.ended(Stage::TooLarge) };
                     *room = left;
                 }
-                if let Some(remaining) = &mut this.remaining {
-                    let Some(left) = remaining.checked_sub(length) else { return this.broken() };
+                if let Some(remaining) = &mut self.remaining {
+                    let Some(left) = remaining.checked_sub(length) else { return self.broken() };
                     *remaining = left;
                 }
-                this.progress.reached(if this.remaining == Some(0) { Stage::Sent } else { Stage::Sending });
-                Poll::Ready(Some(Ok(Frame::data(piece))))
+                self.progress.reached(if self.is_end() { Stage::Sent } else { Stage::Sending });
+                Poll::Ready(Some(Ok(piece)))
             }
-            Poll::Ready(Some(Err(_))) => this.broken(),
-            Poll::Ready(None) if this.remaining.is_some() => this.broken(),
+            Poll::Ready(Some(Err(_))) => self.broken(),
+            Poll::Ready(None) if self.remaining.is_some() => self.broken(),
             Poll::Ready(None) => {
-                this.progress.reached(Stage::Sent);
+                self.progress.reached(Stage::Sent);
                 Poll::Ready(None)
             }
         }
     }
 
-    fn is_end_stream(&self) -> bool {
-        self.remaining == Some(0)
+    fn broken(&self) -> Poll<Option<Result<Bytes, BrokenPayload>>> {
+        self.ended(Stage::Broken)
     }
 
-    fn size_hint(&self) -> SizeHint {
-        self.remaining.map_or_else(SizeHint::default, SizeHint::with_exact)
+    fn ended(&self, stage: Stage) -> Poll<Option<Result<Bytes, BrokenPayload>>> {
+        self.progress.reached(stage);
+        Poll::Ready(Some(Err(BrokenPayload)))
     }
 }
 
 /// The upstream's body, as actix wants bodies. Dropping it before its end closes the upstream connection.
 pub(super) struct ResponseBody {
-    incoming: Incoming,
     size: BodySize,
     /// Held until the end, then handed back to the pool; or until nobody reads on.
     reading: Rc<Reading>,
     idle: IdleTimer,
+    /// What the client is told once it has what came before.
+    failure: Option<ResponseBodyError>,
 }
 
 /// Why a response broke off; the client sees its connection closed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ResponseBodyError {
     #[error("the upstream broke the response off")]
-    Broken(#[source] hyper::Error),
+    Broken(#[source] ExchangeError),
     #[error("the upstream stopped sending the response body")]
     Idle,
+    #[error("nobody read the response body for too long")]
+    Unread,
 }
 
 impl ResponseBody {
-    /// The body `incoming` of `exchange`, whose pieces may be `idle` apart.
-    pub(super) fn new(incoming: Incoming, exchange: Exchange, idle: Duration) -> Self {
-        let size = incoming.size_hint().exact().map_or(BodySize::Stream, BodySize::Sized);
-        Self { incoming, size, reading: Reading::new(exchange, idle), idle: IdleTimer::new(idle) }
+    /// The body of `exchange`, whose pieces may be `idle` apart.
+    pub(super) fn new(exchange: Exchange, idle: Duration) -> Self {
+        let size = exchange.body_length().map_or(BodySize::Stream, BodySize::Sized);
+        Self { size, reading: Reading::new(exchange, idle), idle: IdleTimer::new(idle), failure: None }
     }
 }
 
@@ -213,37 +211,25 @@ impl MessageBody for ResponseBody {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ResponseBodyError>>> {
         let this = self.get_mut();
-        this.reading.is_asked();
-        loop {
-            match Pin::new(&mut this.incoming).poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => {
-                    this.idle.stop();
-                    if this.incoming.is_end_stream() {
-                        // The last piece may lie with the client for long; the upstream has done its part.
-                        this.reading.finish();
-                    } else {
-                        this.reading.is_to_be_asked();
-                    }
-                    // Trailers are dropped: actix cannot send them. An empty piece would end a chunked body.
-                    if let Ok(piece) = frame.into_data()
-                        && !piece.is_empty()
-                    {
-                        return Poll::Ready(Some(Ok(piece)));
-                    }
-                }
-                Poll::Ready(Some(Err(error))) => {
-                    this.reading.close();
-                    return Poll::Ready(Some(Err(ResponseBodyError::Broken(error))));
-                }
-                Poll::Ready(None) => {
-                    this.reading.finish();
-                    return Poll::Ready(None);
-                }
-                Poll::Pending => {
-                    ready!(this.idle.poll_elapsed(cx));
-                    this.reading.close();
-                    return Poll::Ready(Some(Err(ResponseBodyError::Idle)));
-                }
+        if let Some(failure) = this.failure.take() {
+            return Poll::Ready(Some(Err(failure)));
+        }
+        match this.reading.poll_body(cx) {
+            Poll::Ready(Some(Ok(piece))) => {
+                this.idle.stop();
+                Poll::Ready(Some(Ok(piece)))
+            }
+            Poll::Ready(Some(Err(failure))) => {
+                // actix throws away what it has not written when it hears of it, the head even: it writes when it waits.
+                this.failure = Some(failure);
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Pending => {
+                ready!(this.idle.poll_elapsed(cx));
+                this.reading.close();
+                Poll::Ready(Some(Err(ResponseBodyError::Idle)))
             }
         }
     }

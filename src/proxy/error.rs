@@ -5,7 +5,7 @@
 use actix_web::http::StatusCode;
 
 use super::path::PathRefused;
-use super::upstream::ConnectError;
+use super::upstream::{ConnectError, ExchangeError};
 
 /// Why there is no answer of an upstream to pass on.
 #[derive(Debug, thiserror::Error)]
@@ -76,16 +76,13 @@ pub enum BadRequest {
 pub enum BadGateway {
     /// The connection broke, or what came is not HTTP.
     #[error("the exchange failed")]
-    Exchange(#[from] hyper::Error),
+    Exchange(#[from] ExchangeError),
     /// 101 where no upgrade, or one to another protocol, was asked for (RFC 9110 §15.2.2).
     #[error("it switched protocols unasked")]
     UnexpectedUpgrade,
     /// A head that cannot be passed on.
     #[error("the head of its answer is malformed")]
     Malformed,
-    /// Its body is in a transfer coding that we did not offer to decode (RFC 9112 §7.4), or framed by two.
-    #[error("its transfer coding is not chunked")]
-    TransferCoding,
     /// The access token is not a valid field value (RFC 6750 §2.1), so that it cannot be attached.
     #[error("the access token cannot be sent in a header")]
     AccessToken,

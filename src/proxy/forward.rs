@@ -13,6 +13,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashSet;
+use std::future::Future;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
@@ -22,20 +23,16 @@ use actix_web::HttpRequest;
 use actix_web::HttpResponse;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{Payload, ResponseHead};
-use actix_web::http::header::{ALLOW, HeaderValue};
+use actix_web::http::header::{ALLOW, CONTENT_LENGTH, HeaderValue};
 use actix_web::http::{self as inbound, StatusCode, Version};
-use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HOST};
-use http::{HeaderName, HeaderValue as UpstreamValue, Method, Request, Response, Uri};
-use hyper::body::{Body, Incoming};
-use hyper::ext::ReasonPhrase;
+use http::{HeaderName, HeaderValue as UpstreamValue};
 use tokio::time::{Instant, sleep_until};
 
 use super::body::{BodyLength, HeadBody, Progress, RequestBody, ResponseBody, Stage};
 use super::error::{BadGateway, BadRequest, ForwardError, TimeoutPhase};
 use super::headers::{RequestFields, body_length, copy_response_fields, max_forwards, request_fields};
 use super::upgrade::{self, TunnelLimits};
-use super::upstream::{ConnectError, Exchange, Reuse, SendError, is_failure};
+use super::upstream::{ConnectError, Exchange, Head, Reuse, SendError, is_failure};
 use super::{OwnNames, Route, UpstreamClient, UpstreamTimeouts};
 use crate::origin::PublicOrigin;
 use crate::secret::AccessToken;
@@ -106,8 +103,8 @@ pub async fn forward(
     }
     let body = RequestBody::new(payload, length).limited_to(limit);
     let outgoing = Outgoing { client, route, context, request, length, handshake: false };
-    let (response, exchange) = outgoing.send(body).await?;
-    respond(request, response, exchange, route, context.own_names)
+    let (head, exchange) = outgoing.send(body).await?;
+    respond(request, head, exchange, route, context.own_names)
 }
 
 /// A WebSocket's handshake: a request without a body; its payload is what the client sends after the 101.
@@ -119,11 +116,11 @@ async fn forward_handshake(
     context: &ForwardContext<'_>,
 ) -> Result<HttpResponse, ForwardError> {
     let outgoing = Outgoing { client, route, context, request, length: BodyLength::Absent, handshake: true };
-    let (response, exchange) = outgoing.send(RequestBody::empty()).await?;
-    if response.status() == http::StatusCode::SWITCHING_PROTOCOLS {
-        return upgrade::switch(response, exchange, payload, context.own_names, context.tunnel.clone()).await;
+    let (head, exchange) = outgoing.send(RequestBody::empty()).await?;
+    if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        return upgrade::switch(head, exchange, payload, context.own_names, context.tunnel.clone());
     }
-    let mut response = respond(request, response, exchange, route, context.own_names)?;
+    let mut response = respond(request, head, exchange, route, context.own_names)?;
     if response.body().size() == BodySize::Stream {
         // After a handshake actix would announce chunks and send none: the connection's end is the body's.
         end_with_connection(response.head_mut());
@@ -166,23 +163,25 @@ struct Outgoing<'a> {
 impl Outgoing<'_> {
     /// Sends the request: on a connection that is there if possible, and once more on a new one if that was closed
     /// under it. How it fares is told to the upstream.
-    async fn send(&self, body: RequestBody) -> Result<(Response<Incoming>, Exchange), ForwardError> {
-        let mut outgoing = self.build(body)?;
-        let mut reuse = if self.handshake { Reuse::Never } else { Reuse::Allowed };
+    async fn send(&self, mut body: RequestBody) -> Result<(Head, Exchange), ForwardError> {
+        let Self { request, route, context, length, handshake, .. } = *self;
+        let is_head = request.method() == inbound::Method::HEAD;
+        let fields = request_fields(&RequestFields { request, route, context, length, handshake })?;
+        let mut reuse = if handshake { Reuse::Never } else { Reuse::Allowed };
         loop {
-            let (upstream, mut exchange) = self.client.connection(self.route, reuse).await.map_err(unreachable)?;
-            outgoing.headers_mut().insert(HOST, self.route.host_override().unwrap_or_else(|| upstream.host_header()));
-            let progress = outgoing.body().progress();
+            let (upstream, mut exchange) = self.client.connection(route, reuse).await.map_err(unreachable)?;
+            let host = route.host_override().unwrap_or_else(|| upstream.host());
+            write_head(exchange.head_buffer(), request, route, host, &fields);
+            let progress = Rc::clone(body.progress());
             progress.restart();
-            let failure = match self.answer(&mut exchange, outgoing, &progress).await {
-                Ok(Ok(response)) => {
-                    let failed = is_failure(response.status());
-                    if failed {
+            let failure = match self.answer(exchange.send(&mut body, is_head), &progress).await {
+                Ok(Ok(head)) => {
+                    if is_failure(head.status) {
                         upstream.failed()
                     } else {
                         upstream.answered()
                     }
-                    return Ok((response, exchange));
+                    return Ok((head, exchange));
                 }
                 Ok(Err(failure)) => failure,
                 Err(timeout) => {
@@ -195,30 +194,26 @@ impl Outgoing<'_> {
             };
             match progress.stage() {
                 Stage::Broken => return Err(BadRequest::BrokenBody.into()),
-                Stage::TooLarge => return Err(too_large(self.route)),
+                Stage::TooLarge => return Err(too_large(route)),
                 _ => {}
             }
             if !exchange.is_reused() {
                 // An upload that it does not take, or a handshake, an upstream may end by closing: no client of its own
                 // accord has it left out for everybody.
-                let is_the_request_s = self.handshake || !self.is_bodyless();
-                if !(is_the_request_s && failure.is_closed_connection()) {
+                let is_the_request_s = handshake || !self.is_bodyless();
+                if !(is_the_request_s && failure.closed) {
                     upstream.failed();
                 }
                 return Err(BadGateway::Exchange(failure.error).into());
             }
-            // The connection was an old one, which the upstream may close at any time.
-            outgoing = match failure {
-                // Not a byte was written: it is as if the connection had not been there.
-                SendError { unsent: Some(request), .. } => request,
-                failure if self.may_send_again(&failure) => self.build(RequestBody::empty())?,
-                failure => {
-                    if !failure.is_closed_connection() {
-                        upstream.failed();
-                    }
-                    return Err(BadGateway::Exchange(failure.error).into());
+            // The connection was an old one, which the upstream may close at any time. Where not a byte was written, it is
+            // as if it had not been there.
+            if !failure.unsent && !self.may_send_again(&failure) {
+                if !failure.closed {
+                    upstream.failed();
                 }
-            };
+                return Err(BadGateway::Exchange(failure.error).into());
+            }
             reuse = Reuse::Never;
         }
     }
@@ -227,32 +222,21 @@ impl Outgoing<'_> {
     fn may_send_again(&self, failure: &SendError) -> bool {
         let safe =
             matches!(*self.request.method(), inbound::Method::GET | inbound::Method::HEAD | inbound::Method::OPTIONS);
-        self.is_bodyless() && safe && failure.is_closed_connection()
+        self.is_bodyless() && safe && failure.closed
     }
 
     fn is_bodyless(&self) -> bool {
         matches!(self.length, BodyLength::Absent | BodyLength::Exactly(0))
     }
 
-    fn build(&self, body: RequestBody) -> Result<Request<RequestBody>, ForwardError> {
-        let Self { request, route, context, length, handshake, .. } = *self;
-        let mut outgoing = Request::new(body);
-        *outgoing.method_mut() =
-            Method::from_bytes(request.method().as_str().as_bytes()).map_err(|_| BadRequest::Malformed)?;
-        *outgoing.uri_mut() = origin_form(request.uri(), route)?;
-        *outgoing.headers_mut() = request_fields(&RequestFields { request, route, context, length, handshake })?;
-        Ok(outgoing)
-    }
-
-    /// Sends on `exchange` and waits for the head of the answer, as long as the route says.
+    /// Waits for the head of the answer, as long as the route says.
     async fn answer(
         &self,
-        exchange: &mut Exchange,
-        outgoing: Request<RequestBody>,
-        progress: &Rc<Progress>,
-    ) -> Result<Result<Response<Incoming>, SendError>, ForwardError> {
+        sending: impl Future<Output = Result<Head, SendError>>,
+        progress: &Progress,
+    ) -> Result<Result<Head, SendError>, ForwardError> {
         let timeouts = self.route.timeouts();
-        let mut response = pin!(exchange.send(outgoing));
+        let mut response = pin!(sending);
         let mut timer = pin!(sleep_until(next_look(progress, &timeouts)));
         loop {
             tokio::select! {
@@ -296,33 +280,40 @@ fn unreachable(error: ConnectError) -> ForwardError {
     }
 }
 
-/// Path and query, byte for byte but for the route's own path, where that is replaced.
-fn origin_form(uri: &inbound::Uri, route: &Route) -> Result<Uri, BadRequest> {
-    let target = uri.path_and_query().map_or("/", inbound::uri::PathAndQuery::as_str);
-    let bytes = route.rewritten(target).map_or_else(|| Bytes::copy_from_slice(target.as_bytes()), Bytes::from);
-    Uri::from_maybe_shared(bytes).map_err(|_| BadRequest::Malformed)
+/// Writes a head: the request line with path and query byte for byte, but for the route's own path where that is replaced;
+/// `Host` first (RFC 9112 §3.2), then `fields`.
+fn write_head(out: &mut Vec<u8>, request: &HttpRequest, route: &Route, host: &str, fields: &[u8]) {
+    let target = request.uri().path_and_query().map_or("/", inbound::uri::PathAndQuery::as_str);
+    let (replacement, target) = route.rewritten(target);
+    let method = request.method().as_str();
+    out.reserve(method.len() + replacement.len() + target.len() + host.len() + fields.len() + 32);
+    for part in [method, " ", replacement, target, " HTTP/1.1\r\nhost: ", host, "\r\n"] {
+        out.extend_from_slice(part.as_bytes());
+    }
+    out.extend_from_slice(fields);
+    out.extend_from_slice(b"\r\n");
 }
 
 /// The upstream's response as ours.
 fn respond(
     request: &HttpRequest,
-    response: Response<Incoming>,
+    answer: Head,
     exchange: Exchange,
     route: &Route,
     own_names: &OwnNames,
 ) -> Result<HttpResponse, ForwardError> {
-    let (parts, incoming) = response.into_parts();
-    if parts.status == http::StatusCode::SWITCHING_PROTOCOLS {
+    let status = answer.status;
+    if status == StatusCode::SWITCHING_PROTOCOLS {
         return Err(BadGateway::UnexpectedUpgrade.into());
     }
-    let status = StatusCode::from_u16(parts.status.as_u16()).map_err(|_| BadGateway::Malformed)?;
     let is_head = request.method() == inbound::Method::HEAD;
-    let body = response_body(is_head, &parts, incoming, exchange, route);
+    let body = response_body(is_head, &answer, exchange, route);
     let streams = body.size() == BodySize::Stream;
     let mut response = HttpResponse::with_body(status, body);
-    copy_response_fields(&parts, is_head, response.headers_mut(), own_names)?;
+    let reason = reason(status, answer.reason());
+    copy_response_fields(answer, is_head, response.headers_mut(), own_names)?;
     let head = response.head_mut();
-    head.reason = reason(&parts);
+    head.reason = reason;
     if is_head {
         // Else actix would announce chunks beside the upstream's length.
         head.no_chunking(true);
@@ -338,19 +329,17 @@ fn end_with_connection(head: &mut ResponseHead) {
     head.set_connection_type(ConnectionType::Close);
 }
 
-fn response_body(
-    is_head: bool,
-    parts: &http::response::Parts,
-    incoming: Incoming,
-    exchange: Exchange,
-    route: &Route,
-) -> BoxBody {
-    if !incoming.is_end_stream() {
-        return ResponseBody::new(incoming, exchange, route.timeouts().idle).boxed();
+fn response_body(is_head: bool, answer: &Head, mut exchange: Exchange, route: &Route) -> BoxBody {
+    if let Some(whole) = exchange.take_whole_body() {
+        exchange.finish();
+        return BoxBody::new(whole);
+    }
+    if exchange.body_length() != Some(0) {
+        return ResponseBody::new(exchange, route.timeouts().idle).boxed();
     }
     exchange.finish();
-    let bodyless = matches!(parts.status, http::StatusCode::NO_CONTENT | http::StatusCode::NOT_MODIFIED);
-    if is_head && !bodyless && parts.headers.contains_key(CONTENT_LENGTH) {
+    let bodyless = matches!(answer.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if is_head && !bodyless && answer.values(&CONTENT_LENGTH).next().is_some() {
         HeadBody.boxed()
     } else if is_head || bodyless {
         BoxBody::new(actix_web::body::None::new())
@@ -361,15 +350,17 @@ fn response_body(
 
 /// The upstream's reason phrase where it is not the usual one. actix wants it static, so that each is kept for good:
 /// only short ones, and only so many.
-fn reason(parts: &http::response::Parts) -> Option<&'static str> {
+fn reason(status: StatusCode, phrase: &[u8]) -> Option<&'static str> {
     const MOST: usize = 64;
     const LONGEST: usize = 64;
     thread_local! {
         static KEPT: RefCell<HashSet<&'static str>> = RefCell::default();
     }
-    let usual = parts.status.canonical_reason().map_or(Some(""), |_| None);
-    let Some(phrase) = parts.extensions.get::<ReasonPhrase>() else { return usual };
-    let Ok(text) = std::str::from_utf8(phrase.as_bytes()) else { return usual };
+    let usual = status.canonical_reason().map_or(Some(""), |_| None);
+    let Ok(text) = std::str::from_utf8(phrase) else { return usual };
+    if status.canonical_reason() == Some(text) {
+        return None;
+    }
     KEPT.with_borrow_mut(|kept| {
         if let Some(known) = kept.get(text) {
             return Some(*known);

@@ -1,7 +1,9 @@
 //! The names that are ours: those of our cookies, of the headers that tell upstreams of users, and what we call ourselves
 //! in `Via`.
 
-use http::{HeaderName, Version};
+use actix_web::http::Version;
+use actix_web::http::header::HeaderValue;
+use http::HeaderName;
 use sha2::{Digest as _, Sha256};
 
 use super::cookies::OwnCookieNames;
@@ -17,7 +19,7 @@ pub struct OwnNames {
     /// Our pseudonym in `Via` (RFC 9110 §7.6.3).
     pseudonym: String,
     /// Our element of `Via` for messages of HTTP/1.0 and HTTP/1.1.
-    via: [String; 2],
+    via: [HeaderValue; 2],
 }
 
 impl OwnNames {
@@ -29,7 +31,12 @@ impl OwnNames {
         let digest = Sha256::digest(origin.as_str());
         let digits: String = digest[..4].iter().map(|byte| format!("{byte:02x}")).collect();
         let pseudonym = format!("sealgate-{digits}");
-        let via = [format!("1.0 {pseudonym}"), format!("1.1 {pseudonym}")];
+        let value = |version| {
+            let element = format!("{version} {pseudonym}");
+            // Letters, digits, `-`, `.` and a space are a value.
+            HeaderValue::try_from(element).unwrap_or_else(|_| HeaderValue::from_static("1.1 sealgate"))
+        };
+        let via = ["1.0", "1.1"].map(value);
         Self { cookies: OwnCookieNames::new(session_cookie), headers: Vec::new(), pseudonym, via }
     }
 
@@ -49,7 +56,7 @@ impl OwnNames {
     }
 
     /// What we add to `Via` of a message that came with `version`.
-    pub(super) fn via(&self, version: Version) -> &str {
+    pub(super) fn via(&self, version: Version) -> &HeaderValue {
         &self.via[usize::from(version != Version::HTTP_10)]
     }
 
@@ -83,9 +90,14 @@ mod tests {
     fn each_site_has_a_pseudonym_of_its_own_and_its_replicas_share_it() {
         let (one, other) = (of("https://app.example.com"), of("https://other.example.com"));
         assert_eq!(one.via(Version::HTTP_11), of("https://app.example.com").via(Version::HTTP_11));
-        assert!(one.via(Version::HTTP_10).starts_with("1.0 sealgate-"));
+        assert!(one.via(Version::HTTP_10).as_bytes().starts_with(b"1.0 sealgate-"));
         assert!(one.are_in(one.via(Version::HTTP_11).as_bytes()));
-        assert!(one.are_in(format!(" {} (comment)", one.via(Version::HTTP_10).to_uppercase()).as_bytes()));
+        assert!(
+            one.are_in(
+                format!(" {} (comment)", String::from_utf8_lossy(one.via(Version::HTTP_10).as_bytes()).to_uppercase())
+                    .as_bytes()
+            )
+        );
         assert!(!one.are_in(other.via(Version::HTTP_11).as_bytes()));
         for element in ["1.1 sealgate", "1.1 app.example.com", "1.1", "", "1.1 p (1.1 sealgate)"] {
             assert!(!one.are_in(element.as_bytes()), "{element}");

@@ -201,8 +201,8 @@ impl Route {
     }
 
     /// What `Host` says to the upstream, if not the upstream's own name.
-    pub(super) fn host_override(&self) -> Option<http::HeaderValue> {
-        self.settings.target.host_override.clone()
+    pub(super) fn host_override(&self) -> Option<&str> {
+        self.settings.target.host_override.as_deref()
     }
 
     /// The route's path, where upstreams do not see it.
@@ -213,13 +213,14 @@ impl Route {
         }
     }
 
-    /// What becomes of `target` (path and query, of this route); `None`: it stays.
-    pub(super) fn rewritten(&self, target: &str) -> Option<String> {
-        let PathRewrite::Replace(replacement) = &self.settings.target.path else { return None };
+    /// What the upstream sees of `target` (path and query, of this route): what stands in place of the route's path, and
+    /// the rest as it is.
+    pub(super) fn rewritten<'a>(&'a self, target: &'a str) -> (&'a str, &'a str) {
+        let PathRewrite::Replace(replacement) = &self.settings.target.path else { return ("", target) };
         // The route was found by its prefix.
-        let rest = target.strip_prefix(self.prefix.as_str())?;
-        let root = if replacement.is_empty() && !rest.starts_with('/') { "/" } else { "" };
-        Some([replacement, root, rest].concat())
+        let rest = target.strip_prefix(self.prefix.as_str()).unwrap_or(target);
+        let is_root = replacement.is_empty() && !rest.starts_with('/');
+        (if is_root { "/" } else { replacement }, rest)
     }
 
     fn is_for(&self, host: &str) -> bool {
@@ -405,11 +406,13 @@ mod tests {
             ("/", "/v2", "/", "/v2/"),
             ("/", "/v2", "/x?q", "/v2/x?q"),
         ] {
-            let rewritten = rewriting(path, replacement).rewritten(target).expect("it is replaced");
+            let route = rewriting(path, replacement);
+            let (replaced, rest) = route.rewritten(target);
+            let rewritten = format!("{replaced}{rest}");
             assert_eq!(rewritten, upstream, "{path} {replacement} {target}");
             assert_eq!(path::check(rewritten.split('?').next().unwrap_or_default()), Ok(()), "{rewritten}");
         }
-        assert_eq!(route(settings("/api", &[])).rewritten("/api/x"), None);
+        assert_eq!(route(settings("/api", &[])).rewritten("/api/x"), ("", "/api/x"));
     }
 
     #[test]

@@ -22,10 +22,6 @@ use actix_web::rt::task::JoinHandle;
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
-use http::Response;
-use hyper::body::Incoming;
-use hyper::upgrade::Upgraded;
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -34,7 +30,7 @@ use super::OwnNames;
 use super::body::BodyLength;
 use super::error::{BadGateway, BadRequest, ForwardError};
 use super::headers::{body_length, copy_response_fields};
-use super::upstream::{Exchange, UpstreamIo};
+use super::upstream::{Exchange, Head, Switched, UpstreamIo};
 
 /// The protocol's name in `Upgrade`.
 pub(super) const WEBSOCKET: &str = "websocket";
@@ -98,20 +94,21 @@ fn is_websocket(value: &[u8]) -> bool {
 ///
 /// # Errors
 /// [`BadGateway`] if the upstream changed to another protocol (RFC 6455 §4.1), or broke off.
-pub(super) async fn switch(
-    response: Response<Incoming>,
+pub(super) fn switch(
+    head: Head,
     exchange: Exchange,
     payload: Payload,
     own_names: &OwnNames,
     limits: TunnelLimits,
 ) -> Result<HttpResponse, ForwardError> {
-    let mut protocols = response.headers().get_all(http::header::UPGRADE).iter();
-    if !protocols.next().is_some_and(|value| is_websocket(value.as_bytes())) || protocols.next().is_some() {
+    let mut protocols = head.values(&UPGRADE);
+    if !protocols.next().is_some_and(is_websocket) || protocols.next().is_some() {
         return Err(BadGateway::UnexpectedUpgrade.into());
     }
-    let (parts, io) = exchange.switch(response).await.map_err(BadGateway::Exchange)?;
+    drop(protocols);
+    let io = exchange.switch().ok_or(BadGateway::UnexpectedUpgrade)?;
     let mut response = HttpResponse::with_body(StatusCode::SWITCHING_PROTOCOLS, Tunnel::open(io, payload, limits));
-    copy_response_fields(&parts, false, response.headers_mut(), own_names)?;
+    copy_response_fields(head, false, response.headers_mut(), own_names)?;
     response.headers_mut().insert(UPGRADE, HeaderValue::from_static(WEBSOCKET));
     response.head_mut().set_connection_type(ConnectionType::Upgrade);
     Ok(response.map_into_boxed_body())
@@ -244,7 +241,7 @@ impl SharedIo {
     fn poll_with<T>(
         &self,
         closed: io::Result<T>,
-        poll: impl FnOnce(Pin<&mut TokioIo<Upgraded>>) -> Poll<io::Result<T>>,
+        poll: impl FnOnce(Pin<&mut Switched>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         self.0.borrow_mut().as_mut().map_or(Poll::Ready(closed), |upstream| poll(Pin::new(&mut upstream.io)))
     }

@@ -1,26 +1,23 @@
 //! The client side: connections to upstreams, over TCP or TLS, kept for reuse.
 //!
-//! This is the only place that names hyper's client; everything above sees [`UpstreamClient::connection`] and
-//! [`Exchange::send`]. A client belongs to one worker: its connections live on the worker's own thread. It never follows
+//! Everything above sees [`UpstreamClient::connection`] and [`Exchange::send`]; how HTTP is spoken is `http1`'s. A client belongs to one worker: its connections live on the worker's own thread. It never follows
 //! a redirect and never reads a proxy from the environment.
 
 mod check;
 mod connect;
 mod health;
+mod http1;
 mod origin;
 mod pool;
 mod tls;
 mod unread;
 
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::future::select_all;
-use http::response::Parts;
-use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::upgrade::Upgraded;
-use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
 
 pub use self::check::HealthSettings;
@@ -34,10 +31,13 @@ pub use self::tls::{UpstreamTlsError, UpstreamTlsSettings, system_authorities};
 pub(super) use self::unread::Reading;
 
 use self::connect::connect;
+use self::http1::Connection;
+pub use self::http1::ExchangeError;
+pub(super) use self::http1::{Head, SendError, Switched};
 use self::origin::Permit;
-use self::pool::{Connection, Pool, PoolKey};
+use self::pool::{Pool, PoolKey};
 use super::Route;
-use super::body::{Progress, RequestBody, Stage};
+use super::body::RequestBody;
 
 /// The connections of one worker to all upstreams. Clones share them.
 #[derive(Clone)]
@@ -122,7 +122,6 @@ impl UpstreamClient {
             key,
             pool: Rc::clone(&self.pool),
             keep_alive: route.limits().keep_alive,
-            progress: None,
             permit,
         };
         let key = upstream.pool_key();
@@ -155,7 +154,7 @@ async fn wait_for_any<'r>(full: &[&'r Upstream], route: &Route) -> Result<(&'r U
 /// A connection that is no longer HTTP's. It keeps its place at the upstream.
 pub(super) struct UpstreamIo {
     /// The bytes both ways.
-    pub(super) io: TokioIo<Upgraded>,
+    pub(super) io: Switched,
     _permit: Permit,
 }
 
@@ -166,30 +165,7 @@ pub(super) struct Exchange {
     key: PoolKey,
     pool: Rc<Pool>,
     keep_alive: Duration,
-    progress: Option<Rc<Progress>>,
     permit: Permit,
-}
-
-/// A request that got no answer.
-pub(super) struct SendError {
-    /// What hyper says of it.
-    pub(super) error: hyper::Error,
-    /// The request, if nothing of it was written.
-    pub(super) unsent: Option<Request<RequestBody>>,
-}
-
-impl SendError {
-    /// Whether the connection was closed under the request before an answer came.
-    pub(super) fn is_closed_connection(&self) -> bool {
-        let io = std::error::Error::source(&self.error).and_then(|source| source.downcast_ref::<std::io::Error>());
-        self.error.is_incomplete_message()
-            || self.error.is_canceled()
-            || self.error.is_closed()
-            || io.is_some_and(|io| {
-                use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
-                matches!(io.kind(), BrokenPipe | ConnectionAborted | ConnectionReset)
-            })
-    }
 }
 
 impl Exchange {
@@ -198,25 +174,40 @@ impl Exchange {
         self.reused
     }
 
-    /// Sends `request`, and waits for the head of the response; 1xx are skipped.
-    pub(super) async fn send(&mut self, request: Request<RequestBody>) -> Result<Response<Incoming>, SendError> {
-        self.progress = Some(request.body().progress());
-        self.connection.sender.try_send_request(request).await.map_err(|mut failure| {
-            let unsent = failure.take_message();
-            SendError { error: failure.into_error(), unsent }
-        })
+    /// Where the head of the request is to be written, whole, before [`send`](Self::send).
+    pub(super) fn head_buffer(&mut self) -> &mut Vec<u8> {
+        self.connection.head_buffer()
+    }
+
+    /// Sends the request, and waits for the head of the response; 1xx are skipped. `is_head`: it is HEAD.
+    pub(super) async fn send(&mut self, body: &mut RequestBody, is_head: bool) -> Result<Head, SendError> {
+        self.connection.send(body, is_head).await
+    }
+
+    /// How long the body of the response is from here, if that is known.
+    pub(super) fn body_length(&self) -> Option<u64> {
+        self.connection.body_length()
+    }
+
+    /// The body of the response, if all of it has come with its head.
+    pub(super) fn take_whole_body(&mut self) -> Option<Bytes> {
+        self.connection.take_whole_body()
+    }
+
+    /// The next piece of the body; none at its end.
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ExchangeError>>> {
+        self.connection.poll_body(cx)
     }
 
     /// The response is a 101: the connection itself, from the first byte behind that.
-    pub(super) async fn switch(self, mut response: Response<Incoming>) -> Result<(Parts, UpstreamIo), hyper::Error> {
-        let io = hyper::upgrade::on(&mut response).await?;
-        Ok((response.into_parts().0, UpstreamIo { io: TokioIo::new(io), _permit: self.permit }))
+    pub(super) fn switch(self) -> Option<UpstreamIo> {
+        Some(UpstreamIo { io: self.connection.switch()?, _permit: self.permit })
     }
 
-    /// The response has been read to its end: the connection goes back to the pool, unless the request is still being
-    /// sent (the upstream answered early) or the upstream wants it closed.
+    /// The response has been read to its end: the connection goes back to the pool, unless the request was still being
+    /// sent (the upstream answered early), the upstream wants it closed or has sent more than its answer.
     pub(super) fn finish(self) {
-        if self.progress.is_some_and(|progress| progress.stage() == Stage::Sent) {
+        if self.connection.is_done() {
             self.pool.put(self.key, self.connection, self.keep_alive);
         }
     }

@@ -348,6 +348,7 @@ mod tests {
         assert!(session_lines(&names(), &too_long, SameSite::Strict, max_age).is_err());
     }
 
+    /// DESIGN §4: the first chunk says how many there are.
     #[test]
     fn a_stale_chunk_is_never_joined() {
         assert_eq!(joined("__Host-sealgate=1abc; __Host-sealgate.1=old"), Some("abc".into()));

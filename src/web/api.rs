@@ -168,8 +168,7 @@ async fn on_behalf(
     match forwarded {
         Ok(response) if let Some(problem) = step_up::asked_for(services, &response) => Err(problem.with_cookies(lines)),
         Ok(response) => {
-            let mut response =
-                if asks_for_event_stream(request) { end_with_session(response, tunnel) } else { response };
+            let mut response = if tunnel.ended.is_some() { end_with_session(response, tunnel) } else { response };
             remove_cors(&mut response);
             caching::keep_private(&mut response, !lines.is_empty());
             append_cookies(&mut response, lines);

@@ -342,7 +342,7 @@ mod tests {
         assert!(head_bytes(&second) <= MAX_HEAD, "{}", head_bytes(&second));
     }
 
-    /// Complaint of peers' users: a session back from the dead after logout.
+    /// Complaint of peers' users: session back from the dead after logout.
     #[test]
     fn a_posted_login_that_replaces_a_session_takes_a_second_step() {
         for (chunks, (sealed, delivery, mut login)) in [(1, worst::login(0)), (2, worst::login_of_two_cookies())] {

@@ -82,9 +82,9 @@ async fn a_login_cookie_under_the_name_of_another_login_is_refused() {
     refused(&world, &reply).await;
 }
 
-/// Complaint of peers' users: the back button on the callback.
+/// Complaint of peers' users: back button on the callback.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_callback_that_is_opened_again_redeems_nothing_and_keeps_the_session() {
+async fn the_back_button_on_the_callback_redeems_nothing_and_keeps_the_session() {
     let world = World::start().await;
     let callback = world.browser.sign_in_up_to_callback("/bff/login").await;
     world.browser.arrive_from_elsewhere(callback.as_str()).await;

@@ -54,6 +54,7 @@ async fn cross_site_and_same_site_requests_are_refused_even_with_the_header() {
     }
 }
 
+/// RFC 10017 §6.1.3.3: `Origin` as the fallback.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_fetch_metadata_a_foreign_origin_is_refused_and_our_own_passes() {
     let world = World::signed_in().await;
@@ -73,6 +74,7 @@ async fn without_fetch_metadata_and_origin_the_header_is_enough() {
     assert_eq!(reply.status, StatusCode::OK);
 }
 
+/// DESIGN §3: for what cannot set headers, and for reading alone.
 #[tokio::test(flavor = "multi_thread")]
 async fn metadata_routes_take_same_origin_reads_without_the_header_and_nothing_else() {
     let world = World::signed_in().await;
@@ -103,6 +105,7 @@ async fn page_routes_also_take_top_level_navigations() {
     }
 }
 
+/// RFC 10017 §6.1.3.3.2: on every request.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_endpoints_want_the_header_too() {
     let world = World::signed_in().await;

@@ -66,10 +66,11 @@ impl Posting {
     }
 }
 
+/// Complaint of peers' users: SameSite and form_post.
 /// OAuth 2.0 Form Post Response Mode §2. The form comes from another site: no other cookie than the login's goes
 /// with it, and the page that follows finds the session by itself.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_is_posted_signs_in_and_the_code_is_in_no_url() {
+async fn form_post_signs_in_beside_same_site_cookies_and_the_code_is_in_no_url() {
     let world = Posting::start().await;
     let login = world.browser.navigate("/bff/login").await.set_cookies().remove(0);
     assert!(login.has("SameSite=None") && login.has("Secure") && login.has("HttpOnly"), "{login:?}");

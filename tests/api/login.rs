@@ -267,7 +267,7 @@ async fn allowed_parameters_pass_through_to_the_provider_and_others_do_not() {
 
 /// Complaint of peers' users: tabs that overwrite each other's state.
 #[tokio::test(flavor = "multi_thread")]
-async fn two_tabs_that_sign_in_at_once_do_not_disturb_each_other() {
+async fn two_tabs_do_not_overwrite_each_other_s_state() {
     let world = World::start().await;
     let first = world.browser.sign_in_up_to_callback("/bff/login?returnUrl=%2Ffirst").await;
     let second = world.browser.sign_in_up_to_callback("/bff/login?returnUrl=%2Fsecond").await;
@@ -279,7 +279,7 @@ async fn two_tabs_that_sign_in_at_once_do_not_disturb_each_other() {
 
 /// Complaint of peers' users: login cookies that pile up.
 #[tokio::test(flavor = "multi_thread")]
-async fn at_most_eight_login_cookies_live_and_the_oldest_goes_first() {
+async fn login_cookies_do_not_pile_up_and_the_oldest_goes_first() {
     let world = World::start().await;
     let first = world.browser.navigate("/bff/login").await.set_cookies().remove(0).name;
     // Their age is counted in seconds.
@@ -311,9 +311,9 @@ fn plan_with_groups() -> Plan {
     World::plan().set("provider.scopes", scopes).set("provider.passthrough_parameters", vec!["login_hint"])
 }
 
-/// Complaint of peers' users: cookie too large, leftover chunks. DESIGN §4: lines under 3,800 bytes, at most three.
+/// Complaint of peers' users: leftover chunks. DESIGN §4: lines under 3,800 bytes, at most three.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_large_session_is_split_and_a_smaller_one_leaves_no_chunk_behind() {
+async fn a_large_session_is_split_and_a_smaller_one_has_no_leftover_chunks() {
     let world = plan_with_groups().start().await;
     let reply = world.browser.sign_in_at("/bff/login?login_hint=large").await;
     let chunks: Vec<String> = world
@@ -337,7 +337,7 @@ async fn a_large_session_is_split_and_a_smaller_one_leaves_no_chunk_behind() {
 
 /// Complaint of peers' users: cookie too large, 431 and redirect loops.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_that_no_cookies_can_hold_ends_in_a_page_and_not_in_a_loop() {
+async fn a_cookie_too_large_ends_in_a_page_and_not_in_a_redirect_loop() {
     let world = plan_with_groups().start().await;
     let callback = world.browser.sign_in_up_to_callback("/bff/login?login_hint=huge").await;
     let reply = world.browser.arrive_from_elsewhere(callback.as_str()).await;

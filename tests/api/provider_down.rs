@@ -1,15 +1,17 @@
-//! The provider may be down at any time; who is signed in need not notice.
+//! The provider may be down at any time, or have another time; who is signed in need not notice.
 
 use std::time::Duration;
 
 use reqwest::StatusCode;
+use tempfile::TempDir;
 
 use crate::support::ports::free_port;
+use crate::support::sealgate::run_with;
 use crate::support::{Browser, Provider, ProviderOptions, Sealgate, SealgateOptions, Upstream, World, eventually};
 
 /// Complaint of peers' users: provider down at start-up.
 #[tokio::test(flavor = "multi_thread")]
-async fn sealgate_starts_without_the_provider_and_logs_in_once_it_is_there() {
+async fn the_provider_may_be_down_at_start_up_and_logins_work_once_it_is_there() {
     let (port, upstream) = (free_port(), Upstream::start().await);
     let gate = Sealgate::start(SealgateOptions::new(&format!("http://localhost:{port}"), upstream.port)).await;
     let browser = Browser::new(gate.url());
@@ -27,6 +29,50 @@ async fn sealgate_starts_without_the_provider_and_logs_in_once_it_is_there() {
     .await;
     browser.sign_in().await;
     assert_eq!(browser.user().await["sub"], "ada");
+}
+
+/// A Sealgate of its own whose clock is off by that, and a browser. Its key ring is older than its clock is slow.
+async fn off_by(
+    clock: &str,
+    provider: &Provider,
+    upstream: &Upstream,
+    tolerance: &str,
+) -> (Sealgate, Browser, TempDir) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let ring = folder.path().join("ring.json");
+    let earlier = [("LD_PRELOAD", "/usr/$LIB/faketime/libfaketimeMT.so.1"), ("FAKETIME", "-5m")];
+    let made = run_with(&["keys", "generate", "--ring", ring.to_str().expect("a path in UTF-8")], &earlier).await;
+    assert!(made.status.success(), "{made:?}");
+    let mut options = SealgateOptions::new(&provider.issuer, upstream.port).set("provider.clock_skew", tolerance);
+    (options.clock, options.ring) = (clock.to_owned(), Some(ring));
+    provider.register(options.registration()).await;
+    let gate = Sealgate::start(options).await;
+    let browser = Browser::new(gate.url());
+    (gate, browser, folder)
+}
+
+/// Complaint of peers' users: clock skew. OpenID Connect Core §3.1.3.7 items 9 and 10: with some leeway.
+#[tokio::test(flavor = "multi_thread")]
+async fn clock_skew_below_the_tolerance_fails_no_login() {
+    let (provider, upstream) = (Provider::start(ProviderOptions::default()).await, Upstream::start().await);
+    for clock in ["-45s", "+45s"] {
+        let (_gate, browser, _ring) = off_by(clock, &provider, &upstream, "60s").await;
+        browser.sign_in().await;
+        assert_eq!(browser.post("/bff/refresh").await.status, StatusCode::OK, "{clock}");
+        assert_eq!(browser.user().await["sub"], "ada", "{clock}");
+    }
+}
+
+/// Complaint of peers' users: clock skew. Beyond the tolerance an ID token is from the future, and the log says what to
+/// look at.
+#[tokio::test(flavor = "multi_thread")]
+async fn clock_skew_beyond_the_tolerance_is_named_in_the_log() {
+    let (provider, upstream) = (Provider::start(ProviderOptions::default()).await, Upstream::start().await);
+    let (gate, browser, _ring) = off_by("-45s", &provider, &upstream, "10s").await;
+    let callback = browser.sign_in_up_to_callback("/bff/login").await;
+    browser.arrive_from_elsewhere(callback.as_str()).await.error_page(5);
+    assert_eq!(browser.cookie("sealgate"), None);
+    assert!(gate.log().contains("compare the clocks"), "{}", gate.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]

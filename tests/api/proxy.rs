@@ -21,8 +21,9 @@ async fn an_api_call_has_the_access_token_attached_and_no_cookie() {
     assert!(seen.header("cookie").is_empty(), "{:?}", seen.headers);
 }
 
+/// Complaint of peers' users: 302 to the login page for fetch calls.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_api_call_without_a_session_is_a_401_problem_and_never_a_redirect() {
+async fn a_fetch_call_without_a_session_is_401_and_no_302_to_a_login_page() {
     let world = World::start().await;
     let reply = world.browser.get("/api/echo").await;
     reply.problem(401);
@@ -31,7 +32,7 @@ async fn an_api_call_without_a_session_is_a_401_problem_and_never_a_redirect() {
     assert!(world.upstream.seen().is_empty());
 }
 
-/// Complaint of peers' users: a redirect to the login page for a fetch call. Navigations get none either.
+/// Complaint of peers' users: 302 to the login page for fetch calls. Navigations get none either.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_navigation_to_the_api_without_a_session_is_401_too() {
     let world = World::start().await;
@@ -163,6 +164,7 @@ async fn routes_match_whole_segments_of_the_path_and_nothing_else() {
     assert!(world.upstream.seen().is_empty());
 }
 
+/// RFC 9700 §4.12: never followed with the token.
 #[tokio::test(flavor = "multi_thread")]
 async fn upstream_redirects_pass_through_and_are_never_followed() {
     let world = World::signed_in().await;
@@ -237,9 +239,9 @@ async fn an_upstream_that_does_not_answer_is_a_504_problem() {
     world.browser.get("/api/hold").await.problem(504);
 }
 
-/// Complaint of peers' users: session cookies sent on to upstreams, tokens in query strings.
+/// Complaint of peers' users: session cookies sent on to upstreams.
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_sealed_reaches_the_upstream() {
+async fn session_cookies_are_not_sent_on_to_upstreams() {
     let world = World::signed_in().await;
     world.browser.get("/cookies/echo").await;
     let seen = serde_json::to_string(&world.upstream.last()).expect("plain text");

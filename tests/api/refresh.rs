@@ -57,7 +57,7 @@ async fn a_refresh_without_a_session_is_a_401_problem() {
 
 /// Complaint of peers' users: refresh races, `invalid_grant`, logged out at random.
 #[tokio::test(flavor = "multi_thread")]
-async fn twenty_tabs_that_refresh_at_once_cause_one_refresh() {
+async fn twenty_tabs_in_a_refresh_race_cause_one_refresh_and_log_nobody_out() {
     let world = World::signed_in().await;
     world.provider.hold(&["token"]).await;
     let replies = tokio::join!(join_all((0..20).map(|_| world.browser.post("/bff/refresh"))), async {
@@ -140,9 +140,10 @@ async fn a_refresh_goes_on_when_its_client_has_gone() {
     assert_eq!(world.provider.stats().await.refreshes(), 1, "the result was kept");
 }
 
+/// Complaint of peers' users: refresh races, `invalid_grant`, logged out at random.
 /// DESIGN §6: `invalid_grant` with a valid access token: carry on, touch no cookie.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dead_refresh_token_does_not_matter_while_the_access_token_lives() {
+async fn invalid_grant_logs_nobody_out_while_the_access_token_lives() {
     let world = World::signed_in().await;
     let session = world.session_cookie();
     world.provider.forget_refresh_tokens().await;

@@ -56,7 +56,7 @@ async fn a_slow_response_that_began_before_a_refresh_brings_no_older_session_bac
 
 /// Complaint of peers' users: session back from the dead after logout.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slow_response_that_ends_after_the_logout_brings_no_session_back() {
+async fn a_slow_response_brings_no_session_back_from_the_dead_after_the_logout() {
     let world = about_to_refresh().await;
     let (slow, logout) = tokio::join!(world.browser.get("/api/hold"), async {
         held(&world).await;
@@ -135,7 +135,7 @@ async fn two_tabs_that_log_in_at_once_both_arrive() {
     }
 }
 
-/// Complaint of peers' users: refresh races, logged out at random.
+/// Complaint of peers' users: refresh races, `invalid_grant`, logged out at random.
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_restored_tabs_with_an_expired_token_all_get_the_one_refreshed_session() {
     let world = World::plan().provider(|provider| provider.access_token_ttl = 2).signed_in().await;

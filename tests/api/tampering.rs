@@ -153,6 +153,7 @@ async fn a_session_of_another_origin_is_signed_out() {
     opens_nothing(&sibling, &format!("{SESSION}={}", world.session_cookie()), "another origin").await;
 }
 
+/// DESIGN §4: the client is inside the seal.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_of_another_client_is_signed_out() {
     let world = World::signed_in().await;
@@ -160,6 +161,7 @@ async fn a_session_of_another_client_is_signed_out() {
     opens_nothing(&other, &format!("{SESSION}={}", world.session_cookie()), "another client").await;
 }
 
+/// DESIGN §4: the issuer is inside the seal.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_of_another_issuer_is_signed_out() {
     let world = World::signed_in().await;

@@ -62,7 +62,7 @@ async fn open(world: &World) -> (Socket, Response) {
 
 /// Complaint of peers' users: WebSockets blocked by CSRF headers.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_socket_of_our_own_page_reaches_the_upstream_with_the_bearer_attached() {
+async fn a_websocket_is_not_blocked_by_csrf_headers_and_has_the_bearer_attached() {
     let world = World::signed_in().await;
     let (mut socket, response) = open(&world).await;
     assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
@@ -230,9 +230,9 @@ async fn a_close_code_of_the_upstream_arrives() {
     socket.ended().await;
 }
 
-/// DESIGN §7: a WebSocket lives no longer than its session.
+/// Complaint of peers' users: WebSockets outliving the token. DESIGN §7: one lives no longer than its session.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_socket_ends_with_its_session_and_not_with_its_access_token() {
+async fn a_websocket_outlives_its_token_and_not_its_session() {
     let world = World::plan()
         .set("session.absolute_timeout", "8s")
         .set("session.idle_timeout", "8s")

@@ -27,11 +27,13 @@ use self::upstream::Upstream;
 /// How many cases are under way at once.
 const AT_ONCE: usize = 8;
 
+/// RFC 9112 §2.2, §3.2, §5.1, §5.2, §6.1, §6.3, RFC 9110 §5.5
 #[tokio::test(flavor = "multi_thread")]
 async fn what_clients_send_never_becomes_another_request() {
     play(requests::cases()).await;
 }
 
+/// RFC 9112 §5.2, §6.3, §9.2, RFC 9110 §5.5, §7.8
 #[tokio::test(flavor = "multi_thread")]
 async fn what_upstreams_send_never_becomes_another_answer() {
     play(answers::cases()).await;

@@ -25,7 +25,7 @@ async fn date(replica: &Sealgate) -> Timestamp {
 
 /// Complaint of peers' users: clock skew.
 #[tokio::test(flavor = "multi_thread")]
-async fn clocks_that_are_seconds_apart_sign_nobody_out() {
+async fn clock_skew_between_replicas_signs_nobody_out() {
     let plan = Cluster::plan().round_robin().clocks(&["", "+2s", "-2s"]);
     let cluster = plan.provider(|provider| provider.rotate_refresh_token = false).start().await;
     let (fast, slow) = (date(cluster.replica(1)).await, date(cluster.replica(2)).await);

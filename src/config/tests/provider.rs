@@ -116,6 +116,7 @@ organization = "acme"
     assert_eq!((silent.parameters.len(), silent.pushed, silent.max_age), (0, PushedRequests::Auto, None));
 }
 
+/// RFC 8707 §2: a resource is absolute, without fragment.
 #[test]
 fn parameters_that_nobody_may_set_or_that_say_nonsense_are_refused() {
     for (keys, expected) in [

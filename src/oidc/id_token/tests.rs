@@ -257,6 +257,7 @@ async fn without_a_key_id_a_new_key_is_found_by_fetching_again() {
     party.redeem().await.expect("the new key");
 }
 
+/// OpenID Connect Core §10.1.1
 #[tokio::test]
 async fn fetches_for_unknown_keys_are_rate_limited() {
     let party = TestParty::new().await;

@@ -98,7 +98,7 @@ async fn a_provider_with_a_private_authority_is_trusted_through_the_certificate_
     discovery::fetch(&settings).await.expect("metadata");
 }
 
-/// The complaint "provider down at start-up"
+/// Complaint of peers' users: provider down at start-up.
 #[tokio::test]
 async fn a_provider_that_is_down_at_the_start_is_found_once_it_is_up() {
     let party = TestParty::new().await;

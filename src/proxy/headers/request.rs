@@ -3,25 +3,17 @@
 use std::net::IpAddr;
 
 use actix_web::HttpRequest;
+use actix_web::http::Method;
 use actix_web::http::header::{self as inbound, HeaderMap as InboundMap};
-use actix_web::http::{Method, Version};
-use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use super::{ConnectionOptions, Treatment, treatment};
 use crate::proxy::body::BodyLength;
 use crate::proxy::error::{BadGateway, BadRequest, ForwardError};
 use crate::proxy::upgrade::WEBSOCKET;
 use crate::proxy::{Credentials, ForwardContext, OwnNames, Route};
-use crate::secret::AccessToken;
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
-const MAX_FORWARDS: HeaderName = HeaderName::from_static("max-forwards");
+/// What the fields of a browser's request take, with an access token of usual length.
+const USUAL_BYTES: usize = 3 * 1024;
 
 /// What is known of the request besides its own fields.
 pub(in crate::proxy) struct RequestFields<'a> {
@@ -37,50 +29,85 @@ pub(in crate::proxy) struct RequestFields<'a> {
     pub(in crate::proxy) handshake: bool,
 }
 
-/// The fields of the request to the upstream, but `Host`, which depends on the upstream and comes first.
-pub(in crate::proxy) fn request_fields(input: &RequestFields<'_>) -> Result<HeaderMap, ForwardError> {
+/// The fields of the request to the upstream as they go over the wire, but `Host`, which depends on the upstream and comes
+/// first.
+pub(in crate::proxy) fn request_fields(input: &RequestFields<'_>) -> Result<Vec<u8>, ForwardError> {
     let incoming = input.request.headers();
     let options = ConnectionOptions::parse(incoming.get_all(inbound::CONNECTION).map(|value| value.as_bytes()))
         .map_err(|_| BadRequest::TooManyConnectionOptions)?;
-    let mut outgoing = HeaderMap::with_capacity(incoming.len() + 8);
-    // Its place; the value follows with the upstream.
-    outgoing.insert(header::HOST, HeaderValue::from_static(""));
+    let mut out = Fields(Vec::with_capacity(USUAL_BYTES));
     for (name, value) in incoming {
         let name = name.as_str();
         let passes = treatment(name) == Treatment::Pass && !input.context.own_names.has_header(name);
         if passes && !options.names(name) {
-            let name = HeaderName::from_lowercase(name.as_bytes()).map_err(|_| BadRequest::Malformed)?;
-            outgoing.append(name, copied(value.as_bytes())?);
+            out.add(name, value.as_bytes())?;
         }
     }
-    set_framing(&mut outgoing, input.length);
+    match input.length {
+        BodyLength::Absent => {}
+        BodyLength::Exactly(length) => out.add("content-length", length.to_string().as_bytes())?,
+        BodyLength::Unknown => out.add("transfer-encoding", b"chunked")?,
+    }
     if input.handshake {
-        outgoing.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-        outgoing.insert(header::UPGRADE, HeaderValue::from_static(WEBSOCKET));
+        out.add("connection", b"upgrade")?;
+        out.add("upgrade", WEBSOCKET.as_bytes())?;
     }
-    if input.route.forwards_cookies() && !options.names(header::COOKIE.as_str()) {
-        set_cookies(&mut outgoing, incoming, input.context.own_names)?;
+    if input.route.forwards_cookies() && !options.names("cookie") {
+        add_cookies(&mut out, incoming, input.context.own_names)?;
     }
-    set_forwarded(&mut outgoing, incoming, input.context)?;
-    set_via(&mut outgoing, incoming, input)?;
-    set_trace(&mut outgoing, incoming, input.context.traceparent.as_deref())?;
+    add_forwarded(&mut out, incoming, input.context)?;
+    add_via(&mut out, incoming, input)?;
+    add_trace(&mut out, incoming, input.context.traceparent.as_deref())?;
     if let Some(left) = max_forwards(input.request) {
-        outgoing.insert(MAX_FORWARDS, HeaderValue::from(left.saturating_sub(1)));
+        out.add("max-forwards", left.saturating_sub(1).to_string().as_bytes())?;
     }
     if let Some(prefix) = input.route.rewritten_prefix() {
-        outgoing.insert(X_FORWARDED_PREFIX, copied(prefix.as_bytes())?);
+        out.add("x-forwarded-prefix", prefix.as_bytes())?;
     }
     match input.context.credentials {
         Credentials::None => {}
-        Credentials::Token(token) => {
-            outgoing.insert(header::AUTHORIZATION, bearer(token)?);
+        Credentials::Token(token) => out
+            .add_all("authorization", &[b"Bearer ", token.expose().as_bytes()])
+            .map_err(|_| BadGateway::AccessToken)?,
+        // What was looked at before.
+        Credentials::OfTheClient => {
+            for value in incoming.get_all(inbound::AUTHORIZATION) {
+                out.add("authorization", value.as_bytes())?;
+            }
         }
-        Credentials::OfTheClient => set_authorization(&mut outgoing, incoming)?,
     }
     for (name, value) in input.context.identity {
-        outgoing.insert(name.clone(), value.clone());
+        out.add(name.as_str(), value.as_bytes())?;
     }
-    Ok(outgoing)
+    Ok(out.0)
+}
+
+/// Fields as they go over the wire: nothing gets into it that could end a field before its end.
+struct Fields(Vec<u8>);
+
+impl Fields {
+    /// Adds a field; `name` is a field name in lower case.
+    fn add(&mut self, name: &str, value: &[u8]) -> Result<(), BadRequest> {
+        self.add_all(name, &[value])
+    }
+
+    /// Adds a field whose value is all of these.
+    fn add_all(&mut self, name: &str, value: &[&[u8]]) -> Result<(), BadRequest> {
+        if !value.iter().all(|part| is_field_value(part)) {
+            return Err(BadRequest::Malformed);
+        }
+        self.0.extend_from_slice(name.as_bytes());
+        self.0.extend_from_slice(b": ");
+        value.iter().for_each(|part| self.0.extend_from_slice(part));
+        self.0.extend_from_slice(b"\r\n");
+        Ok(())
+    }
+}
+
+/// RFC 9110 §5.5: visible characters, spaces, tabs, and bytes that are not ASCII. Without a branch for each byte, so that
+/// the compiler takes many at once.
+fn is_field_value(value: &[u8]) -> bool {
+    value.iter().fold(true, |good, &byte| good & ((byte >= b' ' && byte != 0x7f) | (byte == b'\t')))
 }
 
 /// How long the request says its body is.
@@ -105,33 +132,12 @@ pub(in crate::proxy) fn max_forwards(request: &HttpRequest) -> Option<u32> {
     request.headers().get(inbound::MAX_FORWARDS)?.to_str().ok()?.parse().ok()
 }
 
-fn copied(value: &[u8]) -> Result<HeaderValue, BadRequest> {
-    HeaderValue::from_bytes(value).map_err(|_| BadRequest::Malformed)
-}
-
-fn owned(value: Vec<u8>) -> Result<HeaderValue, BadRequest> {
-    HeaderValue::from_maybe_shared(Bytes::from(value)).map_err(|_| BadRequest::Malformed)
-}
-
-fn set_framing(outgoing: &mut HeaderMap, length: BodyLength) {
-    match length {
-        BodyLength::Absent => {}
-        BodyLength::Exactly(length) => {
-            outgoing.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-        }
-        BodyLength::Unknown => {
-            outgoing.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-        }
-    }
-}
-
 /// The cookies that are not ours, byte for byte and in order; several lines become one (RFC 9113 §8.2.3).
-fn set_cookies(outgoing: &mut HeaderMap, incoming: &InboundMap, own: &OwnNames) -> Result<(), BadRequest> {
-    let own = &own.cookies;
+fn add_cookies(out: &mut Fields, incoming: &InboundMap, own: &OwnNames) -> Result<(), BadRequest> {
     let mut line = Vec::new();
     for value in incoming.get_all(inbound::COOKIE) {
         for pair in value.as_bytes().split(|&byte| byte == b';').map(<[u8]>::trim_ascii) {
-            if pair.is_empty() || own.owns_pair(pair) {
+            if pair.is_empty() || own.cookies.owns_pair(pair) {
                 continue;
             }
             if !line.is_empty() {
@@ -140,35 +146,17 @@ fn set_cookies(outgoing: &mut HeaderMap, incoming: &InboundMap, own: &OwnNames) 
             line.extend_from_slice(pair);
         }
     }
-    if !line.is_empty() {
-        outgoing.insert(header::COOKIE, owned(line)?);
-    }
-    Ok(())
+    if line.is_empty() { Ok(()) } else { out.add("cookie", &line) }
 }
 
-/// What the client has brought itself, and was looked at before.
-fn set_authorization(outgoing: &mut HeaderMap, incoming: &InboundMap) -> Result<(), BadRequest> {
-    for value in incoming.get_all(inbound::AUTHORIZATION) {
-        let mut value = copied(value.as_bytes())?;
-        value.set_sensitive(true);
-        outgoing.append(header::AUTHORIZATION, value);
-    }
-    Ok(())
-}
-
-fn set_forwarded(
-    outgoing: &mut HeaderMap,
-    incoming: &InboundMap,
-    context: &ForwardContext<'_>,
-) -> Result<(), BadRequest> {
+fn add_forwarded(out: &mut Fields, incoming: &InboundMap, context: &ForwardContext<'_>) -> Result<(), BadRequest> {
     let origin = context.public_origin;
-    outgoing.insert(X_FORWARDED_HOST, copied(origin.authority().as_bytes())?);
-    let scheme = if origin.is_https() { "https" } else { "http" };
-    outgoing.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
-    if let Some(chain) = forwarded_for(incoming, context) {
-        outgoing.insert(X_FORWARDED_FOR, owned(chain)?);
+    out.add("x-forwarded-host", origin.authority().as_bytes())?;
+    out.add("x-forwarded-proto", if origin.is_https() { b"https" } else { b"http" })?;
+    match forwarded_for(incoming, context) {
+        Some(chain) => out.add("x-forwarded-for", &chain),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// The peer, behind the list that it sent if it is one of our own proxies.
@@ -188,37 +176,28 @@ fn forwarded_for(incoming: &InboundMap, context: &ForwardContext<'_>) -> Option<
 }
 
 /// Passes `Via` on with us at its end; a list that names us already is a loop (RFC 9110 §7.6.3).
-fn set_via(outgoing: &mut HeaderMap, incoming: &InboundMap, input: &RequestFields<'_>) -> Result<(), ForwardError> {
+fn add_via(out: &mut Fields, incoming: &InboundMap, input: &RequestFields<'_>) -> Result<(), ForwardError> {
     let names = input.context.own_names;
     for value in incoming.get_all(inbound::VIA) {
         if value.as_bytes().split(|&byte| byte == b',').any(|element| names.are_in(element)) {
             return Err(ForwardError::LoopDetected);
         }
-        outgoing.append(header::VIA, copied(value.as_bytes())?);
+        out.add("via", value.as_bytes())?;
     }
-    let version =
-        if input.request.version() == Version::HTTP_10 { http::Version::HTTP_10 } else { http::Version::HTTP_11 };
-    outgoing.append(header::VIA, copied(names.via(version).as_bytes())?);
-    Ok(())
+    Ok(out.add("via", names.via(input.request.version()).as_bytes())?)
 }
 
 /// The client's trace goes on if it is valid (W3C Trace Context §3.2), else ours begins.
-fn set_trace(outgoing: &mut HeaderMap, incoming: &InboundMap, ours: Option<&str>) -> Result<(), BadRequest> {
+fn add_trace(out: &mut Fields, incoming: &InboundMap, ours: Option<&str>) -> Result<(), BadRequest> {
     let mut parents = incoming.get_all("traceparent");
-    match (parents.next(), parents.next()) {
-        (Some(parent), None) if is_traceparent(parent.as_bytes()) => {
-            outgoing.insert(TRACEPARENT, copied(parent.as_bytes())?);
-            for state in incoming.get_all("tracestate") {
-                outgoing.append(TRACESTATE, copied(state.as_bytes())?);
-            }
+    match (parents.next(), parents.next(), ours) {
+        (Some(parent), None, _) if is_traceparent(parent.as_bytes()) => {
+            out.add("traceparent", parent.as_bytes())?;
+            incoming.get_all("tracestate").try_for_each(|state| out.add("tracestate", state.as_bytes()))
         }
-        _ => {
-            if let Some(ours) = ours {
-                outgoing.insert(TRACEPARENT, copied(ours.as_bytes())?);
-            }
-        }
+        (_, _, Some(ours)) => out.add("traceparent", ours.as_bytes()),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// `version-trace-parent-flags` in lower-case hexadecimal; neither identifier all zero, the version not ff.
@@ -235,11 +214,4 @@ fn is_traceparent(text: &[u8]) -> bool {
         && !is_zero(parent)
         // Only later versions may have more parts.
         && (version != b"00" || parts.next().is_none())
-}
-
-fn bearer(token: &AccessToken) -> Result<HeaderValue, BadGateway> {
-    let text = [b"Bearer ", token.expose().as_bytes()].concat();
-    let mut value = HeaderValue::from_maybe_shared(Bytes::from(text)).map_err(|_| BadGateway::AccessToken)?;
-    value.set_sensitive(true);
-    Ok(value)
 }

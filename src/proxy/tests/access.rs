@@ -1,6 +1,6 @@
 //! What a route lets pass: bodies up to a size, the client's own token, headers that it sets itself; and where it leads.
 
-use http::{HeaderName, HeaderValue};
+use http::HeaderName;
 use tokio::io::AsyncWriteExt;
 
 use super::harness::*;
@@ -91,7 +91,7 @@ fn the_upstream_sees_the_replaced_path_and_the_host_that_it_is_told() {
         let upstream = Upstream::answering(OK).await;
         let mut settings = route("/api", &[&upstream.uri]);
         settings.target.path = PathRewrite::Replace("/v2".to_owned());
-        settings.target.host_override = Some(HeaderValue::from_static("tenant.internal"));
+        settings.target.host_override = Some("tenant.internal".to_owned());
         let front = Front::start(vec![settings], false);
         front.get("/api/a%20b?q=1", "X-Forwarded-Prefix: /forged\r\n").await;
         let seen = upstream.request();

@@ -111,6 +111,7 @@ fn repeated_fields_arrive_repeated() {
     });
 }
 
+/// RFC 7239 §8.1; CVE-2024-21494
 #[test]
 fn forwarded_for_grows_only_behind_our_own_proxies() {
     run(async {

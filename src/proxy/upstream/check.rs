@@ -11,12 +11,12 @@ use http::header::{CONNECTION, HOST, USER_AGENT};
 use http::{HeaderValue, Request, Uri};
 use http_body_util::Empty;
 use hyper::client::conn::http1;
-use hyper::rt::{Read, Write};
 use hyper_util::rt::TokioIo;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::connect::{Dialled, dial};
+use super::connect::dial;
+use super::http1::Io;
 use super::origin::Upstream;
 
 /// How upstreams are checked.
@@ -56,16 +56,11 @@ pub(in crate::proxy) async fn check(upstream: Arc<Upstream>, settings: HealthSet
 }
 
 async fn ask(upstream: &Upstream, path: &Uri) -> Result<(), &'static str> {
-    match dial(upstream).await.map_err(|_| "no connection")? {
-        (Dialled::Plain(io), _) => exchange(TokioIo::new(io), upstream, path).await,
-        (Dialled::Tls(io), _) => exchange(TokioIo::new(io), upstream, path).await,
-    }
+    let (io, _) = dial(upstream).await.map_err(|_| "no connection")?;
+    exchange(TokioIo::new(io), upstream, path).await
 }
 
-async fn exchange<T>(io: T, upstream: &Upstream, path: &Uri) -> Result<(), &'static str>
-where
-    T: Read + Write + Unpin + Send + 'static,
-{
+async fn exchange(io: TokioIo<Io>, upstream: &Upstream, path: &Uri) -> Result<(), &'static str> {
     let (mut sender, connection) = http1::handshake(io).await.map_err(|_| "no HTTP")?;
     let mut request = Request::new(Empty::<Bytes>::new());
     *request.uri_mut() = path.clone();

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use http::StatusCode;
+use actix_web::http::StatusCode;
 
 use crate::metrics::UpstreamMetrics;
 

@@ -82,7 +82,13 @@ impl Upstream {
     }
 
     /// What `Host` says to it.
-    pub(in crate::proxy) fn host_header(&self) -> HeaderValue {
+    pub(in crate::proxy) fn host(&self) -> &str {
+        // It is made of a `str`, so it is one.
+        self.host_header.to_str().unwrap_or_default()
+    }
+
+    /// The same as a field's value.
+    pub(super) fn host_header(&self) -> HeaderValue {
         self.host_header.clone()
     }
 
@@ -131,8 +137,7 @@ pub(in crate::proxy) fn is_https(uri: &Uri) -> bool {
 impl fmt::Display for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.origin.https { "https" } else { "http" };
-        // It is made of a `str`, so it is one.
-        write!(f, "{scheme}://{}", self.host_header.to_str().unwrap_or_default())
+        write!(f, "{scheme}://{}", self.host())
     }
 }
 

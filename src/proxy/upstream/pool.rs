@@ -9,11 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::rt;
-use actix_web::rt::task::JoinHandle;
-use hyper::client::conn::http1::SendRequest;
 use tokio::time::Instant;
 
-use super::super::body::RequestBody;
+use super::http1::Connection;
 use super::origin::Origin;
 use super::unread::Reading;
 
@@ -29,24 +27,6 @@ pub(super) struct PoolKey {
     pub(super) origin: Arc<Origin>,
     /// Under which reading of which certificates it was made; 0 without TLS.
     pub(super) reading: u64,
-}
-
-/// A connection: hyper's handle, and the task that moves its bytes. The task ends with it.
-pub(super) struct Connection {
-    pub(super) sender: SendRequest<RequestBody>,
-    task: JoinHandle<()>,
-}
-
-impl Connection {
-    pub(super) fn new(sender: SendRequest<RequestBody>, task: JoinHandle<()>) -> Self {
-        Self { sender, task }
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
 }
 
 /// The idle connections of one worker.
@@ -65,8 +45,8 @@ struct Idle {
 }
 
 impl Idle {
-    fn is_usable(&self, now: Instant) -> bool {
-        now < self.until && self.connection.sender.is_ready()
+    fn is_usable(&mut self, now: Instant) -> bool {
+        now < self.until && self.connection.is_silent()
     }
 }
 
@@ -80,7 +60,7 @@ impl Pool {
         let mut idle = self.idle.borrow_mut();
         let connections = idle.get_mut(key)?;
         let now = Instant::now();
-        while let Some(candidate) = connections.pop_back() {
+        while let Some(mut candidate) = connections.pop_back() {
             if candidate.is_usable(now) {
                 return Some(candidate.connection);
             }
@@ -88,23 +68,8 @@ impl Pool {
         None
     }
 
-    /// Keeps `connection` for the next request, `life` at most, once hyper is done with the last one; drops it if it is
-    /// closed.
-    pub(super) fn put(self: Rc<Self>, key: PoolKey, mut connection: Connection, life: Duration) {
-        if connection.sender.is_ready() {
-            self.keep(key, connection, life);
-        } else if !connection.sender.is_closed() {
-            let pool = Rc::downgrade(&self);
-            rt::spawn(async move {
-                let settled = tokio::time::timeout(life, connection.sender.ready()).await;
-                if let (Ok(Ok(())), Some(pool)) = (settled, pool.upgrade()) {
-                    pool.keep(key, connection, life);
-                }
-            });
-        }
-    }
-
-    fn keep(self: Rc<Self>, key: PoolKey, connection: Connection, life: Duration) {
+    /// Keeps `connection` for the next request, `life` at most.
+    pub(super) fn put(self: Rc<Self>, key: PoolKey, connection: Connection, life: Duration) {
         {
             let mut idle = self.idle.borrow_mut();
             let connections = idle.entry(key).or_default();
@@ -138,7 +103,7 @@ impl Pool {
         self.read.borrow_mut().append(&mut read);
         let mut idle = self.idle.borrow_mut();
         idle.retain(|_, connections| {
-            connections.retain(|idle| idle.is_usable(now));
+            connections.retain_mut(|idle| idle.is_usable(now));
             !connections.is_empty()
         });
         is_read || !idle.is_empty()

@@ -5,10 +5,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::super::body::ResponseBodyError;
 use super::Exchange;
 
 /// How long a client may take for a piece at least, however short the route's idle timeout is: the upstream's silence is
@@ -23,6 +26,8 @@ pub(in crate::proxy) struct Reading {
     exchange: RefCell<Option<Exchange>>,
     asked_at: Cell<Instant>,
     patience: Duration,
+    /// It has been read to its end.
+    is_over: Cell<bool>,
     /// Whether the pool looks at it from time to time.
     watched: Cell<bool>,
 }
@@ -32,27 +37,41 @@ impl Reading {
     pub(in crate::proxy) fn new(exchange: Exchange, patience: Duration) -> Rc<Self> {
         let patience = patience.max(LEAST_PATIENCE);
         let (exchange, asked_at) = (RefCell::new(Some(exchange)), Cell::new(Instant::now()));
-        Rc::new(Self { exchange, asked_at, patience, watched: Cell::new(false) })
+        Rc::new(Self { exchange, asked_at, patience, is_over: Cell::new(false), watched: Cell::new(false) })
     }
 
-    /// Somebody reads on.
-    pub(in crate::proxy) fn is_asked(&self) {
+    /// The next piece; none at the end, upon which the connection is free for another request.
+    pub(in crate::proxy) fn poll_body(
+        self: &Rc<Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, ResponseBodyError>>> {
         self.asked_at.set(Instant::now());
-    }
-
-    /// A piece was given out, and more are to come: from now on it is seen when nobody asks for them.
-    pub(in crate::proxy) fn is_to_be_asked(self: &Rc<Self>) {
-        if !self.watched.replace(true)
-            && let Some(exchange) = &*self.exchange.borrow()
-        {
-            Rc::clone(&exchange.pool).look_at(Rc::downgrade(self));
+        let mut held = self.exchange.borrow_mut();
+        let Some(exchange) = &mut *held else {
+            return Poll::Ready(if self.is_over.get() { None } else { Some(Err(ResponseBodyError::Unread)) });
+        };
+        match ready!(exchange.poll_body(cx)) {
+            Some(Ok(piece)) => {
+                if exchange.body_length() == Some(0) {
+                    // The last piece may lie with the client for long; the upstream has done its part.
+                    self.is_over.set(true);
+                    held.take().into_iter().for_each(Exchange::finish);
+                } else if !self.watched.replace(true) {
+                    // More is to come: from now on it is seen when nobody asks for it.
+                    Rc::clone(&exchange.pool).look_at(Rc::downgrade(self));
+                }
+                Poll::Ready(Some(Ok(piece)))
+            }
+            Some(Err(error)) => {
+                drop(held.take());
+                Poll::Ready(Some(Err(ResponseBodyError::Broken(error))))
+            }
+            None => {
+                self.is_over.set(true);
+                held.take().into_iter().for_each(Exchange::finish);
+                Poll::Ready(None)
+            }
         }
-    }
-
-    /// The response has been read to its end.
-    pub(in crate::proxy) fn finish(&self) {
-        let exchange = self.exchange.take();
-        exchange.into_iter().for_each(Exchange::finish);
     }
 
     /// The connection is closed; what of it is still to be read breaks off.

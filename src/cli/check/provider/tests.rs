@@ -155,7 +155,7 @@ fn userinfo_that_is_wanted_and_not_there_is_an_error() {
     assert_eq!(found(&metadata, &settings), [(Verdict::Error, "provider.userinfo")]);
 }
 
-/// The complaint "clock skew"
+/// Complaint of peers' users: clock skew.
 #[test]
 fn clocks_that_are_apart_are_a_warning_beyond_half_the_tolerance_and_an_error_beyond_it() {
     const SKEW: Duration = Duration::from_secs(60);
