@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use reqwest::Method;
+use reqwest::header::AUTHORIZATION;
 use serde_json::{Value, json};
+use tokio_tungstenite::connect_async;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 use crate::support::browser::Context;
 use crate::support::upstream::Seen;
@@ -270,4 +274,19 @@ async fn while_the_issuer_is_down_opaque_tokens_get_503_and_jwts_pass() {
     let reply: Reply = request.field("Authorization", &format!("Bearer {token}")).send().await;
     assert_eq!(reply.problem(503), "urn:sealgate:error:provider-unavailable");
     assert!(!reply.header("retry-after").is_empty());
+}
+
+/// A token's end is the end of what it opened: nobody can renew it there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_that_a_token_opened_is_closed_when_the_token_expires() {
+    let short = |options: &mut ProviderOptions| options.access_token_ttl = 3;
+    let world = world(short, &[], json!({"clock_skew": "2s"})).await;
+    let token = a_token(&world).await;
+    let url = world.gate.url().replace("http://", "ws://") + "/bearer/socket";
+    let mut request = url.into_client_request().expect("a URL");
+    request.headers_mut().insert(AUTHORIZATION, format!("Bearer {token}").parse().expect("a field value"));
+    let (mut socket, _) = connect_async(request).await.expect("the token opens it");
+    let end = tokio::time::timeout(Duration::from_secs(30), socket.next()).await.expect("it does not stay open");
+    assert!(!matches!(end, Some(Ok(_))), "{end:?} in place of the end");
+    check(&world, &world.new_browser(), "/bearer", Some(&token), false, BAD_TOKEN).await;
 }
