@@ -7,6 +7,7 @@ mod cookies;
 mod error;
 mod forward;
 mod headers;
+pub mod offline;
 mod own_names;
 mod path;
 mod route;

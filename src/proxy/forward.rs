@@ -253,7 +253,7 @@ fn unreachable(error: ConnectError) -> ForwardError {
 }
 
 /// Writes a head: the request line with path and query byte for byte, `Host` first (RFC 9112 §3.2), then `fields`.
-fn write_head(out: &mut Vec<u8>, request: &HttpRequest, host: &str, fields: &[u8]) {
+pub(super) fn write_head(out: &mut Vec<u8>, request: &HttpRequest, host: &str, fields: &[u8]) {
     let target = request.uri().path_and_query().map_or("/", inbound::uri::PathAndQuery::as_str);
     let method = request.method().as_str();
     out.reserve(method.len() + target.len() + host.len() + fields.len() + 32);

@@ -4,6 +4,7 @@ mod connections;
 mod harness;
 mod health;
 mod limits;
+mod offline;
 mod requests;
 mod responses;
 mod streaming;
