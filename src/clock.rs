@@ -89,6 +89,11 @@ impl<'de> serde::Deserialize<'de> for UnixTime {
     }
 }
 
+/// The system's time, microseconds after the epoch: for the heads of log lines, which nothing is decided by.
+pub fn microseconds() -> i64 {
+    Timestamp::now().as_microsecond()
+}
+
 /// Where the time comes from: the system, or a test's hand. Clones share the same hand.
 #[derive(Clone, Debug, Default)]
 pub struct Clock(Source);

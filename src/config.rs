@@ -213,6 +213,8 @@ pub struct LogConfig {
     pub format: LogFormat,
     /// A level (`info`) or directives (`info,sealgate::refresh=debug`).
     pub level: String,
+    /// How long the line of a request may wait to be written with others; zero: not at all.
+    pub access_buffer: Duration,
 }
 
 /// The shape of log lines.

@@ -71,7 +71,7 @@ pub struct Application {
 /// # Errors
 /// See [`ServeError`].
 pub fn serve(config: Config, warnings: &[Finding]) -> Result<(), ServeError> {
-    telemetry::init(&config.log)?;
+    let _log = telemetry::init(&config.log)?;
     for warning in warnings {
         tracing::warn!(%warning, "configuration");
     }
@@ -129,10 +129,12 @@ impl Application {
         let server = HttpServer::new(move || {
             App::new()
                 .wrap(TracingLogger::<RequestSpan>::new())
-                .app_data(web::Data::from(services.clone()))
                 .app_data(pages.clone())
-                .app_data(web::Data::new(HealthPath(health_path.clone())))
-                .app_data(web::Data::new(UpstreamClient::new()))
+                .app_data(web::Data::new(Worker {
+                    services: services.clone(),
+                    client: UpstreamClient::new(),
+                    health_path: health_path.clone(),
+                }))
                 .default_service(web::to(dispatch))
         })
         .disable_signals()
@@ -333,29 +335,28 @@ fn management_server(config: &ServerConfig, status: Status) -> Result<(Server, S
     Ok((server.map_err(listen_error(key, address))?.run(), address))
 }
 
-/// `server.public_health_path`.
-struct HealthPath(Option<String>);
+/// What a worker's requests are answered with: one thing to look up for each of them.
+struct Worker {
+    services: Arc<Services>,
+    client: UpstreamClient,
+    /// `server.public_health_path`.
+    health_path: Option<String>,
+}
 
 /// The one route table: our endpoints under the prefix, then the proxied routes, then the single-page app. Everything
 /// is matched on the raw path.
-async fn dispatch(
-    services: web::Data<Services>,
-    client: web::Data<UpstreamClient>,
-    health: web::Data<HealthPath>,
-    request: HttpRequest,
-    payload: web::Payload,
-) -> HttpResponse {
+async fn dispatch(worker: web::Data<Worker>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
     let started = Instant::now();
-    let services = services.get_ref();
+    let Worker { services, client, health_path } = worker.get_ref();
     let (handler, result) = match target::check(&request) {
         Err(problem) => (Handler::Other, Err(problem)),
-        Ok(()) if health.0.as_deref() == Some(request.uri().path()) => {
+        Ok(()) if health_path.as_deref() == Some(request.uri().path()) => {
             (Handler::Other, Ok(HttpResponse::Ok().body("ok\n")))
         }
         Ok(()) if let Err(problem) = cookie_line::check(services, &request) => (Handler::Other, Err(problem)),
         Ok(()) => match endpoint(&services.site.prefix, request.uri().path()) {
             Some(endpoint) => call(endpoint, services, &request, payload).await,
-            None => beyond_the_prefix(services, client.get_ref(), &request, payload).await,
+            None => beyond_the_prefix(services, client, &request, payload).await,
         },
     };
     let response = result.unwrap_or_else(|problem| problem.respond(&request));

@@ -84,8 +84,8 @@ pub enum DemoError {
 /// See [`DemoError`].
 pub fn run(args: &DemoArgs, out: &mut dyn Write) -> Result<(), DemoError> {
     let clock = Clock::system();
-    let log = LogConfig { format: LogFormat::Pretty, level: args.log_level.clone() };
-    telemetry::init(&log).map_err(ServeError::from)?;
+    let log = LogConfig { format: LogFormat::Pretty, level: args.log_level.clone(), access_buffer: Duration::ZERO };
+    let _log = telemetry::init(&log).map_err(ServeError::from)?;
     let app = loopback::free_address(args.listen)?;
     let folder = tempfile::tempdir().map_err(DemoError::Folder)?;
     let ring = args.ring.clone().unwrap_or_else(|| folder.path().join("ring.json"));

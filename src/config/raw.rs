@@ -170,6 +170,7 @@ pub(super) struct RawPages {
 pub(super) struct RawLog {
     pub(super) format: Option<Leaf>,
     pub(super) level: Option<Leaf>,
+    pub(super) access_buffer: Option<Leaf>,
 }
 
 #[cfg(test)]

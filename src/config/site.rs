@@ -1,6 +1,7 @@
 //! `[csrf]`, `[keys]`, `[pages]` and `[log]`, typed.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
@@ -12,6 +13,8 @@ use crate::web::CsrfHeader;
 use crate::web::page::Pages;
 
 const LEVELS: &[&str] = &["error", "warn", "info", "debug", "trace", "off"];
+/// Who looks at the log after something went wrong is not to wait for its last lines.
+const MAX_ACCESS_BUFFER: Duration = Duration::from_secs(10);
 
 pub(super) fn csrf(raw: RawCsrf, reader: &mut Reader<'_>) -> Option<CsrfHeader> {
     let name = reader.value("csrf.header", raw.header, values::csrf_header);
@@ -33,7 +36,10 @@ pub(super) fn log(raw: RawLog, reader: &mut Reader<'_>) -> Option<LogConfig> {
         values::choice(leaf, &[("pretty", LogFormat::Pretty), ("json", LogFormat::Json)])
     });
     let level = reader.value("log.level", raw.level, level);
-    Some(LogConfig { format: format?, level: level? })
+    let access_buffer = reader.value("log.access_buffer", raw.access_buffer, |leaf| {
+        values::at_most(values::duration(leaf)?, MAX_ACCESS_BUFFER)
+    });
+    Some(LogConfig { format: format?, level: level?, access_buffer: access_buffer? })
 }
 
 /// A level, or directives. A lone word that is no level would count as a module's name and silence everything else.

@@ -115,3 +115,25 @@ async fn a_session_survives_a_restart() {
     let reply = gate.get_with_cookies("/bff/user", &format!("sealgate={}", world.session_cookie())).await;
     assert_eq!(reply.status, StatusCode::OK, "{}", reply.body);
 }
+
+/// They may wait for others (`log.access_buffer`): until the next warning of the same worker, or until the end.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lines_of_requests_are_all_in_the_log_at_the_end() {
+    let plan = World::plan().set("log.level", "info").set("log.access_buffer", "10s").set("server.workers", 1);
+    let mut world = plan.start().await;
+    let logged = |world: &World| -> Vec<String> {
+        let log = world.gate.log();
+        let lines = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        let lines = lines.filter(|line| line["target"] == "sealgate::access");
+        lines.map(|line| line["span"]["path"].as_str().expect("a path").to_owned()).collect()
+    };
+    world.browser.get("/public/first?secret=1").await;
+    // What cannot be forwarded is warned of.
+    world.upstream.go_down();
+    world.browser.get("/public/second").await;
+    assert_eq!(logged(&world).first().map(String::as_str), Some("/public/first"));
+    world.gate.terminate();
+    assert_eq!(world.gate.exit_status().await.code(), Some(0), "{}", world.gate.log());
+    assert_eq!(logged(&world), ["/public/first", "/public/second"]);
+    assert!(!world.gate.log().contains("secret=1"));
+}

@@ -127,7 +127,7 @@ impl SealgateOptions {
                 {"path": "/public", "upstream": upstream, "auth": "none"},
             ],
             "static": {"root": folder.join("app")},
-            "log": {"format": "json", "level": "trace"},
+            "log": {"format": "json", "level": "trace", "access_buffer": "0s"},
         });
         for (key, value) in &self.overrides {
             let value = match value {

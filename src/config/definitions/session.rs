@@ -128,5 +128,14 @@ pub(super) const LOG: SectionDefinition = SectionDefinition {
             doc: "\
 error, warn, info, debug, trace or off; also by module, to look into one: \"info,sealgate::refresh=debug\".",
         },
+        KeyDefinition {
+            name: "access_buffer",
+            unit: "duration, at most 10s",
+            preset: Preset::Default(r#""200ms""#),
+            doc: "\
+How long the line of a request may wait so that many are written at once, which saves a system call each; every other
+line is written at once, after those that wait. On a terminal nothing waits. \"0s\": nothing waits anywhere, so that not
+even a process that is killed loses a line.",
+        },
     ],
 };
