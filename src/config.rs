@@ -148,7 +148,8 @@ impl Config {
         let session = session::parse(raw.session, reader);
         let csrf = site::csrf(raw.csrf, reader);
         let ring = site::ring(raw.keys, reader);
-        let routes = routes::parse(raw.routes, &own_paths, reader);
+        let groups_claim = provider.as_ref().map(|provider| provider.login_limits.groups_claim.as_str());
+        let routes = routes::parse(raw.routes, &own_paths, groups_claim, reader);
         let public_url = server.as_ref().map(|server| &server.public_url);
         let static_site = static_site::parse(raw.static_site, public_url, reader);
         let security_headers = static_site::security_headers(raw.security_headers, reader);
@@ -157,6 +158,9 @@ impl Config {
         let log = site::log(raw.log, reader);
         if let (Some(public_url), Some(provider)) = (public_url, &provider) {
             provider::check_response_mode(provider, public_url, reader);
+        }
+        if let (Some(routes), Some(public_url)) = (&routes, public_url) {
+            routes::check_hosts(routes, public_url, reader);
         }
         if let (Some(routes), Some(Some(_))) = (&routes, &static_site) {
             routes::check_against_static(routes, reader);

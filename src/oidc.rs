@@ -4,6 +4,8 @@
 //! or a log line.
 
 mod authorization;
+mod bearer;
+mod claims;
 mod client_authentication;
 pub mod discovery;
 mod http;
@@ -35,6 +37,11 @@ pub use self::authorization::{
     AuthorizationError, AuthorizationRequest, AuthorizationSettings, IssuerMismatch, OWN_PARAMETERS, PushedRequests,
     ResponseMode, fresh_nonce, fresh_state, fresh_verifier,
 };
+pub use self::bearer::{
+    BearerError, BearerVerifier, IntrospectionError, IntrospectionSettings, IssuerFault, TokenIssuerError,
+    TokenIssuerSettings, TokenIssuers, TokenRefused, VerifiedToken, probe_token_issuer,
+};
+pub use self::claims::{ClaimPath, RequiredClaim, Wanted, scopes};
 pub use self::client_authentication::{
     AssertionAlgorithm, AssertionAudience, ClientAuth, ClientKey, ClientKeyError, PrivateKeyJwt,
 };

@@ -7,10 +7,12 @@ mod cookies;
 mod error;
 mod forward;
 mod headers;
+mod identity;
 pub mod offline;
 mod own_names;
 mod path;
 mod route;
+mod rules;
 mod upgrade;
 mod upstream;
 
@@ -19,15 +21,18 @@ use std::time::Duration;
 use http::Uri;
 
 pub use self::error::{BadGateway, BadRequest, ForwardError, TimeoutPhase};
-pub use self::forward::{ForwardContext, forward};
+pub use self::forward::{Credentials, ForwardContext, forward};
+pub use self::identity::{HeaderPart, Identity, IdentityHeader, identity_headers};
 pub use self::own_names::OwnNames;
 pub use self::path::PathRefused;
 pub use self::route::{Route, RouteTable, UpstreamWatch};
+pub use self::rules::{Missing, Rule};
 pub use self::upgrade::{TunnelLimits, asks_for_websocket};
 pub use self::upstream::{
     ConnectError, EjectionSettings, ExchangeError, HealthSettings, UpstreamClient, UpstreamTlsError,
     UpstreamTlsSettings, system_authorities,
 };
+use crate::oidc::TokenIssuerSettings;
 
 /// One route as the configuration describes it.
 #[derive(Clone, Debug)]
@@ -38,6 +43,12 @@ pub struct RouteSettings {
     pub upstreams: Vec<Uri>,
     /// Who may pass.
     pub auth: RouteAuth,
+    /// What is asked of those who pass, and what the upstream is told of them.
+    pub access: AccessSettings,
+    /// For which host the route is, and what the upstream sees of the request's target.
+    pub target: TargetSettings,
+    /// Bytes of a request's body; none: as many as come.
+    pub max_body_size: Option<u64>,
     /// How cross-site requests are told from our own.
     pub csrf: CsrfMode,
     /// Methods that may pass; empty: all but CONNECT and TRACE.
@@ -105,11 +116,49 @@ impl Default for UpstreamSettings {
     }
 }
 
-/// Who may pass a route. (`bearer`, `session_or_bearer` and `optional` are refused by the configuration until they exist.)
+/// What is asked of those who pass a route, and what the upstream is told of them.
+#[derive(Clone, Debug, Default)]
+pub struct AccessSettings {
+    /// Whose access tokens pass, where the client brings one itself.
+    pub issuers: Vec<TokenIssuerSettings>,
+    /// What the user must have; all rules that the method meets count.
+    pub rules: Vec<Rule>,
+    /// Headers made of the user's claims.
+    pub headers: Vec<IdentityHeader>,
+}
+
+/// For which host a route is, and what its upstreams see of a request's target.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TargetSettings {
+    /// The only host that it is for, in lower case and without port; none: every host.
+    pub host: Option<String>,
+    /// What becomes of the route's path.
+    pub path: PathRewrite,
+    /// What `Host` says to the upstream; none: the upstream's own name.
+    pub host_override: Option<String>,
+}
+
+/// What becomes of the route's path on the way to the upstream; what lies behind it goes on byte for byte.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum PathRewrite {
+    /// It stays.
+    #[default]
+    Keep,
+    /// This stands in its place: `/v2`, or nothing. Without a trailing slash.
+    Replace(String),
+}
+
+/// Who may pass a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RouteAuth {
     /// Only requests with a live session; the access token is attached.
     Session,
+    /// Only requests with an access token of their own, which goes on as it is; sessions are not looked at.
+    Bearer,
+    /// With an `Authorization` as `Bearer`, without one as `Session`.
+    SessionOrBearer,
+    /// Everybody; the access token of a live session is attached.
+    Optional,
     /// Everybody; nothing is attached.
     None,
 }

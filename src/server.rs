@@ -25,7 +25,7 @@ use crate::config::{Config, Finding, ServerConfig};
 use crate::keyring::{KeyRing, RingHandle, WatchGuard};
 use crate::management::{self, Status};
 use crate::metrics::{Handler, Metrics};
-use crate::oidc::Provider;
+use crate::oidc::{Provider, TokenIssuers};
 use crate::proxy::{OwnNames, RouteTable, UpstreamClient, UpstreamWatch};
 use crate::refresh::Refresher;
 use crate::seal::Sealer;
@@ -279,12 +279,17 @@ fn services(
 ) -> Result<Services, StartError> {
     let origin = config.server.public_url.clone();
     let names = CookieNames::new(&config.session.cookie_name, origin.is_https());
-    let own_names = OwnNames::new(names.session(), &origin);
+    let set_by_routes = config.routes.iter().flat_map(|route| &route.access.headers).map(|header| &header.name);
+    let own_names = OwnNames::new(names.session(), &origin).with_headers(set_by_routes);
     let sealer = Sealer::new(ring, origin.clone(), clock.clone(), metrics.clone());
     let registration =
         ProviderId { issuer: config.provider.issuer.clone(), client_id: config.provider.client_id.clone() };
     let skew = config.provider.clock_skew;
     let sessions = Sessions::new(sealer, names, config.session.clone(), registration, clock.clone(), skew);
+    let mut issuers = TokenIssuers::new(config.provider.request_timeout, clock.clone(), runtime.clone());
+    let bearer = config.routes.iter().map(|route| issuers.verifier(&route.access.issuers));
+    let bearer = bearer.collect::<Result<_, _>>().map_err(StartError::TokenIssuer)?;
+    issuers.start();
     let refresher = Refresher::new(provider.clone(), sessions.clone(), clock.clone(), metrics.clone(), runtime.clone());
     let static_site = config.static_site.as_ref().map(|settings| {
         let failed = |error| StartError::Static { root: settings.to_string(), error };
@@ -306,6 +311,7 @@ fn services(
         provider,
         refresher,
         routes,
+        bearer,
         own_names,
         redemptions: Redemptions::default(),
         tunnels: Tunnels::default(),
@@ -409,7 +415,7 @@ async fn beyond_the_prefix(
     request: &HttpRequest,
     payload: web::Payload,
 ) -> Answered {
-    match services.routes.find(request.uri().path()) {
+    match services.routes.find(target::host(request), request.uri().path()) {
         Err(error) => {
             tracing::debug!(%error, "a path was refused");
             (

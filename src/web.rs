@@ -43,7 +43,7 @@ use self::static_site::StaticSite;
 use self::tunnels::Tunnels;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
-use crate::oidc::Provider;
+use crate::oidc::{BearerVerifier, Provider};
 use crate::origin::PublicOrigin;
 use crate::proxy::{OwnNames, RouteTable};
 use crate::refresh::Refresher;
@@ -113,6 +113,8 @@ pub struct Services {
     pub refresher: Refresher,
     /// The proxied routes.
     pub routes: RouteTable,
+    /// What judges the access tokens that clients bring along, by the routes' places in the configuration.
+    pub bearer: Vec<Option<BearerVerifier>>,
     /// Names that the proxy keeps from upstreams.
     pub own_names: OwnNames,
     /// The logins that are being completed now.

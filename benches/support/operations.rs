@@ -9,7 +9,7 @@ use bytes::BytesMut;
 
 use sealgate::aead::Algorithm;
 use sealgate::proxy::offline::{decode_chunks, request_head, response_fields};
-use sealgate::proxy::{ForwardContext, OwnNames, TunnelLimits};
+use sealgate::proxy::{Credentials, ForwardContext, OwnNames, TunnelLimits};
 use sealgate::session::cookies::RequestCookies;
 
 use super::site::{Site, entra_access_token, entra_session, origin, twenty_routes};
@@ -53,7 +53,7 @@ fn session(measure: &mut impl Measure) {
 fn request(measure: &mut impl Measure) {
     let table = twenty_routes();
     let path = "/api/service-7/users/4711/orders";
-    let find = || table.find(std::hint::black_box(path)).expect("a good path");
+    let find = || table.find("app.example.com", std::hint::black_box(path)).expect("a good path");
     measure.measure("route", "find one of twenty routes", || (), |()| find());
     let route = find().expect("it is one of them");
 
@@ -63,7 +63,8 @@ fn request(measure: &mut impl Measure) {
     let (origin, token) = (origin(), entra_access_token());
     let own_names = OwnNames::new("__Host-sealgate", &origin);
     let context = ForwardContext {
-        access_token: Some(&token),
+        credentials: Credentials::Token(&token),
+        identity: &[],
         own_names: &own_names,
         public_origin: &origin,
         peer: Some(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7))),

@@ -8,7 +8,9 @@ use sealgate::clock::{Clock, UnixTime};
 use sealgate::keyring::{KeyRing, RingHandle};
 use sealgate::metrics::Metrics;
 use sealgate::origin::PublicOrigin;
-use sealgate::proxy::{CsrfMode, RouteAuth, RouteSettings, RouteTable, UpstreamSettings, UpstreamTimeouts};
+use sealgate::proxy::{
+    AccessSettings, CsrfMode, RouteAuth, RouteSettings, RouteTable, TargetSettings, UpstreamSettings, UpstreamTimeouts,
+};
 use sealgate::seal::Sealer;
 use sealgate::secret::{AccessToken, IdToken, RefreshToken};
 use sealgate::session::cookies::{CookieNames, RequestCookies};
@@ -103,6 +105,9 @@ fn route(path: &str) -> RouteSettings {
         path: path.to_owned(),
         upstreams: vec![http::Uri::from_static("http://127.0.0.1:1")],
         auth: RouteAuth::Session,
+        access: AccessSettings::default(),
+        target: TargetSettings::default(),
+        max_body_size: None,
         csrf: CsrfMode::Header,
         methods: Vec::new(),
         forward_cookies: false,

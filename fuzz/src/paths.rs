@@ -8,7 +8,9 @@ use percent_encoding::percent_decode_str;
 use url::Url;
 
 use sealgate::metrics::Metrics;
-use sealgate::proxy::{CsrfMode, RouteAuth, RouteSettings, RouteTable, UpstreamSettings, UpstreamTimeouts};
+use sealgate::proxy::{
+    AccessSettings, CsrfMode, RouteAuth, RouteSettings, RouteTable, TargetSettings, UpstreamSettings, UpstreamTimeouts,
+};
 use sealgate::return_url::{MAX_RETURN_URL_BYTES, ReturnUrl};
 
 const ORIGIN: &str = "https://app.example.com";
@@ -32,11 +34,15 @@ pub fn run(data: &[u8]) {
 
 /// However much an upstream decodes and tidies up, it does not arrive at a path of another route.
 fn a_routed_path_has_one_reading(path: &str) {
-    let Ok(found) = TABLE.find(path) else { return };
+    let Ok(found) = TABLE.find("app.example.com", path) else { return };
     let found = found.map(|route| route.path());
     assert_eq!(found, route_of(&most_lenient_reading(path)), "{path:?} as a lenient server reads it");
     let url = Url::parse(ORIGIN).and_then(|origin| origin.join(path)).expect("a path on an origin");
-    assert_eq!(found, TABLE.find(url.path()).expect("still a path").map(|route| route.path()), "{path:?} as {url}");
+    assert_eq!(
+        found,
+        TABLE.find("app.example.com", url.path()).expect("still a path").map(|route| route.path()),
+        "{path:?} as {url}"
+    );
 }
 
 /// The segments of a server that decodes first, then drops parameters, empty segments and dot segments.
@@ -82,6 +88,9 @@ fn route(path: &str) -> RouteSettings {
         path: path.to_owned(),
         upstreams: vec![http::Uri::from_static("http://127.0.0.1:1")],
         auth: RouteAuth::Session,
+        access: AccessSettings::default(),
+        target: TargetSettings::default(),
+        max_body_size: None,
         csrf: CsrfMode::Header,
         methods: Vec::new(),
         forward_cookies: false,

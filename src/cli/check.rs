@@ -11,6 +11,7 @@ mod provider;
 mod report;
 mod ring;
 mod tls;
+mod token_issuers;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -48,7 +49,8 @@ struct Subject<'a> {
 type Check = fn(&Subject<'_>, &mut Report);
 
 /// All checks of a configuration that can be read, in the order of their lines.
-const CHECKS: &[Check] = &[cookies::check, files::check, ring::check, tls::check, in_front::check, provider::check];
+const CHECKS: &[Check] =
+    &[cookies::check, files::check, ring::check, tls::check, in_front::check, provider::check, token_issuers::check];
 
 /// Checks what `args` names; lines go to `out`, with colours.
 ///

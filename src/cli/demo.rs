@@ -13,7 +13,9 @@ use crate::config::{self, Config, LogConfig, LogFormat, ServerConfig};
 use crate::demo::{CLIENT_ID, Demo, DemoSettings, DemoStartError, loopback};
 use crate::keyring::{GenerateError, KeyRing, RingFile, RingFileError, RingUpdateError};
 use crate::oidc::{AuthorizationSettings, ClientAuth, LoginLimits, Particulars, ProviderSettings, UserInfoUse};
-use crate::proxy::{CsrfMode, RouteAuth, RouteSettings, UpstreamSettings, UpstreamTimeouts};
+use crate::proxy::{
+    AccessSettings, CsrfMode, RouteAuth, RouteSettings, TargetSettings, UpstreamSettings, UpstreamTimeouts,
+};
 use crate::server::{self, Application, ServeError};
 use crate::session::{SameSite, SessionSettings, UserFormat, WriteFormat};
 use crate::web::CsrfHeader;
@@ -133,6 +135,9 @@ fn config(
         // A socket address is always an authority.
         upstreams: upstream.into_iter().collect(),
         auth: RouteAuth::Session,
+        access: AccessSettings::default(),
+        target: TargetSettings::default(),
+        max_body_size: None,
         csrf: CsrfMode::Header,
         methods: Vec::new(),
         forward_cookies: false,

@@ -4,8 +4,10 @@
 //! prints it, and unknown keys are compared with it. It must never name a key that the raw structs do not read, nor
 //! leave one out; a test compares the two.
 
+mod issuers;
 mod provider;
 mod routes;
+mod rules;
 mod server;
 mod session;
 mod site;
@@ -36,6 +38,8 @@ pub enum Form {
     FreeTable,
     /// `[[name]]`, any number of times.
     List,
+    /// `[[list.name]]`, any number of times within each table of the list; the reference shows it as a comment.
+    ListWithin,
 }
 
 /// One key.
@@ -89,15 +93,15 @@ impl SectionDefinition {
     /// The path of one of its keys: `server.listen`, `routes[].path`.
     pub fn path(&self, key: &KeyDefinition) -> String {
         match self.form {
-            Form::List => format!("{}[].{}", self.name, key.name),
+            Form::List | Form::ListWithin => format!("{}[].{}", self.name.replace('.', "[]."), key.name),
             Form::Table | Form::OptionalTable | Form::FreeTable => format!("{}.{}", self.name, key.name),
         }
     }
 
     /// The environment variable that sets one of its keys; in a list, the first table's.
     pub fn variable(&self, key: &KeyDefinition) -> String {
-        let position = if self.form == Form::List { "0__" } else { "" };
-        format!("{PREFIX}{}__{position}{}", self.name.to_ascii_uppercase(), key.name.to_ascii_uppercase())
+        let path = self.path(key).replace("[].", "__0__").replace('.', "__");
+        format!("{PREFIX}{}", path.to_ascii_uppercase())
     }
 }
 
@@ -109,6 +113,8 @@ pub const SECTIONS: &[SectionDefinition] = &[
     session::CSRF,
     session::KEYS,
     routes::ROUTES,
+    issuers::ISSUERS,
+    rules::RULES,
     site::STATIC,
     site::SECURITY_HEADERS,
     site::SPA_SETTINGS,
@@ -123,10 +129,18 @@ pub const NOT_AVAILABLE_YET: &[(&str, &str)] =
 
 /// The definition of the key at `path`, whose list positions may be numbers: `routes[2].path`.
 pub fn find(path: &str) -> Option<&'static KeyDefinition> {
-    let (section, name) = path.split_once('.')?;
-    let section = section.split('[').next()?;
+    let plain = without_positions(path);
+    let (section, name) = plain.rsplit_once('.')?;
     let definition = SECTIONS.iter().find(|definition| definition.name == section)?;
     definition.keys.iter().find(|key| key.name == name)
+}
+
+/// `routes[2].issuers[0].audience` → `routes.issuers.audience`.
+pub(super) fn without_positions(path: &str) -> String {
+    path.split('[')
+        .enumerate()
+        .map(|(index, part)| if index == 0 { part } else { part.split_once(']').map_or("", |(_, rest)| rest) })
+        .collect()
 }
 
 #[cfg(test)]
@@ -148,6 +162,7 @@ mod tests {
     #[test]
     fn a_key_of_a_list_is_found_by_its_position() {
         assert_eq!(find("routes[12].csrf").map(|key| key.name), Some("csrf"));
+        assert_eq!(find("routes[1].issuers[2].audience").map(|key| key.name), Some("audience"));
         assert!(find("routes[0].nothing").is_none());
         assert!(find("server").is_none());
     }

@@ -54,8 +54,7 @@ pub(super) fn parse(mut raw: RawProvider, reader: &mut Reader<'_>) -> Option<Pro
     };
     let authorization = authorization::parse(authorization, reader);
     let ca_file = reader.optional("provider.ca_file", raw.ca_file, |leaf| readable(values::path(leaf)?, certificates));
-    let clock_skew = reader
-        .value("provider.clock_skew", raw.clock_skew, |leaf| values::at_most(values::duration(leaf)?, MAX_CLOCK_SKEW));
+    let clock_skew = reader.value("provider.clock_skew", raw.clock_skew, clock_skew);
     let request_timeout = reader.value("provider.request_timeout", raw.request_timeout, values::positive_duration);
     let default_access_token_lifetime =
         reader.value("provider.default_access_token_lifetime", raw.default_access_token_lifetime, |leaf| {
@@ -111,8 +110,13 @@ pub(super) fn check_response_mode(provider: &ProviderSettings, public_url: &Publ
     }
 }
 
+/// More than ten minutes is no skew.
+pub(super) fn clock_skew(leaf: &Leaf) -> Result<Duration, String> {
+    values::at_most(values::duration(leaf)?, MAX_CLOCK_SKEW)
+}
+
 /// RFC 6749 appendix A.1: visible ASCII and spaces.
-fn client_id(leaf: &Leaf) -> Result<String, String> {
+pub(super) fn client_id(leaf: &Leaf) -> Result<String, String> {
     let text = values::text(leaf)?;
     if text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
         return Ok(text);
@@ -133,13 +137,13 @@ fn with_openid(scopes: Vec<String>, reader: &mut Reader<'_>) -> Option<Vec<Strin
 }
 
 /// RFC 8725 §3.2, §2.1: symmetric algorithms and `none` would let whoever knows public data make tokens.
-fn algorithm(leaf: &Leaf) -> Result<String, String> {
+pub(super) fn algorithm(leaf: &Leaf) -> Result<String, String> {
     let text = values::text(leaf)?;
     if ASYMMETRIC_ALGORITHMS.contains(&text.as_str()) {
         return Ok(text);
     }
     if text.eq_ignore_ascii_case("none") || text.starts_with("HS") {
-        return Err(format!("{text:?} is refused: an ID token must be signed with a key that only the provider has"));
+        return Err(format!("{text:?} is refused: a token must be signed with a key that only the provider has"));
     }
     Err(format!("{text:?} is not one of {}", ASYMMETRIC_ALGORITHMS.join(", ")))
 }
@@ -165,7 +169,7 @@ fn email_domain(leaf: &Leaf) -> Result<String, String> {
     Err(format!("{text:?} is not a domain; write it as in \"example.com\", without @ and *"))
 }
 
-fn certificates(content: &[u8]) -> Result<(), String> {
+pub(super) fn certificates(content: &[u8]) -> Result<(), String> {
     let parsed: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(content).collect();
     match parsed {
         Ok(certificates) if !certificates.is_empty() => Ok(()),

@@ -137,6 +137,46 @@ pub(super) struct RawRoute {
     pub(super) health_timeout: Option<Leaf>,
     pub(super) health_failures: Option<Leaf>,
     pub(super) health_successes: Option<Leaf>,
+    pub(super) host: Option<Leaf>,
+    pub(super) host_override: Option<Leaf>,
+    pub(super) strip_prefix: Option<Leaf>,
+    pub(super) replace_prefix: Option<Leaf>,
+    pub(super) max_body_size: Option<Leaf>,
+    pub(super) groups_claim: Option<Leaf>,
+    pub(super) roles_claim: Option<Leaf>,
+    pub(super) header_preset: Option<Leaf>,
+    pub(super) headers: Option<Leaf>,
+    pub(super) issuers: Vec<RawIssuer>,
+    pub(super) rules: Vec<RawRule>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawIssuer {
+    pub(super) issuer: Option<Leaf>,
+    pub(super) audience: Option<Leaf>,
+    pub(super) algorithms: Option<Leaf>,
+    pub(super) required_scopes: Option<Leaf>,
+    pub(super) required_claims: Option<Leaf>,
+    pub(super) clock_skew: Option<Leaf>,
+    pub(super) jwks_uri: Option<Leaf>,
+    pub(super) require_at_jwt: Option<Leaf>,
+    pub(super) ca_file: Option<Leaf>,
+    pub(super) introspection: Option<Leaf>,
+    pub(super) client_id: Option<Leaf>,
+    pub(super) client_secret: Option<Leaf>,
+    pub(super) client_secret_file: Option<Leaf>,
+    pub(super) introspection_cache: Option<Leaf>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawRule {
+    pub(super) methods: Option<Leaf>,
+    pub(super) required_claims: Option<Leaf>,
+    pub(super) required_scopes: Option<Leaf>,
+    pub(super) required_groups: Option<Leaf>,
+    pub(super) required_roles: Option<Leaf>,
 }
 
 #[derive(Default, Deserialize)]
@@ -182,7 +222,7 @@ mod tests {
     use serde::forward_to_deserialize_any;
 
     use super::*;
-    use crate::config::definitions::SECTIONS;
+    use crate::config::definitions::{Form, SECTIONS};
 
     /// Hands out, as an error, the names of the fields that a derived struct reads.
     struct FieldsProbe;
@@ -242,6 +282,8 @@ mod tests {
             ("csrf", fields::<RawCsrf>()),
             ("keys", fields::<RawKeys>()),
             ("routes", fields::<RawRoute>()),
+            ("routes.issuers", fields::<RawIssuer>()),
+            ("routes.rules", fields::<RawRule>()),
             ("static", fields::<RawStatic>()),
             ("security_headers", fields::<RawSecurityHeaders>()),
             // Any names, so that there are none to define.
@@ -249,11 +291,13 @@ mod tests {
             ("pages", fields::<RawPages>()),
             ("log", fields::<RawLog>()),
         ];
-        assert_eq!(fields::<RawConfig>(), SECTIONS.iter().map(|section| section.name).collect());
+        let outermost = SECTIONS.iter().filter(|section| section.form != Form::ListWithin);
+        assert_eq!(fields::<RawConfig>(), outermost.map(|section| section.name).collect());
         assert_eq!(read.len(), SECTIONS.len());
         for (name, fields) in read {
             let section = SECTIONS.iter().find(|section| section.name == name).expect("compared above");
-            assert_eq!(fields, section.keys.iter().map(|key| key.name).collect(), "[{name}]");
+            let within = SECTIONS.iter().filter_map(|other| other.name.strip_prefix(name)?.strip_prefix('.'));
+            assert_eq!(fields, section.keys.iter().map(|key| key.name).chain(within).collect(), "[{name}]");
         }
     }
 }

@@ -283,7 +283,7 @@ fn within(key: &str, keys: &HashSet<String>) -> bool {
 }
 
 /// A list in an environment variable: as in a file when it begins with a bracket, else the elements between commas.
-fn untyped_list(text: &str) -> Result<Vec<Leaf>, String> {
+pub(super) fn untyped_list(text: &str) -> Result<Vec<Leaf>, String> {
     let text = text.trim();
     if !text.starts_with('[') {
         let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());

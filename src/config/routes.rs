@@ -1,29 +1,47 @@
 //! `[[routes]]`, typed.
 
+mod headers;
+mod issuers;
+mod rules;
+mod wanted;
+
 use http::Uri;
 
+use self::rules::ClaimNames;
 use super::leaf::Leaf;
 use super::raw::RawRoute;
 use super::reader::Reader;
 use super::server::{OwnPaths, is_under};
 use super::{network, upstreams, values};
-use crate::proxy::{CsrfMode, RouteAuth, RouteSettings, UpstreamTimeouts};
+use crate::origin::PublicOrigin;
+use crate::proxy::{AccessSettings, CsrfMode, PathRewrite, RouteAuth, RouteSettings, TargetSettings, UpstreamTimeouts};
 
-/// Reads all routes, and compares their paths with each other and with `own`.
-pub(super) fn parse(raw: Vec<RawRoute>, own: &OwnPaths, reader: &mut Reader<'_>) -> Option<Vec<RouteSettings>> {
+/// Reads all routes, and compares their paths with each other and with `own`. `groups_claim` is the provider's, if it is
+/// known.
+pub(super) fn parse(
+    raw: Vec<RawRoute>,
+    own: &OwnPaths,
+    groups_claim: Option<&str>,
+    reader: &mut Reader<'_>,
+) -> Option<Vec<RouteSettings>> {
     let mut paths: Vec<Option<String>> = Vec::new();
+    let mut hosts: Vec<Option<String>> = Vec::new();
     let mut routes = Vec::new();
     for (index, mut raw) in raw.into_iter().enumerate() {
         let key = format!("routes[{index}].path");
         let path = reader.value(&key, raw.path.take(), values::whole_path);
+        let host = reader.optional(&format!("routes[{index}].host"), raw.host.take(), values::host);
+        let known_host = host.clone().flatten();
         if let Some(path) = &path {
-            if let Some(first) = paths.iter().position(|other| other.as_ref() == Some(path)) {
+            let is_same = |other: usize| paths[other].as_ref() == Some(path) && hosts[other] == known_host;
+            if let Some(first) = (0..index).find(|other| is_same(*other)) {
                 reader.error(&key, format!("{path:?} is the path of routes[{first}] too; remove one"));
             }
             check_against_own(&key, path, own, reader);
         }
         paths.push(path.clone());
-        routes.push(parse_route(index, path, raw, reader));
+        hosts.push(known_host);
+        routes.push(parse_route(index, path, host, groups_claim, raw, reader));
     }
     check_health_path(&paths, own, reader);
     routes.into_iter().collect()
@@ -31,8 +49,22 @@ pub(super) fn parse(raw: Vec<RawRoute>, own: &OwnPaths, reader: &mut Reader<'_>)
 
 /// A route for everything leaves nothing to the static files.
 pub(super) fn check_against_static(routes: &[RouteSettings], reader: &mut Reader<'_>) {
-    if let Some(index) = routes.iter().position(|route| route.path == "/") {
+    if let Some(index) = routes.iter().position(|route| route.path == "/" && route.target.host.is_none()) {
         reader.error(&format!("routes[{index}].path"), "takes all paths, so that [static] is never served; remove one");
+    }
+}
+
+/// A session's cookies are sent to their own host alone.
+pub(super) fn check_hosts(routes: &[RouteSettings], public_url: &PublicOrigin, reader: &mut Reader<'_>) {
+    for (index, route) in routes.iter().enumerate() {
+        let Some(host) = &route.target.host else { continue };
+        let is_public = host.trim_matches(['[', ']']).eq_ignore_ascii_case(public_url.host());
+        if !is_public && matches!(route.auth, RouteAuth::Session | RouteAuth::SessionOrBearer | RouteAuth::Optional) {
+            reader.warning(
+                &format!("routes[{index}].host"),
+                format!("is not that of server.public_url ({public_url}), so that no session reaches the route"),
+            );
+        }
     }
 }
 
@@ -50,6 +82,8 @@ fn check_health_path(paths: &[Option<String>], own: &OwnPaths, reader: &mut Read
 fn parse_route(
     index: usize,
     path: Option<String>,
+    host: Option<Option<String>>,
+    groups_claim: Option<&str>,
     mut raw: RawRoute,
     reader: &mut Reader<'_>,
 ) -> Option<RouteSettings> {
@@ -66,11 +100,17 @@ fn parse_route(
     let connect = reader.value(&key("connect_timeout"), raw.connect_timeout.take(), values::positive_duration);
     let first_byte = reader.value(&key("first_byte_timeout"), raw.first_byte_timeout.take(), values::positive_duration);
     let idle = reader.value(&key("idle_timeout"), raw.idle_timeout.take(), values::positive_duration);
+    let max_body_size = reader.optional(&key("max_body_size"), raw.max_body_size.take(), values::size);
+    let target = target(&key, host, &mut raw, reader);
+    let access = access(index, auth, groups_claim, &mut raw, reader);
     let upstream_settings = upstreams::parse(index, raw, upstreams.as_deref(), reader);
     Some(RouteSettings {
         path: path?,
         upstreams: upstreams?,
         auth: auth?,
+        access: access?,
+        target: target?,
+        max_body_size: max_body_size?,
         csrf: csrf?,
         methods: methods?,
         forward_cookies: forward_cookies?,
@@ -94,11 +134,79 @@ fn check_clear_text(key: &str, upstreams: &[Uri], reader: &mut Reader<'_>) {
 }
 
 fn route_auth(leaf: &Leaf) -> Result<RouteAuth, String> {
-    let text = values::text(leaf)?;
-    if matches!(text.as_str(), "bearer" | "session_or_bearer" | "optional") {
-        return Err(format!("{text:?} is not available yet; use \"session\" or \"none\""));
+    let modes = [
+        ("session", RouteAuth::Session),
+        ("bearer", RouteAuth::Bearer),
+        ("session_or_bearer", RouteAuth::SessionOrBearer),
+        ("optional", RouteAuth::Optional),
+        ("none", RouteAuth::None),
+    ];
+    values::choice(leaf, &modes)
+}
+
+/// What the upstream sees of a request's target.
+fn target(
+    key: &impl Fn(&str) -> String,
+    host: Option<Option<String>>,
+    raw: &mut RawRoute,
+    reader: &mut Reader<'_>,
+) -> Option<TargetSettings> {
+    let strips = reader.value(&key("strip_prefix"), raw.strip_prefix.take(), values::boolean);
+    let replacement = reader.optional(&key("replace_prefix"), raw.replace_prefix.take(), values::whole_path);
+    let host_override = reader.optional(&key("host_override"), raw.host_override.take(), |leaf| {
+        values::authority(leaf).map(|authority| authority.to_string())
+    });
+    let path = match (strips?, replacement?) {
+        (true, Some(_)) => {
+            reader.error(&key("replace_prefix"), "is set, and strip_prefix too; remove one of them");
+            return None;
+        }
+        (true, None) => PathRewrite::Replace(String::new()),
+        (false, Some(replacement)) => PathRewrite::Replace(replacement.trim_end_matches('/').to_owned()),
+        (false, None) => PathRewrite::Keep,
+    };
+    Some(TargetSettings { host: host?, path, host_override: host_override? })
+}
+
+/// What is asked of users, and what the upstream is told of them.
+fn access(
+    index: usize,
+    auth: Option<RouteAuth>,
+    groups_claim: Option<&str>,
+    raw: &mut RawRoute,
+    reader: &mut Reader<'_>,
+) -> Option<AccessSettings> {
+    let route = format!("routes[{index}]");
+    let (has_rules, has_headers) = (!raw.rules.is_empty(), raw.headers.is_some() || raw.header_preset.is_some());
+    let groups = reader.optional(&format!("{route}.groups_claim"), raw.groups_claim.take(), values::text);
+    let roles = reader.value(&format!("{route}.roles_claim"), raw.roles_claim.take(), values::text);
+    let issuers = issuers::parse(&route, std::mem::take(&mut raw.issuers), reader);
+    let names =
+        ClaimNames { groups: groups?.unwrap_or_else(|| groups_claim.unwrap_or("groups").to_owned()), roles: roles? };
+    let rules = rules::parse(&route, std::mem::take(&mut raw.rules), &names, reader);
+    let headers = headers::parse(&route, raw.header_preset.take(), raw.headers.take(), &names, reader);
+    let (auth, issuers) = (auth?, issuers?);
+    let takes_tokens = matches!(auth, RouteAuth::Bearer | RouteAuth::SessionOrBearer);
+    if takes_tokens && issuers.is_empty() {
+        reader.error(&format!("{route}.issuers"), "is missing; say with [[routes.issuers]] whose access tokens pass");
+    } else if !takes_tokens && !issuers.is_empty() {
+        reader.error(
+            &format!("{route}.issuers"),
+            "has no meaning with this auth, which takes no access tokens from clients; set auth = \"bearer\" or \
+             \"session_or_bearer\", or leave it out",
+        );
     }
-    values::choice(leaf, &[("session", RouteAuth::Session), ("none", RouteAuth::None)])
+    if auth == RouteAuth::None {
+        for (name, is_set) in [("rules", has_rules), ("headers", has_headers)] {
+            if is_set {
+                reader.error(
+                    &format!("{route}.{name}"),
+                    "has no meaning with auth = \"none\", where nobody is known; set another auth, or leave it out",
+                );
+            }
+        }
+    }
+    Some(AccessSettings { issuers, rules: rules?, headers: headers? })
 }
 
 fn check_against_own(key: &str, path: &str, own: &OwnPaths, reader: &mut Reader<'_>) {

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use config::{Map, Value, ValueKind};
 use serde_ignored::Path;
 
-use super::definitions::{self, Form, SECTIONS};
+use super::definitions::{self, Form, SECTIONS, SectionDefinition};
 use super::finding::{Finding, Severity};
 use super::position::Positions;
 use super::raw::RawConfig;
@@ -35,17 +35,10 @@ pub(super) fn deserialize(
 /// Sections must be tables and lists of tables; what is not becomes an empty one, with a finding.
 fn repair_shape(values: &mut Map<String, Value>, positions: &Positions, findings: &mut Vec<Finding>) {
     let mut refuse = |path: &str, message: String| findings.push(positions.finding(Severity::Error, path, message));
-    for section in SECTIONS {
+    for section in SECTIONS.iter().filter(|section| section.form != Form::ListWithin) {
         let Some(value) = values.get_mut(section.name) else { continue };
         match (section.form, &mut value.kind) {
-            (Form::List, ValueKind::Array(rows)) => {
-                for (index, row) in rows.iter_mut().enumerate() {
-                    if !matches!(row.kind, ValueKind::Table(_)) {
-                        refuse(&format!("{}[{index}]", section.name), format!("must be a table: [[{}]]", section.name));
-                        row.kind = ValueKind::Table(Map::new());
-                    }
-                }
-            }
+            (Form::List, ValueKind::Array(rows)) => repair_rows(section.name, section.name, rows, &mut refuse),
             (Form::List, kind) => {
                 let remedy = if positions.is_from_environment(section.name) {
                     format!("set its keys by position, as in {}", section.variable(&section.keys[0]))
@@ -55,10 +48,34 @@ fn repair_shape(values: &mut Map<String, Value>, positions: &Positions, findings
                 refuse(section.name, format!("must be a list of tables; {remedy}"));
                 *kind = ValueKind::Array(Vec::new());
             }
-            (Form::Table | Form::OptionalTable | Form::FreeTable, ValueKind::Table(_)) => {}
-            (Form::Table | Form::OptionalTable | Form::FreeTable, kind) => {
+            (_, ValueKind::Table(_)) => {}
+            (_, kind) => {
                 refuse(section.name, format!("must be a table; write [{}] and its keys below", section.name));
                 *kind = ValueKind::Table(Map::new());
+            }
+        }
+    }
+}
+
+/// The tables of the list at `path`, and the lists within them.
+fn repair_rows(path: &str, name: &str, rows: &mut [Value], refuse: &mut impl FnMut(&str, String)) {
+    for (index, row) in rows.iter_mut().enumerate() {
+        let path = format!("{path}[{index}]");
+        let ValueKind::Table(table) = &mut row.kind else {
+            refuse(&path, format!("must be a table: [[{name}]]"));
+            row.kind = ValueKind::Table(Map::new());
+            continue;
+        };
+        let within = |section: &SectionDefinition| section.name.strip_prefix(name)?.strip_prefix('.');
+        for (name, child) in SECTIONS.iter().filter_map(|section| Some((section.name, within(section)?))) {
+            let Some(value) = table.get_mut(child) else { continue };
+            let path = format!("{path}.{child}");
+            match &mut value.kind {
+                ValueKind::Array(rows) => repair_rows(&path, name, rows, refuse),
+                kind => {
+                    refuse(&path, format!("must be a list of tables; write [[{name}]]"));
+                    *kind = ValueKind::Array(Vec::new());
+                }
             }
         }
     }
@@ -89,13 +106,14 @@ fn message(path: &str) -> String {
 /// The key that was probably meant: the most alike in the same section, else one of exactly this name elsewhere.
 fn nearest(path: &str) -> Option<String> {
     let Some((section, name)) = path.rsplit_once('.') else {
-        let sections = SECTIONS.iter().map(|section| section.name);
+        let sections = SECTIONS.iter().map(|section| section.name).filter(|name| !name.contains('.'));
         return alike(path, sections).map(str::to_owned).or_else(|| elsewhere(path));
     };
-    let plain = section.split('[').next().unwrap_or(section);
+    let plain = definitions::without_positions(section);
     let known = SECTIONS.iter().find(|definition| definition.name == plain);
+    let within = SECTIONS.iter().filter_map(|other| other.name.strip_prefix(plain.as_str())?.strip_prefix('.'));
     known
-        .and_then(|definition| alike(name, definition.keys.iter().map(|key| key.name)))
+        .and_then(|definition| alike(name, definition.keys.iter().map(|key| key.name).chain(within)))
         .map(|near| format!("{section}.{near}"))
         .or_else(|| elsewhere(name))
 }
@@ -127,6 +145,8 @@ mod tests {
             ("server.public-url", Some("server.public_url")),
             ("server.PREFIX", Some("server.prefix")),
             ("routes[3].upsteam", Some("routes[3].upstream")),
+            ("routes[3].isuers", Some("routes[3].issuers")),
+            ("routes[3].issuers[0].audiense", Some("routes[3].issuers[0].audience")),
             ("sever", Some("server")),
             ("route", Some("routes")),
             ("server.issuer", Some("provider.issuer")),

@@ -8,6 +8,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::uri::Authority;
 use http::{HeaderName, Method, Uri};
 use ipnet::IpNet;
 use url::Url;
@@ -214,6 +215,46 @@ pub(super) fn scope(leaf: &Leaf) -> Result<String, String> {
         return Ok(text);
     }
     Err(format!("{text:?} is not one scope; write each scope as an element of its own"))
+}
+
+/// A host as it stands in `Host`, without its port, in lower case; an address of IPv6 in its brackets.
+pub(super) fn host(leaf: &Leaf) -> Result<String, String> {
+    let authority = authority(leaf)?;
+    if authority.port().is_some() {
+        return Err(format!("{:?} has a port; leave it out", authority.as_str()));
+    }
+    Ok(authority.host().to_ascii_lowercase())
+}
+
+/// A host and, where it has one, its port.
+pub(super) fn authority(leaf: &Leaf) -> Result<Authority, String> {
+    let text = text(leaf)?;
+    let authority = text.parse::<Authority>().ok();
+    authority
+        .filter(|authority| !authority.host().is_empty() && !text.contains('@'))
+        .ok_or_else(|| format!("{text:?} is not a host; write it as in \"api.example.com\", without scheme and path"))
+}
+
+/// Bytes, as a number or with a unit: `10MiB`.
+pub(super) fn size(leaf: &Leaf) -> Result<u64, String> {
+    const UNITS: [(&str, u64); 7] = [
+        ("kib", 1 << 10),
+        ("mib", 1 << 20),
+        ("gib", 1 << 30),
+        ("kb", 1_000),
+        ("mb", 1_000_000),
+        ("gb", 1_000_000_000),
+        ("b", 1),
+    ];
+    let text = match leaf {
+        Leaf::Integer(number) => number.to_string(),
+        leaf => text(leaf)?,
+    };
+    let lower = text.trim().to_ascii_lowercase();
+    let (number, unit) =
+        UNITS.iter().find_map(|(unit, bytes)| Some((lower.strip_suffix(unit)?, *bytes))).unwrap_or((&lower, 1));
+    let size = number.trim().parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
+    size.ok_or_else(|| format!("{text:?} is not a size; write bytes, or a whole number and its unit as in \"10MiB\""))
 }
 
 /// A token (RFC 9110 §5.6.2): what a cookie name, a header name and a method are made of.

@@ -36,6 +36,8 @@ pub struct Metadata {
     pub end_session_endpoint: Option<Url>,
     /// Where tokens are revoked (RFC 7009).
     pub revocation_endpoint: Option<Url>,
+    /// Where tokens are judged that only the provider can read (RFC 7662).
+    pub introspection_endpoint: Option<Url>,
     /// Where claims are read with an access token.
     pub userinfo_endpoint: Option<Url>,
     /// Scopes, as far as the provider tells.
@@ -210,6 +212,7 @@ struct RawMetadata {
     jwks_uri: Option<String>,
     end_session_endpoint: Option<String>,
     revocation_endpoint: Option<String>,
+    introspection_endpoint: Option<String>,
     userinfo_endpoint: Option<String>,
     scopes_supported: Option<Vec<String>>,
     token_endpoint_auth_methods_supported: Option<Vec<String>>,
@@ -241,6 +244,7 @@ fn check(raw: RawMetadata, rule: &IssuerRule) -> Result<Metadata, DiscoveryError
         jwks_uri: required("jwks_uri", raw.jwks_uri)?,
         end_session_endpoint: optional("end_session_endpoint", raw.end_session_endpoint)?,
         revocation_endpoint: optional("revocation_endpoint", raw.revocation_endpoint)?,
+        introspection_endpoint: optional("introspection_endpoint", raw.introspection_endpoint)?,
         userinfo_endpoint: optional("userinfo_endpoint", raw.userinfo_endpoint)?,
         scopes_supported: raw.scopes_supported.unwrap_or_default(),
         token_endpoint_auth_methods_supported: raw

@@ -113,14 +113,25 @@ pub enum HttpError {
 
 impl HttpClient {
     pub(super) fn new(settings: &ProviderSettings, clock: Clock) -> Result<Self, ProviderBuildError> {
-        let issuer = issuer_url(&settings.issuer)?;
+        Self::for_issuer(&settings.issuer, settings.ca_file.as_deref(), settings.request_timeout, clock)
+    }
+
+    /// A client for `issuer`, which trusts the certificates of `ca_file` beside the system's. Each request may take
+    /// `timeout`.
+    pub(super) fn for_issuer(
+        issuer: &str,
+        ca_file: Option<&Path>,
+        timeout: Duration,
+        clock: Clock,
+    ) -> Result<Self, ProviderBuildError> {
+        let issuer = issuer_url(issuer)?;
         let mut builder = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls_config(settings, &issuer)?)
+            .tls_backend_preconfigured(tls_config(ca_file, &issuer)?)
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .referer(false)
-            .timeout(settings.request_timeout)
-            .connect_timeout(settings.request_timeout)
+            .timeout(timeout)
+            .connect_timeout(timeout)
             .pool_idle_timeout(IDLE_CONNECTION)
             .user_agent(concat!("sealgate/", env!("CARGO_PKG_VERSION")));
         if origin::is_loopback(&issuer) {
@@ -201,11 +212,11 @@ pub(super) fn is_protected(url: &Url) -> bool {
     url.scheme() == "https" || (url.scheme() == "http" && origin::is_loopback(url))
 }
 
-fn tls_config(settings: &ProviderSettings, issuer: &Url) -> Result<ClientConfig, ProviderBuildError> {
+fn tls_config(ca_file: Option<&Path>, issuer: &Url) -> Result<ClientConfig, ProviderBuildError> {
     let mut roots = RootCertStore::empty();
     let native = rustls_native_certs::load_native_certs();
     roots.add_parsable_certificates(native.certs);
-    if let Some(path) = &settings.ca_file {
+    if let Some(path) = ca_file {
         for certificate in read_certificates(path)? {
             roots
                 .add(certificate)

@@ -175,6 +175,11 @@ impl KeyCache {
         Self { current: ArcSwapOption::empty(), flight: Mutex::default(), refetch_gap, retry_gap }
     }
 
+    /// The keys as far as they are known, without asking anybody.
+    pub(super) fn known(&self) -> Option<Arc<KeySet>> {
+        self.current.load_full()
+    }
+
     /// The keys, fetched now if there are none yet. Concurrent callers share one fetch.
     pub(super) async fn current(&self, http: &HttpClient, uri: &Url) -> Result<Arc<KeySet>, KeysError> {
         if let Some(keys) = self.current.load_full() {

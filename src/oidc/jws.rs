@@ -55,8 +55,24 @@ pub(super) struct Verified {
 pub(super) async fn verify(token: &str, algorithms: &[Algorithm], keys: &KeySource<'_>) -> Result<Verified, JwsError> {
     let token = SignedToken::parse(token, algorithms)?;
     token.verify_signature(keys).await?;
-    let claims = parse_object(&decode(token.payload)?).map_err(|_| JwsError::Malformed)?;
-    Ok(Verified { claims, algorithm: token.algorithm })
+    token.claims()
+}
+
+/// As [`verify`], but only with keys that are known already; `None` when it takes newer ones to tell.
+pub(super) fn verify_with_known(
+    token: &str,
+    algorithms: &[Algorithm],
+    cache: &KeyCache,
+) -> Option<Result<Verified, JwsError>> {
+    let token = match SignedToken::parse(token, algorithms) {
+        Ok(token) => token,
+        Err(error) => return Some(Err(error)),
+    };
+    match token.verify_with(&cache.known()?) {
+        Ok(()) => Some(token.claims()),
+        Err(JwsError::Signature) if token.key_id.is_some() => Some(Err(JwsError::Signature)),
+        Err(_) => None,
+    }
 }
 
 /// A token in parts, its signature not yet verified.
@@ -92,6 +108,12 @@ impl<'a> SignedToken<'a> {
             Some(_) => return Err(JwsError::Malformed),
         };
         Ok(Self { algorithm, key_id, signed, payload, signature })
+    }
+
+    /// What it says; only for after its signature was verified.
+    fn claims(&self) -> Result<Verified, JwsError> {
+        let claims = parse_object(&decode(self.payload)?).map_err(|_| JwsError::Malformed)?;
+        Ok(Verified { claims, algorithm: self.algorithm })
     }
 
     async fn verify_signature(&self, source: &KeySource<'_>) -> Result<(), JwsError> {

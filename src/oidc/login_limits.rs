@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::LoginLimits;
+use super::claims::find;
 
 /// Why a user who has authenticated may still not log in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,7 +40,7 @@ pub fn check_login_limits(limits: &LoginLimits, claims: &Map<String, Value>) -> 
         return Err(LoginRefused::Tenant);
     }
     if !limits.allowed_groups.is_empty() {
-        let groups = claim_at(claims, &limits.groups_claim);
+        let groups = find(claims, &limits.groups_claim);
         if groups.is_none() && groups_were_left_out(claims) {
             return Err(LoginRefused::GroupsLeftOut);
         }
@@ -51,16 +52,6 @@ pub fn check_login_limits(limits: &LoginLimits, claims: &Map<String, Value>) -> 
         check_email(&limits.allowed_email_domains, claims)?;
     }
     Ok(())
-}
-
-/// The claim of that name; else what lies at the path of members that its dots make.
-fn claim_at<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
-    if let Some(claim) = claims.get(name) {
-        return Some(claim);
-    }
-    let mut members = name.split('.');
-    let first = claims.get(members.next()?)?;
-    members.try_fold(first, |value, member| value.get(member))
 }
 
 /// Entra ID's overage: a distributed claim, or a mark that there are groups.

@@ -108,7 +108,7 @@ impl Default for Pacing {
 impl Pacing {
     /// The wait after `failures` in a row: between half and the whole of the doubled time, as `random` (0 to 1) says,
     /// so that replicas do not ask all at once.
-    fn backoff(&self, failures: u32, random: f64) -> Duration {
+    pub(super) fn backoff(&self, failures: u32, random: f64) -> Duration {
         let doubled = self.first_retry.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)));
         doubled.min(self.longest_retry).mul_f64(0.5 + random.clamp(0.0, 1.0) / 2.0)
     }
@@ -299,7 +299,7 @@ async fn keep_discovered(party: Weak<RelyingParty>) {
     }
 }
 
-fn algorithms(names: &[String]) -> Result<Vec<Algorithm>, ProviderBuildError> {
+pub(super) fn algorithms(names: &[String]) -> Result<Vec<Algorithm>, ProviderBuildError> {
     if names.is_empty() {
         return Err(ProviderBuildError::NoAlgorithm);
     }

@@ -48,6 +48,8 @@ pub(super) enum Stage {
     Sent,
     /// The client's body ended early or was malformed.
     Broken,
+    /// The client's body is longer than the route takes.
+    TooLarge,
 }
 
 impl Progress {
@@ -82,10 +84,12 @@ pub(super) struct RequestBody {
     payload: Payload,
     /// What is still to come of `Content-Length`.
     remaining: Option<u64>,
+    /// How much may still come, where the route has a limit.
+    room: Option<u64>,
     progress: Rc<Progress>,
 }
 
-/// The client's payload ended early or was malformed.
+/// The client's payload ended early, was malformed or too long; the stage says which.
 #[derive(Debug)]
 pub(super) struct BrokenPayload;
 
@@ -97,7 +101,12 @@ impl RequestBody {
             BodyLength::Exactly(length) => (Stage::Sending, Some(length)),
             BodyLength::Unknown => (Stage::Sending, None),
         };
-        Self { payload, remaining, progress: Progress::new(stage) }
+        Self { payload, remaining, room: None, progress: Progress::new(stage) }
+    }
+
+    /// The same, broken off beyond `limit` bytes.
+    pub(super) fn limited_to(self, limit: Option<u64>) -> Self {
+        Self { room: limit, ..self }
     }
 
     /// A body without content.
@@ -134,6 +143,10 @@ impl RequestBody {
             }
             Poll::Ready(Some(Ok(piece))) => {
                 let Ok(length) = u64::try_from(piece.len()) else { return self.broken() };
+                if let Some(room) = &mut self.room {
+                    let Some(left) = room.checked_sub(length) else { return self.ended(Stage::TooLarge) };
+                    *room = left;
+                }
                 if let Some(remaining) = &mut self.remaining {
                     let Some(left) = remaining.checked_sub(length) else { return self.broken() };
                     *remaining = left;
@@ -151,7 +164,11 @@ impl RequestBody {
     }
 
     fn broken(&self) -> Poll<Option<Result<Bytes, BrokenPayload>>> {
-        self.progress.reached(Stage::Broken);
+        self.ended(Stage::Broken)
+    }
+
+    fn ended(&self, stage: Stage) -> Poll<Option<Result<Bytes, BrokenPayload>>> {
+        self.progress.reached(stage);
         Poll::Ready(Some(Err(BrokenPayload)))
     }
 }

@@ -20,6 +20,12 @@ pub enum ForwardError {
     /// The client stopped sending the body for longer than the route's idle time.
     #[error("the client stopped sending the request body")]
     RequestBodyTooSlow,
+    /// The request's body is longer than the route takes.
+    #[error("the request body is longer than {limit} bytes")]
+    BodyTooLarge {
+        /// Bytes that it takes.
+        limit: u64,
+    },
     /// The request has come through us before (RFC 9110 §7.6.3).
     #[error("the request has passed this proxy before")]
     LoopDetected,
@@ -111,6 +117,7 @@ impl ForwardError {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestBodyTooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::LoopDetected => StatusCode::LOOP_DETECTED,
             Self::Connect(_) | Self::BadGateway(_) => StatusCode::BAD_GATEWAY,
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
@@ -124,6 +131,7 @@ impl ForwardError {
             Self::BadRequest(_) => "bad-request",
             Self::MethodNotAllowed => "method-not-allowed",
             Self::RequestBodyTooSlow => "request-body-too-slow",
+            Self::BodyTooLarge { .. } => "request-body-too-large",
             Self::LoopDetected => "loop-detected",
             Self::Connect(_) => "upstream-unreachable",
             Self::Busy => "upstream-busy",

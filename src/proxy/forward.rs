@@ -25,6 +25,7 @@ use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{Payload, ResponseHead};
 use actix_web::http::header::{ALLOW, CONTENT_LENGTH, HeaderValue};
 use actix_web::http::{self as inbound, StatusCode, Version};
+use http::{HeaderName, HeaderValue as UpstreamValue};
 use tokio::time::{Instant, sleep_until};
 
 use super::body::{BodyLength, HeadBody, Progress, RequestBody, ResponseBody, Stage};
@@ -39,8 +40,10 @@ use crate::secret::AccessToken;
 /// As whom a request goes on. The upstream learns the public name from `X-Forwarded-Host`; `Host` names the upstream.
 #[derive(Clone, Debug)]
 pub struct ForwardContext<'a> {
-    /// The token to attach; none on public routes.
-    pub access_token: Option<&'a AccessToken>,
+    /// What `Authorization` says to the upstream.
+    pub credentials: Credentials<'a>,
+    /// What the upstream is told of the user beside it.
+    pub identity: &'a [(HeaderName, UpstreamValue)],
     /// The cookies that stay with us.
     pub own_names: &'a OwnNames,
     /// What browsers call us.
@@ -53,6 +56,17 @@ pub struct ForwardContext<'a> {
     pub traceparent: Option<String>,
     /// When a WebSocket ends, if the request becomes one.
     pub tunnel: TunnelLimits,
+}
+
+/// What `Authorization` says to the upstream.
+#[derive(Clone, Copy, Debug)]
+pub enum Credentials<'a> {
+    /// Nothing: public routes.
+    None,
+    /// This token.
+    Token(&'a AccessToken),
+    /// What the client sent, which was verified.
+    OfTheClient,
 }
 
 /// Sends `request` with its `payload` to an upstream of `route`, and gives the response back as it streams in.
@@ -81,7 +95,13 @@ pub async fn forward(
         return forward_handshake(client, route, request, payload, context).await;
     }
     let length = body_length(request)?;
-    let body = RequestBody::new(payload, length);
+    let limit = route.max_body_size();
+    if let (BodyLength::Exactly(length), Some(limit)) = (length, limit)
+        && length > limit
+    {
+        return Err(ForwardError::BodyTooLarge { limit });
+    }
+    let body = RequestBody::new(payload, length).limited_to(limit);
     let outgoing = Outgoing { client, route, context, request, length, handshake: false };
     let (head, exchange) = outgoing.send(body).await?;
     respond(request, head, exchange, route, context.own_names)
@@ -150,7 +170,8 @@ impl Outgoing<'_> {
         let mut reuse = if handshake { Reuse::Never } else { Reuse::Allowed };
         loop {
             let (upstream, mut exchange) = self.client.connection(route, reuse).await.map_err(unreachable)?;
-            write_head(exchange.head_buffer(), request, upstream.host(), &fields);
+            let host = route.host_override().unwrap_or_else(|| upstream.host());
+            write_head(exchange.head_buffer(), request, route, host, &fields);
             let progress = Rc::clone(body.progress());
             progress.restart();
             let failure = match self.answer(exchange.send(&mut body, is_head), &progress).await {
@@ -171,8 +192,10 @@ impl Outgoing<'_> {
                     return Err(timeout);
                 }
             };
-            if progress.stage() == Stage::Broken {
-                return Err(BadRequest::BrokenBody.into());
+            match progress.stage() {
+                Stage::Broken => return Err(BadRequest::BrokenBody.into()),
+                Stage::TooLarge => return Err(too_large(route)),
+                _ => {}
             }
             if !exchange.is_reused() {
                 // An upload that it does not take, or a handshake, an upstream may end by closing: no client of its own
@@ -221,7 +244,7 @@ impl Outgoing<'_> {
                 answer = &mut response => return Ok(answer),
                 () = &mut timer => {
                     if progress.deadline(&timeouts) <= Instant::now() {
-                        return Err(timed_out(progress.stage()));
+                        return Err(timed_out(progress.stage(), self.route));
                     }
                     timer.as_mut().reset(next_look(progress, &timeouts));
                 }
@@ -235,13 +258,18 @@ fn next_look(progress: &Progress, timeouts: &UpstreamTimeouts) -> Instant {
     progress.deadline(timeouts).min(Instant::now() + timeouts.idle.min(timeouts.first_byte))
 }
 
-fn timed_out(stage: Stage) -> ForwardError {
+fn timed_out(stage: Stage, route: &Route) -> ForwardError {
     match stage {
         Stage::AwaitingClient => ForwardError::RequestBodyTooSlow,
         Stage::Broken => BadRequest::BrokenBody.into(),
+        Stage::TooLarge => too_large(route),
         Stage::Sending => ForwardError::Timeout { phase: TimeoutPhase::RequestBody },
         Stage::Sent => ForwardError::Timeout { phase: TimeoutPhase::FirstByte },
     }
+}
+
+fn too_large(route: &Route) -> ForwardError {
+    ForwardError::BodyTooLarge { limit: route.max_body_size().unwrap_or_default() }
 }
 
 fn unreachable(error: ConnectError) -> ForwardError {
@@ -252,12 +280,14 @@ fn unreachable(error: ConnectError) -> ForwardError {
     }
 }
 
-/// Writes a head: the request line with path and query byte for byte, `Host` first (RFC 9112 §3.2), then `fields`.
-pub(super) fn write_head(out: &mut Vec<u8>, request: &HttpRequest, host: &str, fields: &[u8]) {
+/// Writes a head: the request line with path and query byte for byte, but for the route's own path where that is replaced;
+/// `Host` first (RFC 9112 §3.2), then `fields`.
+pub(super) fn write_head(out: &mut Vec<u8>, request: &HttpRequest, route: &Route, host: &str, fields: &[u8]) {
     let target = request.uri().path_and_query().map_or("/", inbound::uri::PathAndQuery::as_str);
+    let (replacement, target) = route.rewritten(target);
     let method = request.method().as_str();
-    out.reserve(method.len() + target.len() + host.len() + fields.len() + 32);
-    for part in [method, " ", target, " HTTP/1.1\r\nhost: ", host, "\r\n"] {
+    out.reserve(method.len() + replacement.len() + target.len() + host.len() + fields.len() + 32);
+    for part in [method, " ", replacement, target, " HTTP/1.1\r\nhost: ", host, "\r\n"] {
         out.extend_from_slice(part.as_bytes());
     }
     out.extend_from_slice(fields);

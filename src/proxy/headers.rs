@@ -14,8 +14,9 @@ pub(super) use self::response::copy_response_fields;
 const MAX_CONNECTION_OPTIONS: usize = 32;
 /// The longest name that we remove is shorter than this.
 const LONGEST_REMOVED: usize = 32;
-/// All fields under this prefix are the proxy's to set.
-const FORWARDED_PREFIX: &str = "x-forwarded-";
+/// All fields under these prefixes are the proxy's to set: for what forwards, and for whom (oauth2-proxy's headers,
+/// and those of Azure's EasyAuth), whether or not a route sets them (CVE-2026-30851).
+const OWN_PREFIXES: [&str; 4] = ["x-forwarded-", "x-auth-request-", "x-ms-client-principal", "x-ms-token-"];
 
 /// What is done with a field of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,9 +30,9 @@ enum Treatment {
 /// What is done with the request field `name` (in lower case).
 fn treatment(name: &str) -> Treatment {
     if name.len() > LONGEST_REMOVED {
-        // Only the prefix can match.
-        let prefix = name.bytes().zip(FORWARDED_PREFIX.bytes()).all(|(have, want)| dashed(have) == want);
-        return if prefix { Treatment::Remove } else { Treatment::Pass };
+        // Only a prefix can match.
+        let has = |prefix: &&str| name.bytes().zip(prefix.bytes()).all(|(have, want)| dashed(have) == want);
+        return if OWN_PREFIXES.iter().any(has) { Treatment::Remove } else { Treatment::Pass };
     }
     if !name.contains('_') {
         return treatment_of_canonical(name);
@@ -54,9 +55,14 @@ fn treatment_of_canonical(name: &str) -> Treatment {
         | "expect" => Treatment::Remove,
         // For the TRACE and OPTIONS requests that it is for, it is set anew.
         "max-forwards" => Treatment::Remove,
-        name if is_hop_by_hop(name) || name.starts_with(FORWARDED_PREFIX) => Treatment::Remove,
+        name if is_hop_by_hop(name) || has_own_prefix(name) => Treatment::Remove,
         _ => Treatment::Pass,
     }
+}
+
+/// Every one of them begins with `x-`, which most names do not.
+fn has_own_prefix(name: &str) -> bool {
+    name.starts_with("x-") && OWN_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// Fields that are about one connection only (RFC 9110 §7.6.1), in requests and responses.
@@ -77,7 +83,7 @@ fn is_hop_by_hop(name: &str) -> bool {
     )
 }
 
-fn dashed(byte: u8) -> u8 {
+pub(super) fn dashed(byte: u8) -> u8 {
     if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() }
 }
 
@@ -131,6 +137,11 @@ mod tests {
             "x-forwarded-access-token",
             "x-real-ip",
             "x_real_ip",
+            "x-auth-request-email",
+            "x_auth_request_preferred_username",
+            "x-ms-client-principal",
+            "x_ms-client_principal_id",
+            "x-ms-token-aad-access-token",
             "connection",
             "keep_alive",
             "proxy-connection",

@@ -30,7 +30,7 @@ pub fn request_head(
     let handshake = is_handshake(request)?;
     let length = body_length(request)?;
     let fields = request_fields(&RequestFields { request, route, context, length, handshake })?;
-    write_head(out, request, host, &fields);
+    write_head(out, request, route, host, &fields);
     Ok(())
 }
 

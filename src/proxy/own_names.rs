@@ -1,16 +1,21 @@
-//! The names that are ours: those of our cookies, and what we call ourselves in `Via`.
+//! The names that are ours: those of our cookies, of the headers that tell upstreams of users, and what we call ourselves
+//! in `Via`.
 
 use actix_web::http::Version;
 use actix_web::http::header::HeaderValue;
+use http::HeaderName;
 use sha2::{Digest as _, Sha256};
 
 use super::cookies::OwnCookieNames;
+use super::headers::dashed;
 use crate::origin::PublicOrigin;
 
 /// Our names towards clients and upstreams. Made once.
 #[derive(Clone, Debug)]
 pub struct OwnNames {
     pub(super) cookies: OwnCookieNames,
+    /// Headers that routes set themselves, in lower case and with dashes only.
+    headers: Vec<String>,
     /// Our pseudonym in `Via` (RFC 9110 §7.6.3).
     pseudonym: String,
     /// Our element of `Via` for messages of HTTP/1.0 and HTTP/1.1.
@@ -32,7 +37,22 @@ impl OwnNames {
             HeaderValue::try_from(element).unwrap_or_else(|_| HeaderValue::from_static("1.1 sealgate"))
         };
         let via = ["1.0", "1.1"].map(value);
-        Self { cookies: OwnCookieNames::new(session_cookie), pseudonym, via }
+        Self { cookies: OwnCookieNames::new(session_cookie), headers: Vec::new(), pseudonym, via }
+    }
+
+    /// The same, and these headers, which no client may send on any route.
+    #[must_use]
+    pub fn with_headers<'a>(mut self, names: impl Iterator<Item = &'a HeaderName>) -> Self {
+        self.headers = names.map(|name| name.as_str().replace('_', "-")).collect();
+        self.headers.sort();
+        self.headers.dedup();
+        self
+    }
+
+    /// Whether a header `name` (in lower case) could be read as one that routes set (CVE-2025-64484).
+    pub(super) fn has_header(&self, name: &str) -> bool {
+        !self.headers.is_empty()
+            && self.headers.iter().any(|own| own.len() == name.len() && own.bytes().eq(name.bytes().map(dashed)))
     }
 
     /// What we add to `Via` of a message that came with `version`.
@@ -53,6 +73,17 @@ mod tests {
 
     fn of(origin: &str) -> OwnNames {
         OwnNames::new("__Host-sealgate", &origin.parse().expect("an origin"))
+    }
+
+    #[test]
+    fn headers_of_ours_are_known_in_every_spelling() {
+        let name = |text: &'static str| HeaderName::from_static(text);
+        let (user, role) = (name("x-user"), name("x_role"));
+        let names = of("https://app.example.com").with_headers([&user, &role].into_iter());
+        assert!(names.has_header("x-user") && names.has_header("x_user"));
+        assert!(names.has_header("x_role") && names.has_header("x-role"));
+        assert!(!names.has_header("x-users") && !names.has_header("xuser"));
+        assert!(!of("https://app.example.com").has_header("x-user"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The route table: which route a request path belongs to, and in which order the route's upstreams are tried.
 //!
-//! Only what the configuration lists is ever reached; nothing of a request decides where it goes but its path.
+//! Only what the configuration lists is ever reached; nothing of a request decides where it goes but its path, and its
+//! host where a route is for one host only.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +12,9 @@ use tokio::task::AbortHandle;
 
 use super::path::{self, PathRefused};
 use super::upstream::{self, Upstream, UpstreamTls, UpstreamTlsError, UpstreamTlsSettings};
-use super::{Balance, ConnectionLimits, CsrfMode, RouteAuth, RouteSettings, UpstreamTimeouts};
+use super::{
+    Balance, ConnectionLimits, CsrfMode, IdentityHeader, PathRewrite, RouteAuth, RouteSettings, Rule, UpstreamTimeouts,
+};
 use crate::file_watch::{self, FileWatch};
 use crate::metrics::{CertificateUse, Metrics};
 
@@ -21,7 +24,7 @@ const COMMON_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 /// All routes of a site. Made once, shared by the workers.
 #[derive(Debug)]
 pub struct RouteTable {
-    /// Longest path first.
+    /// Those of one host first, then the longest path first.
     routes: Vec<Arc<Route>>,
 }
 
@@ -41,12 +44,12 @@ impl RouteTable {
         // Those that ask for nothing of their own share their connections.
         let shared = load(own.clone())?;
         let mut routes = Vec::new();
-        for route in settings {
+        for (index, route) in settings.into_iter().enumerate() {
             let tls = &route.upstream_settings.tls;
             let tls = if *tls == own { Arc::clone(&shared) } else { load(tls.clone())? };
-            routes.push(Arc::new(Route::new(route, tls, metrics)));
+            routes.push(Arc::new(Route::new(index, route, tls, metrics)));
         }
-        routes.sort_by_key(|route| std::cmp::Reverse(route.prefix.len()));
+        routes.sort_by_key(|route| (route.settings.target.host.is_none(), std::cmp::Reverse(route.prefix.len())));
         let table = Self { routes };
         tell_end(&table.tls(), metrics);
         Ok(table)
@@ -84,15 +87,19 @@ impl RouteTable {
         self.routes.iter().map(|route| Arc::clone(&route.tls)).filter(|tls| !tls.files().is_empty()).collect()
     }
 
-    /// The route that `raw_path` (without query) belongs to: the longest whose path is a prefix by whole segments.
+    /// The route that `raw_path` (without query) belongs to: the longest whose path is a prefix by whole segments, of those
+    /// for `host` (without port) if there is one, else of those for every host.
     ///
     /// # Errors
     /// [`PathRefused`] for paths that servers could read differently; they get 400 whether a route matches or not.
-    pub fn find(&self, raw_path: &str) -> Result<Option<&Arc<Route>>, PathRefused> {
+    pub fn find(&self, host: &str, raw_path: &str) -> Result<Option<&Arc<Route>>, PathRefused> {
         path::check(raw_path)?;
-        let found = self.routes.iter().position(|route| path::is_under(&route.prefix, raw_path));
+        let first = |is_under: fn(&str, &str) -> bool| {
+            self.routes.iter().position(|route| route.is_for(host) && is_under(&route.prefix, raw_path))
+        };
+        let found = first(path::is_under);
         if path::has_other_readings(raw_path) {
-            let decoded = self.routes.iter().position(|route| path::is_under_when_decoded(&route.prefix, raw_path));
+            let decoded = first(path::is_under_when_decoded);
             if decoded != found {
                 return Err(PathRefused::Ambiguous);
             }
@@ -133,6 +140,8 @@ fn tell_end(tls: &[Arc<UpstreamTls>], metrics: &Metrics) {
 /// One route: its settings and the state of its upstreams.
 #[derive(Debug)]
 pub struct Route {
+    /// Its place in the configuration.
+    index: usize,
     settings: RouteSettings,
     /// The path without a trailing slash; empty for `/`.
     prefix: String,
@@ -154,7 +163,7 @@ impl Drop for Waiting<'_> {
 }
 
 impl Route {
-    fn new(settings: RouteSettings, tls: Arc<UpstreamTls>, metrics: &Metrics) -> Self {
+    fn new(index: usize, settings: RouteSettings, tls: Arc<UpstreamTls>, metrics: &Metrics) -> Self {
         let prefix = settings.path.trim_end_matches('/').to_owned();
         let (most, ejection) = (settings.upstream_settings.limits.max_connections, settings.upstream_settings.ejection);
         let upstream = |uri: &http::Uri| {
@@ -163,12 +172,59 @@ impl Route {
         };
         let upstreams = settings.upstreams.iter().filter_map(upstream).collect();
         let (next, waiting) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Self { settings, prefix, upstreams, tls, next, waiting }
+        Self { index, settings, prefix, upstreams, tls, next, waiting }
     }
 
     /// The path as configured.
     pub fn path(&self) -> &str {
         &self.settings.path
+    }
+
+    /// Its place in the configuration, from 0.
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// What the user must have.
+    pub fn rules(&self) -> &[Rule] {
+        &self.settings.access.rules
+    }
+
+    /// Headers made of the user's claims.
+    pub fn identity_headers(&self) -> &[IdentityHeader] {
+        &self.settings.access.headers
+    }
+
+    /// Bytes of a request's body; none: as many as come.
+    pub fn max_body_size(&self) -> Option<u64> {
+        self.settings.max_body_size
+    }
+
+    /// What `Host` says to the upstream, if not the upstream's own name.
+    pub(super) fn host_override(&self) -> Option<&str> {
+        self.settings.target.host_override.as_deref()
+    }
+
+    /// The route's path, where upstreams do not see it.
+    pub(super) fn rewritten_prefix(&self) -> Option<&str> {
+        match self.settings.target.path {
+            PathRewrite::Keep => None,
+            PathRewrite::Replace(_) => Some(&self.settings.path),
+        }
+    }
+
+    /// What the upstream sees of `target` (path and query, of this route): what stands in place of the route's path, and
+    /// the rest as it is.
+    pub(super) fn rewritten<'a>(&'a self, target: &'a str) -> (&'a str, &'a str) {
+        let PathRewrite::Replace(replacement) = &self.settings.target.path else { return ("", target) };
+        // The route was found by its prefix.
+        let rest = target.strip_prefix(self.prefix.as_str()).unwrap_or(target);
+        let is_root = replacement.is_empty() && !rest.starts_with('/');
+        (if is_root { "/" } else { replacement }, rest)
+    }
+
+    fn is_for(&self, host: &str) -> bool {
+        self.settings.target.host.as_ref().is_none_or(|own| own.eq_ignore_ascii_case(host))
     }
 
     /// Who may pass.
@@ -237,13 +293,16 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::proxy::{EjectionSettings, UpstreamSettings};
+    use crate::proxy::{AccessSettings, EjectionSettings, TargetSettings, UpstreamSettings};
 
     fn settings(path: &str, upstreams: &[&str]) -> RouteSettings {
         RouteSettings {
             path: path.to_owned(),
             upstreams: upstreams.iter().map(|uri| uri.parse().expect("a URI")).collect(),
             auth: RouteAuth::Session,
+            access: AccessSettings::default(),
+            target: TargetSettings::default(),
+            max_body_size: None,
             csrf: CsrfMode::Header,
             methods: Vec::new(),
             forward_cookies: false,
@@ -267,7 +326,7 @@ mod tests {
     }
 
     fn found<'a>(table: &'a RouteTable, path: &str) -> Option<&'a str> {
-        table.find(path).expect(path).map(|route| route.path())
+        table.find("a.example", path).expect(path).map(|route| route.path())
     }
 
     #[test]
@@ -301,17 +360,65 @@ mod tests {
     fn a_path_that_decodes_into_another_route_is_refused() {
         let table = table(&["/", "/admin"]);
         for path in ["/admin;x/users", "/%61dmin/users", "/admi%6e", "/admin%3bx"] {
-            assert_eq!(table.find(path).err(), Some(PathRefused::Ambiguous), "{path}");
+            assert_eq!(table.find("a.example", path).err(), Some(PathRefused::Ambiguous), "{path}");
         }
         for path in ["/admin/a%20b;v=1", "/x;y/z%41", "/admins;x"] {
-            assert!(table.find(path).is_ok(), "{path}");
+            assert!(table.find("a.example", path).is_ok(), "{path}");
         }
+    }
+
+    #[test]
+    fn a_route_of_one_host_comes_before_those_of_every_host() {
+        let of = |host: Option<&str>, path: &str| {
+            let target = TargetSettings { host: host.map(str::to_owned), ..TargetSettings::default() };
+            RouteSettings { target, ..settings(path, &[]) }
+        };
+        let routes =
+            vec![of(None, "/api/v1"), of(None, "/"), of(Some("b.example"), "/api"), of(Some("c.example"), "/")];
+        let table = RouteTable::new(routes, &Metrics::default()).expect("no files");
+        let index = |host, path| table.find(host, path).expect(path).map(|route| route.index());
+        assert_eq!(index("a.example", "/api/v1/x"), Some(0));
+        assert_eq!(index("b.example", "/api/v1/x"), Some(2));
+        assert_eq!(index("B.Example", "/api"), Some(2));
+        assert_eq!(index("b.example", "/other"), Some(1));
+        assert_eq!(index("c.example", "/api/v1"), Some(3));
+        assert_eq!(index("xc.example", "/api"), Some(1));
+    }
+
+    /// DESIGN §7: what goes on is as safe as what came.
+    #[test]
+    fn the_route_s_path_is_replaced_and_what_lies_behind_it_is_not_touched() {
+        let rewriting = |path: &str, replacement: &str| {
+            let mut settings = settings(path, &[]);
+            settings.target.path = PathRewrite::Replace(replacement.to_owned());
+            route(settings)
+        };
+        for (path, replacement, target, upstream) in [
+            ("/api", "", "/api", "/"),
+            ("/api", "", "/api/", "/"),
+            ("/api", "", "/api?q=/api", "/?q=/api"),
+            ("/api", "", "/api/x%20y;v=1?a=%2F", "/x%20y;v=1?a=%2F"),
+            ("/api", "", "/api/api/x", "/api/x"),
+            ("/api", "/v2", "/api", "/v2"),
+            ("/api", "/v2", "/api/", "/v2/"),
+            ("/api", "/v2", "/api?q", "/v2?q"),
+            ("/api", "/v2", "/api/x", "/v2/x"),
+            ("/", "/v2", "/", "/v2/"),
+            ("/", "/v2", "/x?q", "/v2/x?q"),
+        ] {
+            let route = rewriting(path, replacement);
+            let (replaced, rest) = route.rewritten(target);
+            let rewritten = format!("{replaced}{rest}");
+            assert_eq!(rewritten, upstream, "{path} {replacement} {target}");
+            assert_eq!(path::check(rewritten.split('?').next().unwrap_or_default()), Ok(()), "{rewritten}");
+        }
+        assert_eq!(route(settings("/api", &[])).rewritten("/api/x"), ("", "/api/x"));
     }
 
     #[test]
     fn refused_paths_are_refused_even_without_a_route() {
         let table = table(&["/api"]);
-        assert_eq!(table.find("/x/../api").err(), Some(PathRefused::DotSegment));
+        assert_eq!(table.find("a.example", "/x/../api").err(), Some(PathRefused::DotSegment));
         assert_eq!(RouteTable::check_path("/x//y"), Err(PathRefused::EmptySegment));
     }
 

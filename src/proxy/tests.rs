@@ -1,5 +1,6 @@
 //! The proxy between a client and an upstream that are both written by hand, byte for byte, over real sockets.
 
+mod access;
 mod connections;
 mod harness;
 mod health;

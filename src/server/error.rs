@@ -30,6 +30,9 @@ pub enum StartError {
     /// The provider's settings cannot be used.
     #[error(transparent)]
     Provider(#[from] ProviderBuildError),
+    /// The settings of an issuer of access tokens cannot be used.
+    #[error("[[routes.issuers]]: {0}")]
+    TokenIssuer(ProviderBuildError),
     /// The folder of the single-page app cannot be read.
     #[error("static.root {root} cannot be read: {error}")]
     Static {

@@ -25,6 +25,16 @@ pub(super) fn check(request: &HttpRequest) -> Result<(), Problem> {
     }
 }
 
+/// The host that the request is for, without its port; for requests that [`check`] lets pass.
+pub(super) fn host(request: &HttpRequest) -> &str {
+    let named = request.uri().authority().map(Authority::as_str);
+    let named = named.or_else(|| request.headers().get(HOST)?.to_str().ok()).unwrap_or_default();
+    match named.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => named,
+    }
+}
+
 /// `uri-host [ ":" port ]` (RFC 9110 §7.2), which has no user name, and for http is not empty (§4.2.1).
 fn is_host(text: &str) -> bool {
     let is_usual = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:[]%".contains(&byte);
@@ -36,6 +46,21 @@ fn is_host(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_host_is_told_without_its_port() {
+        use actix_web::test::TestRequest;
+        for (field, expected) in [
+            ("a.example", "a.example"),
+            ("a.example:8443", "a.example"),
+            ("[::1]:80", "[::1]"),
+            ("[::1]", "[::1]"),
+            ("a.example:", "a.example"),
+        ] {
+            let request = TestRequest::default().insert_header((HOST, field)).to_http_request();
+            assert_eq!(host(&request), expected, "{field}");
+        }
+    }
 
     /// RFC 9112 §3.2.
     #[test]

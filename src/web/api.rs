@@ -1,12 +1,17 @@
 //! `/api/**` and the other routes: session in, `Authorization: Bearer` out. Never a redirect to log in.
 
+mod bearer;
+mod user;
+
 use actix_web::http::Method;
 use actix_web::http::header::HeaderName;
 use actix_web::{HttpRequest, HttpResponse, web};
 use tokio::time::Instant;
 
-use crate::proxy::{self, ForwardContext, Route, RouteAuth, TunnelLimits, UpstreamClient, asks_for_websocket};
-use crate::refresh::Usable;
+use crate::proxy::{
+    self, Credentials, ForwardContext, Route, RouteAuth, TunnelLimits, UpstreamClient, asks_for_websocket,
+};
+use crate::refresh::{Unusable, Usable};
 use crate::session::Session;
 use crate::session::cookies::{RequestCookies, SetCookie};
 use crate::session::store::ActiveSession;
@@ -18,7 +23,7 @@ use crate::web::{Services, append_cookies, caching, conflict, csrf, step_up};
 /// Forwards a request on its route.
 ///
 /// # Errors
-/// 401 without a live session, 403 for forged requests, 405, and what the upstream's failures become; each with the
+/// 401 without a live session or a good access token, as the route wants, 403 for forged requests, 405, and what the upstream's failures become; each with the
 /// cookies that the request has earned.
 pub async fn handle(
     services: &Services,
@@ -28,15 +33,70 @@ pub async fn handle(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     match route.auth() {
-        RouteAuth::None => {
-            check_method(route, request.method())?;
-            // A peer that has vanished must not keep its place at the upstream for ever.
-            let idle = Some(services.sessions.settings().idle_timeout);
-            let tunnel = TunnelLimits { idle, ..TunnelLimits::default() };
-            Ok(forward(services, client, route, request, payload, None, tunnel).await?)
+        RouteAuth::None => anonymous(services, client, route, request, payload).await,
+        RouteAuth::Bearer => bearer::handle(services, client, route, request, payload).await,
+        // What the client brings itself decides, and there is no way back to the session.
+        RouteAuth::SessionOrBearer if bearer::is_given(request) => {
+            bearer::handle(services, client, route, request, payload).await
         }
-        RouteAuth::Session => with_session(services, client, route, request, payload).await,
+        RouteAuth::Session | RouteAuth::SessionOrBearer => {
+            with_session(services, client, route, request, payload).await
+        }
+        RouteAuth::Optional => perhaps_with_session(services, client, route, request, payload).await,
     }
+}
+
+async fn anonymous(
+    services: &Services,
+    client: &UpstreamClient,
+    route: &Route,
+    request: &HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    check_method(route, request.method())?;
+    // A peer that has vanished must not keep its place at the upstream for ever.
+    let idle = Some(services.sessions.settings().idle_timeout);
+    let tunnel = TunnelLimits { idle, ..TunnelLimits::default() };
+    let passage = Passage { credentials: Credentials::None, identity: &[], tunnel };
+    forward(services, client, route, request, payload, passage).await
+}
+
+/// With a live session as [`with_session`], without one as [`anonymous`]; a session that is over counts as none, and its
+/// cookies stay as they are.
+async fn perhaps_with_session(
+    services: &Services,
+    client: &UpstreamClient,
+    route: &Route,
+    request: &HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    let cookies = services.cookies(request);
+    // A preflight is never sent on a session's behalf (Fetch standard §4.8).
+    let session = (!is_preflight(request)).then(|| services.session(&cookies).ok()).flatten();
+    if let Some(active) = session {
+        check_method(route, request.method())?;
+        csrf::check(route.csrf(), request, &services.site)?;
+        let tunnel = tunnel_limits(services, request, &active.session);
+        let usable = match is_ending(services, &active, &tunnel) {
+            true => Err(Unusable::Ended),
+            false => services.refresher.usable(&active).await,
+        };
+        match usable {
+            // Nobody is signed in any more.
+            Err(Unusable::Ended) => {}
+            Err(unusable) => return conflict::answer(services, request, &active, &cookies, unusable).await,
+            Ok(usable) => {
+                let state = SessionState { active, usable, cookies, tunnel };
+                return on_behalf(services, client, route, request, payload, state).await;
+            }
+        }
+    }
+    if user::has_rules(route, request.method()) {
+        return Err(Problem::not_signed_in());
+    }
+    let mut response = anonymous(services, client, route, request, payload).await?;
+    caching::vary_by_cookie(&mut response);
+    Ok(response)
 }
 
 async fn with_session(
@@ -56,16 +116,53 @@ async fn with_session(
     let active = services.session(&cookies)?;
     // From here on its end is heard of, also while it is refreshed and the upstream answers.
     let tunnel = tunnel_limits(services, request, &active.session);
-    if tunnel.ended.is_some() && services.refresher.has_ended(active.session.sid) {
-        // A page that connects again while its logout is under way; asked for only behind the line above, so that no
-        // moment is left between the two.
+    if is_ending(services, &active, &tunnel) {
         return Err(Problem::session_expired());
     }
     let usable = match services.refresher.usable(&active).await {
         Ok(usable) => usable,
         Err(unusable) => return conflict::answer(services, request, &active, &cookies, unusable).await,
     };
-    let forwarded = forward(services, client, route, request, payload, Some(&usable.session), tunnel.clone()).await;
+    on_behalf(services, client, route, request, payload, SessionState { active, usable, cookies, tunnel }).await
+}
+
+/// Whether a page connects again while its logout is under way; to be asked only once `tunnel` hears of the end, so that
+/// no moment is left between the two.
+fn is_ending(services: &Services, active: &ActiveSession, tunnel: &TunnelLimits) -> bool {
+    tunnel.ended.is_some() && services.refresher.has_ended(active.session.sid)
+}
+
+/// A request's session, ready to be used.
+struct SessionState {
+    /// As the request showed it.
+    active: ActiveSession,
+    /// As it is now.
+    usable: Usable,
+    /// The request's cookies.
+    cookies: RequestCookies,
+    /// When what the request opens ends.
+    tunnel: TunnelLimits,
+}
+
+/// Forwards with a session's access token.
+async fn on_behalf(
+    services: &Services,
+    client: &UpstreamClient,
+    route: &Route,
+    request: &HttpRequest,
+    payload: web::Payload,
+    state: SessionState,
+) -> Result<HttpResponse, Problem> {
+    let SessionState { active, usable, cookies, tunnel } = state;
+    let forwarded = match user::of_session(services, route, request.method(), &usable.session) {
+        Ok(identity) => {
+            let token = usable.session.access_token().map(|stored| &stored.token);
+            let credentials = token.map_or(Credentials::None, Credentials::Token);
+            let passage = Passage { credentials, identity: &identity, tunnel: tunnel.clone() };
+            forward(services, client, route, request, payload, passage).await
+        }
+        Err(problem) => Err(problem),
+    };
     // Only now: while the upstream took its time, the session may have been refreshed again, or ended.
     let lines = earned(services, &active, &usable, &cookies);
     match forwarded {
@@ -94,24 +191,31 @@ fn check_method(route: &Route, method: &Method) -> Result<(), Problem> {
     if route.allows(method) { Ok(()) } else { Err(Problem::method_not_allowed(&route.allow())) }
 }
 
+/// As whom a request passes.
+struct Passage<'a> {
+    credentials: Credentials<'a>,
+    identity: &'a [(http::HeaderName, http::HeaderValue)],
+    tunnel: TunnelLimits,
+}
+
 async fn forward(
     services: &Services,
     client: &UpstreamClient,
     route: &Route,
     request: &HttpRequest,
     payload: web::Payload,
-    session: Option<&Session>,
-    tunnel: TunnelLimits,
+    passage: Passage<'_>,
 ) -> Result<HttpResponse, Problem> {
     let peer = request.peer_addr().map(|address| address.ip());
     let context = ForwardContext {
-        access_token: session.and_then(Session::access_token).map(|stored| &stored.token),
+        credentials: passage.credentials,
+        identity: passage.identity,
         own_names: &services.own_names,
         public_origin: &services.site.origin,
         peer,
         trusted_peer: services.site.trusts(peer),
         traceparent: None,
-        tunnel,
+        tunnel: passage.tunnel,
     };
     Ok(proxy::forward(client, route, request, payload.into_inner(), &context).await?)
 }

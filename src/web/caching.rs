@@ -21,6 +21,12 @@ pub fn keep_private(response: &mut HttpResponse, sets_our_cookie: bool) {
         private_directives(headers)
     };
     headers.insert(CACHE_CONTROL, value);
+    vary_by_cookie(response);
+}
+
+/// Adds `Vary: Cookie`: another cookie could mean another answer (RFC 9110 §12.5.5).
+pub fn vary_by_cookie(response: &mut HttpResponse) {
+    let headers = response.headers_mut();
     let varies_already = headers
         .get_all(VARY)
         .filter_map(|value| value.to_str().ok())

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpMessage as _, HttpRequest, HttpResponse};
 use serde_json::{Map, Value, json};
 use tracing_actix_web::RequestId;
@@ -54,6 +54,14 @@ problem_types! {
     REFRESH_CONFLICT = "refresh-conflict", 401, "Your session is being refreshed elsewhere";
     /// A login was asked for by something that is not a page load.
     LOGIN_NEEDS_NAVIGATION = "login-needs-navigation", 401, "Signing in needs a page load";
+    /// The request brings no access token.
+    TOKEN_REQUIRED = "token-required", 401, "An access token is needed";
+    /// The access token is not good here.
+    INVALID_TOKEN = "invalid-token", 401, "The access token is not valid";
+    /// The access token lacks a scope.
+    INSUFFICIENT_SCOPE = "insufficient-scope", 403, "The access token lacks a scope";
+    /// A rule of the route asks for more than the user has.
+    FORBIDDEN_BY_RULE = "forbidden-by-rule", 403, "You may not do this";
     /// The custom header is missing.
     CSRF_HEADER_MISSING = "csrf-header-missing", 403, "The CSRF header is missing";
     /// The request comes from another origin.
@@ -84,7 +92,7 @@ problem_types! {
     LOGIN_FAILED = "login-failed", 502, "The sign-in failed";
     /// The session does not fit the cookies.
     SESSION_TOO_LARGE = "session-too-large", 500, "Your sign-in is too large for cookies";
-    /// The request's body is longer than the endpoint reads.
+    /// The request's body is longer than the endpoint or the route takes.
     CONTENT_TOO_LARGE = "content-too-large", 413, "The body is too large";
     /// The request's `Cookie` line is too long.
     COOKIES_TOO_LARGE = "cookies-too-large", 431, "Your cookies are too large";
@@ -115,7 +123,8 @@ pub struct Problem {
     entry: &'static str,
     more: Option<Box<More>>,
     retry_after: Option<Duration>,
-    allow: Option<String>,
+    /// Further fields of the response.
+    fields: Vec<(HeaderName, String)>,
     cookies: Vec<SetCookie>,
 }
 
@@ -132,7 +141,7 @@ impl Problem {
     /// A problem of this type; `detail` says to the client what to do.
     pub fn new(kind: &'static ProblemType, detail: impl Into<String>) -> Self {
         let detail = detail.into();
-        Self { kind, detail, entry: kind.name, more: None, retry_after: None, allow: None, cookies: Vec::new() }
+        Self { kind, detail, entry: kind.name, more: None, retry_after: None, fields: Vec::new(), cookies: Vec::new() }
     }
 
     /// The same, with values for the words of its page.
@@ -183,8 +192,7 @@ impl Problem {
 
     /// The method is not among `allowed`.
     pub fn method_not_allowed(allowed: &str) -> Self {
-        let problem = Self::new(&METHOD_NOT_ALLOWED, format!("Allowed: {allowed}."));
-        Self { allow: Some(allowed.to_owned()), ..problem }
+        Self::new(&METHOD_NOT_ALLOWED, format!("Allowed: {allowed}.")).with_field(ALLOW, allowed)
     }
 
     /// The session does not fit: what is large, and what would help.
@@ -214,6 +222,17 @@ impl Problem {
         Self::new(&INTERNAL, "The reason is in the server's log.")
     }
 
+    /// The same, with a challenge (RFC 9110 §11.6.1).
+    #[must_use]
+    pub fn with_challenge(self, challenge: impl Into<String>) -> Self {
+        self.with_field(WWW_AUTHENTICATE, challenge)
+    }
+
+    fn with_field(mut self, name: HeaderName, value: impl Into<String>) -> Self {
+        self.fields.push((name, value.into()));
+        self
+    }
+
     /// The same, with cookies on the response.
     #[must_use]
     pub fn with_cookies(mut self, cookies: impl IntoIterator<Item = SetCookie>) -> Self {
@@ -230,8 +249,8 @@ impl Problem {
         if let Some(retry_after) = self.retry_after {
             builder.insert_header((RETRY_AFTER, retry_after.as_secs()));
         }
-        if let Some(allow) = &self.allow {
-            builder.insert_header((ALLOW, allow.as_str()));
+        for (name, value) in &self.fields {
+            builder.insert_header((name.clone(), value.as_str()));
         }
         let mut response = if is_navigation(request) {
             let page = Page {
@@ -263,6 +282,9 @@ impl Problem {
 impl From<ForwardError> for Problem {
     fn from(error: ForwardError) -> Self {
         tracing::warn!(kind = error.kind(), %error, "the request could not be forwarded");
+        if let ForwardError::BodyTooLarge { limit } = error {
+            return Self::new(&CONTENT_TOO_LARGE, format!("Send at most {limit} bytes."));
+        }
         match error.status().as_u16() {
             400 => Self::new(&INVALID_REQUEST, "The request cannot be forwarded as it is."),
             405 => Self::new(&METHOD_NOT_ALLOWED, "The method is never forwarded."),

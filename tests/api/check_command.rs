@@ -21,7 +21,10 @@ async fn check(issuer: &str, public_url: &str, provider: Value) -> (Option<i32>,
         "keys": {"ring": ring},
     });
     for (key, value) in provider.as_object().expect("a table") {
-        config["provider"][key] = value.clone();
+        match key.as_str() {
+            "routes" => config["routes"] = value.clone(),
+            key => config["provider"][key] = value.clone(),
+        }
     }
     std::fs::write(folder.path().join("secret"), "marker-hunter2").expect("a new file");
     let file = folder.path().join("sealgate.toml");
@@ -64,6 +67,30 @@ async fn what_the_provider_does_not_offer_is_found() {
     assert_eq!(code, Some(1));
     let message = messages(&report, "error", "provider.issuer")[0];
     assert!(message.ends_with("set provider.issuer to exactly what it says"), "{message}");
+}
+
+/// RFC 7662, RFC 9068: whoever takes tokens should know before the first of them comes.
+#[tokio::test(flavor = "multi_thread")]
+async fn issuers_of_access_tokens_are_asked_too() {
+    let (provider, upstream) = tokio::join!(Provider::start(ProviderOptions::default()), Upstream::start());
+    let options = SealgateOptions::new(&provider.issuer, upstream.port);
+    provider.register(options.registration()).await;
+    let asking = |secret: &str| json!({"introspection": true, "client_id": options.client_id, "client_secret": secret});
+    let elsewhere = json!({"jwks_uri": format!("{}/nothing", provider.issuer)});
+    for (settings, verdict, part) in [
+        (json!({}), "ok", "can be read"),
+        (elsewhere, "error", "jwks_uri"),
+        (asking(&options.client_secret), "ok", "answers questions about tokens"),
+        (asking("wrong"), "error", "client_secret"),
+    ] {
+        let mut issuer = settings.clone();
+        issuer["issuer"] = json!(provider.issuer);
+        issuer["audience"] = json!(["urn:test:api"]);
+        let route = json!({"path": "/api", "upstream": "http://127.0.0.1:1", "auth": "bearer", "issuers": [issuer]});
+        let (_, report) = check(&provider.issuer, "https://app.example.com", json!({"routes": [route]})).await;
+        let found = messages(&report, verdict, "routes[0].issuers[0].issuer").join("");
+        assert!(found.contains(part), "{settings}: {report:#}");
+    }
 }
 
 /// RFC 8414 §2, RFC 9126 §5

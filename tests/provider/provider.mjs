@@ -161,7 +161,7 @@ function startProvider() {
       revocation: { enabled: true },
       userinfo: { enabled: true },
       jwtUserinfo: { enabled: true },
-      introspection: { enabled: true },
+      introspection: { enabled: true, allowedPolicy: async () => true },
       pushedAuthorizationRequests: {
         enabled: options.par !== 'off',
         requirePushedAuthorizationRequests: options.par === 'required',

@@ -21,11 +21,13 @@ pub(super) const ROUTES: SectionDefinition = SectionDefinition {
         },
         KeyDefinition {
             name: "auth",
-            unit: r#""session" or "none""#,
+            unit: r#""session", "bearer", "session_or_bearer", "optional" or "none""#,
             preset: Preset::Default(r#""session""#),
             doc: "\
-Who may pass: only signed-in users, whose access token is attached, or everybody, with nothing attached.
-(\"bearer\", \"session_or_bearer\" and \"optional\" are not available yet.)",
+Who may pass. \"session\": only signed-in users, whose access token is attached. \"bearer\": only requests with an access
+token of an issuer in [[routes.issuers]], which goes on as it is. \"session_or_bearer\": with an Authorization header as
+bearer, without one as session. \"optional\": everybody, and the access token of those who are signed in is attached.
+\"none\": everybody, with nothing attached.",
         },
         KeyDefinition {
             name: "csrf",
@@ -41,6 +43,71 @@ render pages. A WebSocket's handshake needs the app's Origin instead, always.",
             unit: "list of methods",
             preset: Preset::Default("[]"),
             doc: "Methods that may pass. Empty: all but CONNECT and TRACE, which never do.",
+        },
+        KeyDefinition {
+            name: "max_body_size",
+            unit: "bytes, or a number with its unit",
+            preset: Preset::Optional(r#""10MiB""#),
+            doc: "The longest body that passes; a longer one gets 413, however it is sent. Unset: the upstream decides.",
+        },
+        KeyDefinition {
+            name: "host",
+            unit: "host name",
+            preset: Preset::Optional(r#""api.example.com""#),
+            doc: "\
+Takes the route for requests to this host only (Host, whatever the port). Where a host has routes of its own that
+match, those for every host do not count.",
+        },
+        KeyDefinition {
+            name: "host_override",
+            unit: "host name, with a port where it needs one",
+            preset: Preset::Optional(r#""tenant-a.internal""#),
+            doc: "What Host says to the upstream. Unset: the upstream's own name, as in upstream.",
+        },
+        KeyDefinition {
+            name: "strip_prefix",
+            unit: "true or false",
+            preset: Preset::Default("false"),
+            doc: "\
+Whether path is left out of what the upstream sees: /api/orders becomes /orders. The upstream finds path in
+X-Forwarded-Prefix.",
+        },
+        KeyDefinition {
+            name: "replace_prefix",
+            unit: "path",
+            preset: Preset::Optional(r#""/v2""#),
+            doc: "What the upstream sees in place of path: /api/orders becomes /v2/orders.",
+        },
+        KeyDefinition {
+            name: "groups_claim",
+            unit: "claim",
+            preset: Preset::Optional(r#""cognito:groups""#),
+            doc: "\
+The claim that lists the user's groups, for required_groups and header_preset. Unset: as provider.groups_claim says.",
+        },
+        KeyDefinition {
+            name: "roles_claim",
+            unit: "claim",
+            preset: Preset::Default(r#""roles""#),
+            doc: "\
+The claim that lists the user's roles, for required_roles and header_preset; with Keycloak \"realm_access.roles\".",
+        },
+        KeyDefinition {
+            name: "header_preset",
+            unit: r#""oauth2-proxy" or "easyauth""#,
+            preset: Preset::Optional(r#""oauth2-proxy""#),
+            doc: "\
+Tells the upstream of the user as another proxy would: X-Forwarded-User, -Email, -Groups, -Preferred-Username,
+-Access-Token and X-Auth-Request-*, or X-MS-CLIENT-PRINCIPAL and X-MS-TOKEN-AAD-*. Clients cannot send these headers,
+on any route.",
+        },
+        KeyDefinition {
+            name: "headers",
+            unit: "table of header = text with {claims}",
+            preset: Preset::Optional(r#"{ X-User = "{sub}", X-Roles = "{realm_access.roles}" }"#),
+            doc: "\
+Headers that tell the upstream of the user. A list becomes its elements with commas between; what is not visible ASCII
+is percent-encoded; a header whose claim is missing is left out. Clients cannot send them, on any route.",
         },
         KeyDefinition {
             name: "forward_cookies",

@@ -62,6 +62,8 @@ fn every_key_has_a_variable_that_sets_it() {
                 "client_secret" | "dev_server" => continue,
                 "client_secret_file" => secret.clone().into(),
                 "ca_file" => ca.clone().into(),
+                "auth" => "bearer".into(),
+                "introspection" => "true".into(),
                 "root" | "templates" => root.clone().into(),
                 _ => OsString::from(as_variable(&key.preset.on_one_line())),
             };

@@ -13,6 +13,22 @@ fn refuses<T>(parse: impl Fn(&Leaf) -> Result<T, String>, texts: &[&str]) {
 }
 
 #[test]
+fn a_size_is_bytes_or_has_a_unit() {
+    assert_eq!(size(&Leaf::Integer(1024)), Ok(1024));
+    for (text, bytes) in [("0", 0), ("512B", 512), ("10MiB", 10 << 20), ("1 kib", 1 << 10), ("2GB", 2_000_000_000)] {
+        assert_eq!(size(&leaf(text)), Ok(bytes), "{text}");
+    }
+    refuses(size, &["", "MiB", "1.5MiB", "-1", "ten", "99999999999GiB"]);
+}
+
+#[test]
+fn a_host_has_neither_scheme_nor_port() {
+    assert_eq!(host(&leaf("API.example.com")), Ok("api.example.com".to_owned()));
+    assert_eq!(host(&leaf("[::1]")), Ok("[::1]".to_owned()));
+    refuses(host, &["https://a.example", "a.example:80", "u@a.example", "a.example/x", ""]);
+}
+
+#[test]
 fn durations_need_a_unit() {
     assert_eq!(duration(&leaf("1h 30m")), Ok(Duration::from_secs(5400)));
     assert_eq!(duration(&leaf("0s")), Ok(Duration::ZERO));

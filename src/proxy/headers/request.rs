@@ -10,7 +10,7 @@ use super::{ConnectionOptions, Treatment, treatment};
 use crate::proxy::body::BodyLength;
 use crate::proxy::error::{BadGateway, BadRequest, ForwardError};
 use crate::proxy::upgrade::WEBSOCKET;
-use crate::proxy::{ForwardContext, OwnNames, Route};
+use crate::proxy::{Credentials, ForwardContext, OwnNames, Route};
 
 /// What the fields of a browser's request take, with an access token of usual length.
 const USUAL_BYTES: usize = 3 * 1024;
@@ -37,8 +37,10 @@ pub(in crate::proxy) fn request_fields(input: &RequestFields<'_>) -> Result<Vec<
         .map_err(|_| BadRequest::TooManyConnectionOptions)?;
     let mut out = Fields(Vec::with_capacity(USUAL_BYTES));
     for (name, value) in incoming {
-        if treatment(name.as_str()) == Treatment::Pass && !options.names(name.as_str()) {
-            out.add(name.as_str(), value.as_bytes())?;
+        let name = name.as_str();
+        let passes = treatment(name) == Treatment::Pass && !input.context.own_names.has_header(name);
+        if passes && !options.names(name) {
+            out.add(name, value.as_bytes())?;
         }
     }
     match input.length {
@@ -59,8 +61,23 @@ pub(in crate::proxy) fn request_fields(input: &RequestFields<'_>) -> Result<Vec<
     if let Some(left) = max_forwards(input.request) {
         out.add("max-forwards", left.saturating_sub(1).to_string().as_bytes())?;
     }
-    if let Some(token) = input.context.access_token {
-        out.add_all("authorization", &[b"Bearer ", token.expose().as_bytes()]).map_err(|_| BadGateway::AccessToken)?;
+    if let Some(prefix) = input.route.rewritten_prefix() {
+        out.add("x-forwarded-prefix", prefix.as_bytes())?;
+    }
+    match input.context.credentials {
+        Credentials::None => {}
+        Credentials::Token(token) => out
+            .add_all("authorization", &[b"Bearer ", token.expose().as_bytes()])
+            .map_err(|_| BadGateway::AccessToken)?,
+        // What was looked at before.
+        Credentials::OfTheClient => {
+            for value in incoming.get_all(inbound::AUTHORIZATION) {
+                out.add("authorization", value.as_bytes())?;
+            }
+        }
+    }
+    for (name, value) in input.context.identity {
+        out.add(name.as_str(), value.as_bytes())?;
     }
     Ok(out.0)
 }

@@ -16,8 +16,9 @@ use tokio::runtime::Handle;
 use crate::metrics::Metrics;
 use crate::origin::PublicOrigin;
 use crate::proxy::{
-    CsrfMode, ForwardContext, ForwardError, OwnNames, RouteAuth, RouteSettings, RouteTable, TunnelLimits,
-    UpstreamClient, UpstreamSettings, UpstreamTimeouts, UpstreamWatch, forward,
+    AccessSettings, Credentials, CsrfMode, ForwardContext, ForwardError, Identity, OwnNames, RouteAuth, RouteSettings,
+    RouteTable, TargetSettings, TunnelLimits, UpstreamClient, UpstreamSettings, UpstreamTimeouts, UpstreamWatch,
+    forward, identity_headers,
 };
 use crate::secret::AccessToken;
 
@@ -225,6 +226,9 @@ pub(super) fn route(path: &str, upstreams: &[&str]) -> RouteSettings {
         path: path.to_owned(),
         upstreams: upstreams.iter().map(|uri| uri.parse().expect("a URI")).collect(),
         auth: RouteAuth::None,
+        access: AccessSettings::default(),
+        target: TargetSettings::default(),
+        max_body_size: None,
         csrf: CsrfMode::Header,
         methods: Vec::new(),
         forward_cookies: false,
@@ -300,15 +304,22 @@ async fn handle(
     request: HttpRequest,
     payload: web::Payload,
 ) -> HttpResponse {
-    let route = match table.find(request.uri().path()) {
+    let route = match table.find("app.example.com", request.uri().path()) {
         Ok(Some(route)) => route,
         Ok(None) => return HttpResponse::NotFound().finish(),
         Err(refused) => return problem(&refused.into()),
     };
     let token = AccessToken::new("the-access-token");
+    let set = route.identity_headers().iter().map(|header| &header.name);
+    let own_names = OwnNames::new("__Host-sealgate", origin).with_headers(set);
     let context = ForwardContext {
-        access_token: (route.auth() == RouteAuth::Session).then_some(&token),
-        own_names: &OwnNames::new("__Host-sealgate", origin),
+        credentials: match route.auth() {
+            RouteAuth::Session => Credentials::Token(&token),
+            RouteAuth::Bearer => Credentials::OfTheClient,
+            _ => Credentials::None,
+        },
+        identity: &identity_headers(route.identity_headers(), &Identity::default()),
+        own_names: &own_names,
         public_origin: origin,
         peer: request.peer_addr().map(|address| address.ip()),
         trusted_peer,

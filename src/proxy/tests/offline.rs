@@ -7,7 +7,7 @@ use super::harness::route;
 use crate::metrics::Metrics;
 use crate::origin::PublicOrigin;
 use crate::proxy::offline::{request_head, response_fields};
-use crate::proxy::{ForwardContext, OwnNames, RouteTable, TunnelLimits};
+use crate::proxy::{Credentials, ForwardContext, OwnNames, RouteTable, TunnelLimits};
 use crate::secret::AccessToken;
 
 fn origin() -> PublicOrigin {
@@ -18,11 +18,12 @@ fn origin() -> PublicOrigin {
 fn a_request_s_head_is_whole_and_has_the_token_in_place_of_the_cookie() {
     let table = RouteTable::new(vec![route("/api", &["http://127.0.0.1:1"])], &Metrics::default());
     let table = table.expect("no files");
-    let route = table.find("/api/x").expect("a path").expect("a route");
+    let route = table.find("app.example.com", "/api/x").expect("a path").expect("a route");
     let request = TestRequest::with_uri("/api/x?y=%20").insert_header(("cookie", "__Host-sealgate=1x"));
     let origin = origin();
     let context = ForwardContext {
-        access_token: Some(&AccessToken::new("t")),
+        credentials: Credentials::Token(&AccessToken::new("t")),
+        identity: &[],
         own_names: &OwnNames::new("__Host-sealgate", &origin),
         public_origin: &origin,
         peer: None,

@@ -11,8 +11,9 @@ use http::Uri;
 
 use crate::metrics::Metrics;
 use crate::proxy::{
-    self, CsrfMode, ForwardContext, ForwardError, RouteAuth, RouteSettings, RouteTable, TunnelLimits, UpstreamClient,
-    UpstreamSettings, UpstreamTimeouts, UpstreamTlsError, asks_for_websocket,
+    self, AccessSettings, Credentials, CsrfMode, ForwardContext, ForwardError, RouteAuth, RouteSettings, RouteTable,
+    TargetSettings, TunnelLimits, UpstreamClient, UpstreamSettings, UpstreamTimeouts, UpstreamTlsError,
+    asks_for_websocket,
 };
 use crate::web::problem::{Problem, UPSTREAM_UNREACHABLE};
 use crate::web::{Services, csrf};
@@ -38,6 +39,9 @@ impl DevServer {
             path: "/".to_owned(),
             upstreams: vec![address.clone()],
             auth: RouteAuth::None,
+            access: AccessSettings::default(),
+            target: TargetSettings::default(),
+            max_body_size: None,
             csrf: CsrfMode::Page,
             methods: Vec::new(),
             forward_cookies: false,
@@ -64,7 +68,8 @@ impl DevServer {
             csrf::check(CsrfMode::Page, request, &services.site)?;
         }
         let context = ForwardContext {
-            access_token: None,
+            credentials: Credentials::None,
+            identity: &[],
             own_names: &services.own_names,
             public_origin: &services.site.origin,
             peer: request.peer_addr().map(|address| address.ip()),
@@ -73,7 +78,7 @@ impl DevServer {
             tunnel: TunnelLimits::default(),
         };
         // The server has checked the path, and a route for `/` takes every one.
-        let route = self.routes.find("/").ok().flatten().ok_or_else(Problem::internal)?;
+        let route = self.routes.find("", "/").ok().flatten().ok_or_else(Problem::internal)?;
         let forwarded = proxy::forward(client, route, request, payload.into_inner(), &context).await;
         let mut response = forwarded.map_err(|error| self.problem(error))?;
         response.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));

@@ -26,6 +26,7 @@ fn metadata() -> Metadata {
         jwks_uri: url("jwks"),
         end_session_endpoint: Some(url("logout")),
         revocation_endpoint: Some(url("revoke")),
+        introspection_endpoint: None,
         userinfo_endpoint: None,
         scopes_supported: list(&["openid", "profile", "offline_access"]),
         token_endpoint_auth_methods_supported: list(&["client_secret_basic"]),

@@ -1,0 +1,90 @@
+//! What a route's rules ask of a request's user, and what its upstream is told of them.
+//!
+//! Must cost nothing on routes without rules and headers.
+
+use actix_web::http::Method;
+use http::{HeaderName, HeaderValue};
+
+use crate::oidc::{VerifiedToken, scopes};
+use crate::proxy::{Identity, Missing, Route, identity_headers};
+use crate::secret::AccessToken;
+use crate::session::Session;
+use crate::web::Services;
+use crate::web::problem::{FORBIDDEN_BY_RULE, Problem};
+
+/// Headers for an upstream.
+pub(super) type Fields = Vec<(HeaderName, HeaderValue)>;
+
+/// Whether `route` wants to know who sends a request with this method.
+fn is_asked_for(route: &Route, method: &Method) -> bool {
+    !route.identity_headers().is_empty() || has_rules(route, method)
+}
+
+/// Whether a rule of `route` is for requests with this method.
+pub(super) fn has_rules(route: &Route, method: &Method) -> bool {
+    route.rules().iter().any(|rule| rule.is_for(method.as_str()))
+}
+
+/// The headers for the user of a session, if the rules let them pass.
+pub(super) fn of_session(
+    services: &Services,
+    route: &Route,
+    method: &Method,
+    session: &Session,
+) -> Result<Fields, Problem> {
+    if !is_asked_for(route, method) {
+        return Ok(Fields::new());
+    }
+    let stored = session.access_token();
+    // RFC 6749 §5.1: those that were asked for, where the provider does not say otherwise.
+    let scopes = match stored.and_then(|stored| stored.scope.as_deref()) {
+        Some(granted) => granted.split(' ').map(str::to_owned).collect(),
+        None => services.provider.settings().scopes.clone(),
+    };
+    let identity = Identity {
+        claims: session.claims(),
+        scopes,
+        access_token: stored.map(|stored| &stored.token),
+        expires_at: stored.map(|stored| stored.expires_at),
+    };
+    check(route, method, &identity).map_err(|missing| forbidden(&missing))?;
+    Ok(identity_headers(route.identity_headers(), &identity))
+}
+
+/// The headers for the user of an access token that the client brought along, or what the rules find missing.
+pub(super) fn of_token<'a>(
+    route: &'a Route,
+    method: &Method,
+    verified: VerifiedToken,
+    token: &AccessToken,
+) -> Result<Fields, Missing<'a>> {
+    if !is_asked_for(route, method) {
+        return Ok(Fields::new());
+    }
+    let identity = Identity {
+        scopes: scopes(&verified.claims).map(str::to_owned).collect(),
+        claims: verified.claims,
+        access_token: Some(token),
+        expires_at: verified.expires_at,
+    };
+    check(route, method, &identity)?;
+    Ok(identity_headers(route.identity_headers(), &identity))
+}
+
+fn check<'a>(route: &'a Route, method: &Method, identity: &Identity<'_>) -> Result<(), Missing<'a>> {
+    let mut rules = route.rules().iter().filter(|rule| rule.is_for(method.as_str()));
+    match rules.find_map(|rule| rule.missing(identity)) {
+        Some(missing) => Err(missing),
+        None => Ok(()),
+    }
+}
+
+/// What is missing, by its name: neither what the user has nor what would do.
+pub(super) fn forbidden(missing: &Missing<'_>) -> Problem {
+    let detail = match missing {
+        Missing::Claim(claim) => format!("Your account lacks a value of the claim {claim} that is needed here."),
+        _ => "The access token lacks a scope that is needed here.".to_owned(),
+    };
+    tracing::info!(%detail, "a rule refused a request");
+    Problem::new(&FORBIDDEN_BY_RULE, detail)
+}
