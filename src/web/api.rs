@@ -95,7 +95,7 @@ async fn perhaps_with_session(
         return Err(Problem::not_signed_in());
     }
     let mut response = anonymous(services, client, route, request, payload).await?;
-    caching::vary_by_cookie(&mut response);
+    caching::vary(&mut response);
     Ok(response)
 }
 

@@ -6,7 +6,7 @@ use actix_web::http::header::{CACHE_CONTROL, EXPIRES, HeaderMap, HeaderName, Hea
 const CDN_FIELDS: [HeaderName; 2] =
     [HeaderName::from_static("cdn-cache-control"), HeaderName::from_static("surrogate-control")];
 
-/// Takes back what an upstream permits to shared caches (RFC 9111 §5.2.2): `private` and `Vary: Cookie` are added;
+/// Takes back what an upstream permits to shared caches (RFC 9111 §5.2.2): `private` and `Vary` are added;
 /// `no-store` where the upstream said nothing or where the response sets a cookie of ours.
 pub fn keep_private(response: &mut HttpResponse, sets_our_cookie: bool) {
     let headers = response.headers_mut();
@@ -21,18 +21,18 @@ pub fn keep_private(response: &mut HttpResponse, sets_our_cookie: bool) {
         private_directives(headers)
     };
     headers.insert(CACHE_CONTROL, value);
-    vary_by_cookie(response);
+    vary(response);
 }
 
-/// Adds `Vary: Cookie`: another cookie could mean another answer (RFC 9110 §12.5.5).
-pub fn vary_by_cookie(response: &mut HttpResponse) {
+/// Adds `Vary` for what may mean another answer (RFC 9110 §12.5.5): another cookie, and another site that asks.
+pub fn vary(response: &mut HttpResponse) {
     let headers = response.headers_mut();
-    let varies_already = headers
-        .get_all(VARY)
-        .filter_map(|value| value.to_str().ok())
-        .any(|value| value.split(',').map(str::trim).any(|name| name == "*" || name.eq_ignore_ascii_case("cookie")));
-    if !varies_already {
-        headers.append(VARY, HeaderValue::from_static("Cookie"));
+    for field in ["Cookie", "Sec-Fetch-Site"] {
+        let named = headers.get_all(VARY).filter_map(|value| value.to_str().ok());
+        let mut named = named.flat_map(|value| value.split(',')).map(str::trim);
+        if !named.any(|name| name == "*" || name.eq_ignore_ascii_case(field)) {
+            headers.append(VARY, HeaderValue::from_static(field));
+        }
     }
 }
 
@@ -103,10 +103,10 @@ mod tests {
     }
 
     #[test]
-    fn the_answer_varies_by_cookie_once() {
-        assert_eq!(after(&[], false).1, ["Cookie"]);
-        assert_eq!(after(&[("vary", "Accept")], false).1, ["Accept", "Cookie"]);
-        assert_eq!(after(&[("vary", "accept, cookie")], false).1, ["accept, cookie"]);
+    fn the_answer_varies_by_cookie_and_by_who_asks_once() {
+        assert_eq!(after(&[], false).1, ["Cookie", "Sec-Fetch-Site"]);
+        assert_eq!(after(&[("vary", "Accept")], false).1, ["Accept", "Cookie", "Sec-Fetch-Site"]);
+        assert_eq!(after(&[("vary", "accept, cookie")], false).1, ["accept, cookie", "Sec-Fetch-Site"]);
         assert_eq!(after(&[("vary", "*")], false).1, ["*"]);
     }
 }
