@@ -52,8 +52,10 @@ audit: rust ## Check the dependencies against published advisories (fetches the 
 	@scripts/ensure-cargo-tool cargo-deny
 	cargo deny check advisories
 
-bench: rust ## Measure what opening and sealing a session, routes and return URLs cost
-	cargo bench
+bench: rust ## Measure what the steps of a request cost: times, then instructions, which may not grow by a tenth
+	@scripts/ensure-packages valgrind python3
+	cargo bench --bench seal
+	@scripts/count-instructions
 
 bench-proxy: rust $(PROVIDER) ## What an authenticated request costs beside nginx; BENCH_PEERS=1: beside other software too
 	@scripts/ensure-packages nginx wrk python3

@@ -4,10 +4,6 @@
 //! The session is one of Microsoft Entra ID, with synthetic tokens of 4,250 characters. `cargo bench` builds with the
 //! release profile and prints a line a measurement. What one request costs is "open, whole"; the steps are its parts.
 
-#[path = "../tests/cookie_size/samples.rs"]
-#[allow(dead_code, reason = "the benchmark needs one provider of the six")]
-mod samples;
-
 use std::hint::black_box;
 use std::time::Duration;
 
@@ -17,24 +13,19 @@ use criterion::{BatchSize, BenchmarkGroup, BenchmarkId, Criterion, Throughput};
 
 use sealgate::aead::{Algorithm, Cipher, KEY_BYTES, NONCE_BYTES};
 use sealgate::base64url::BASE64URL;
-use sealgate::clock::{Clock, UnixTime};
-use sealgate::keyring::{KeyRing, RingHandle};
-use sealgate::metrics::Metrics;
-use sealgate::proxy::{
-    AccessSettings, CsrfMode, RouteAuth, RouteSettings, RouteTable, TargetSettings, UpstreamSettings, UpstreamTimeouts,
-};
 use sealgate::return_url::ReturnUrl;
-use sealgate::seal::{HEADER_BYTES, Purpose, Sealer};
-use sealgate::secret::{AccessToken, IdToken, RefreshToken};
-use sealgate::session::cookies::{CookieNames, RequestCookies};
-use sealgate::session::store::{SealedSession, Sessions};
+use sealgate::seal::{HEADER_BYTES, Purpose};
+use sealgate::session::cookies::RequestCookies;
 use sealgate::session::wire::compression::Compressed;
-use sealgate::session::{
-    NewSession, ProviderId, SameSite, Session, SessionId, SessionSettings, StoredAccessToken, UserFormat, WriteFormat,
-};
+use sealgate::session::{Session, WriteFormat};
 
-const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
-const MINUTE: Duration = Duration::from_secs(60);
+use self::operations::{Measure, measure_all};
+use self::site::{Site, entra_session, twenty_routes};
+
+#[path = "support/operations.rs"]
+mod operations;
+#[path = "support/site.rs"]
+mod site;
 
 fn main() {
     let mut criterion = Criterion::default()
@@ -42,11 +33,19 @@ fn main() {
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_millis(1_500))
         .configure_from_args();
+    data_plane(&mut criterion);
     session_cookie(&mut criterion);
     codecs(&mut criterion);
     routes(&mut criterion);
     return_urls(&mut criterion);
     criterion.final_summary();
+}
+
+/// The operations that `instructions.rs` has counted, in time.
+fn data_plane(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("data plane");
+    measure_all(&mut Timed(&mut group));
+    group.finish();
 }
 
 fn session_cookie(criterion: &mut Criterion) {
@@ -70,18 +69,19 @@ fn session_cookie(criterion: &mut Criterion) {
                 Session::decode(plaintext).expect("a session")
             });
         });
+        let open = |field: &str| {
+            let cookies = RequestCookies::parse([field.as_bytes()], site.sessions.names());
+            site.sessions.open(&cookies).expect("it is ours")
+        };
         group.bench_function("open, whole: from the Cookie field, with all checks", |bencher| {
-            bencher.iter(|| {
-                let cookies = RequestCookies::parse([black_box(field.as_bytes())], site.sessions.names());
-                site.sessions.open(&cookies).expect("it opened before")
-            });
+            bencher.iter_batched(|| site.unknown_cookie_field(&session), |field| open(&field), BatchSize::SmallInput);
         });
         group.bench_function("open, whole, and read the refresh token and the ID token", |bencher| {
-            bencher.iter(|| {
-                let cookies = RequestCookies::parse([black_box(field.as_bytes())], site.sessions.names());
-                let opened = site.sessions.open(&cookies).expect("it opened before");
-                opened.session.refresh_token().is_some()
-            });
+            bencher.iter_batched(
+                || site.unknown_cookie_field(&session),
+                |field| open(&field).session.refresh_token().is_some(),
+                BatchSize::SmallInput,
+            );
         });
         group.bench_function("seal, whole: from the session to Set-Cookie", |bencher| {
             bencher.iter_batched(
@@ -168,9 +168,7 @@ fn codecs(criterion: &mut Criterion) {
 }
 
 fn routes(criterion: &mut Criterion) {
-    let table =
-        RouteTable::new((0..20).map(|index| route(&format!("/api/service-{index}"))).collect(), &Metrics::default());
-    let table = table.expect("no files");
+    let table = twenty_routes();
     let mut group = criterion.benchmark_group("find one of 20 routes");
     for (what, path) in [
         ("plain path", "/api/service-7/users/4711/orders"),
@@ -197,78 +195,23 @@ fn return_urls(criterion: &mut Criterion) {
     group.finish();
 }
 
-struct Site {
-    sessions: Sessions,
-    sealer: Sealer,
-}
+/// Takes the time of an operation.
+struct Timed<'a, 'b>(&'b mut BenchmarkGroup<'a, WallTime>);
 
-impl Site {
-    fn new(algorithm: Algorithm) -> Self {
-        let clock = Clock::manual(NOW);
-        let ring = KeyRing::generate(algorithm, MINUTE * 10, MINUTE * 480, NOW).expect("the system's randomness");
-        let origin = "https://app.example.com".parse().expect("an origin");
-        let sealer = Sealer::new(RingHandle::fixed(ring), origin, clock.clone(), Metrics::default());
-        let settings = SessionSettings {
-            cookie_name: "__Host-sealgate".into(),
-            same_site: SameSite::Strict,
-            idle_timeout: MINUTE * 60,
-            absolute_timeout: MINUTE * 480,
-            refresh_before: MINUTE,
-            persistent: false,
-            user_format: UserFormat::Object,
-            write_format: WriteFormat::default(),
-        };
-        let names = CookieNames::new(&settings.cookie_name, true);
-        let sessions = Sessions::new(sealer.clone(), names, settings, provider(), clock, MINUTE);
-        Self { sessions, sealer }
+impl Measure for Timed<'_, '_> {
+    fn measure<I, O>(
+        &mut self,
+        name: &'static str,
+        what: &str,
+        mut prepare: impl FnMut() -> I,
+        mut run: impl FnMut(I) -> O,
+    ) {
+        self.0.bench_function(format!("{name}: {what}"), |bencher| {
+            bencher.iter_batched(&mut prepare, |input| drop(black_box(run(input))), BatchSize::SmallInput);
+        });
     }
-
-    /// The `Cookie` field of a browser that carries the session and, as browsers do, something else too.
-    fn cookie_field(&self, sealed: &SealedSession) -> String {
-        let lines = self.sessions.deliver(sealed, &RequestCookies::default());
-        let pairs = lines.iter().filter_map(|line| line.split(';').next());
-        ["theme=dark"].into_iter().chain(pairs).collect::<Vec<_>>().join("; ")
-    }
-}
-
-fn provider() -> ProviderId {
-    let samples::Sample { issuer, client_id, .. } = entra_sample();
-    ProviderId { issuer, client_id }
-}
-
-fn entra_session() -> Session {
-    let sample = entra_sample();
-    let access_token = AccessToken::new(sample.access_token);
-    let new = NewSession {
-        provider: provider(),
-        absolute_end: NOW.plus(MINUTE * 480),
-        access_token: StoredAccessToken::new(access_token, NOW, NOW.plus(MINUTE * 75), Some(sample.scope)),
-        refresh_token: Some(RefreshToken::new(sample.refresh_token)),
-        id_token: IdToken::new(sample.id_token),
-    };
-    Session::begin(SessionId::random().expect("the system's randomness"), new, NOW)
-}
-
-fn entra_sample() -> samples::Sample {
-    samples::PROVIDERS[0](&mut samples::Random::new(1))
 }
 
 fn random_bytes<const LENGTH: usize>() -> [u8; LENGTH] {
     std::array::from_fn(|_| rand::random())
-}
-
-fn route(path: &str) -> RouteSettings {
-    RouteSettings {
-        path: path.to_owned(),
-        upstreams: vec![http::Uri::from_static("http://127.0.0.1:1")],
-        auth: RouteAuth::Session,
-        access: AccessSettings::default(),
-        target: TargetSettings::default(),
-        max_body_size: None,
-        csrf: CsrfMode::Header,
-        methods: Vec::new(),
-        forward_cookies: false,
-        timeouts: UpstreamTimeouts { connect: MINUTE, first_byte: MINUTE, idle: MINUTE },
-        upstream_settings: UpstreamSettings::default(),
-    }
 }

@@ -8,6 +8,7 @@ mod error;
 mod forward;
 mod headers;
 mod identity;
+pub mod offline;
 mod own_names;
 mod path;
 mod route;

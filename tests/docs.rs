@@ -74,6 +74,20 @@ fn the_operator_s_guide_names_every_counter_and_audit_event_and_no_other() {
     assert_eq!(listed, events, "left: docs/operations.md, right: src/");
 }
 
+#[test]
+fn the_table_of_instruction_counts_is_what_was_committed() {
+    let committed = read(&root().join("benches/instructions.json"));
+    let committed: BTreeMap<String, u64> = serde_json::from_str(&committed).expect("names and counts");
+    let page = read(&root().join("docs/benchmarks.md"));
+    let table = page.split("<!-- counted: ").nth(1).and_then(|rest| rest.split("<!--").next()).expect("the table");
+    let row = |row: &str| {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let count = cells.last()?.replace(',', "").parse().ok()?;
+        Some((cells[0].trim_matches('`').to_owned(), count))
+    };
+    assert_eq!(table.lines().filter_map(row).collect::<BTreeMap<_, _>>(), committed, "left: the page");
+}
+
 /// Every Rust file below a folder.
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).expect("a folder of the repository");

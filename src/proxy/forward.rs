@@ -282,7 +282,7 @@ fn unreachable(error: ConnectError) -> ForwardError {
 
 /// Writes a head: the request line with path and query byte for byte, but for the route's own path where that is replaced;
 /// `Host` first (RFC 9112 §3.2), then `fields`.
-fn write_head(out: &mut Vec<u8>, request: &HttpRequest, route: &Route, host: &str, fields: &[u8]) {
+pub(super) fn write_head(out: &mut Vec<u8>, request: &HttpRequest, route: &Route, host: &str, fields: &[u8]) {
     let target = request.uri().path_and_query().map_or("/", inbound::uri::PathAndQuery::as_str);
     let (replacement, target) = route.rewritten(target);
     let method = request.method().as_str();

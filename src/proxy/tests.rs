@@ -5,6 +5,7 @@ mod connections;
 mod harness;
 mod health;
 mod limits;
+mod offline;
 mod requests;
 mod responses;
 mod streaming;

@@ -32,8 +32,8 @@ pub(super) use self::unread::Reading;
 
 use self::connect::connect;
 use self::http1::Connection;
-pub use self::http1::ExchangeError;
-pub(super) use self::http1::{Head, SendError, Switched};
+pub use self::http1::{ExchangeError, decode_chunks};
+pub(super) use self::http1::{Head, SendError, Switched, read_head};
 use self::origin::Permit;
 use self::pool::{Pool, PoolKey};
 use super::Route;

@@ -9,6 +9,7 @@
 mod chunks;
 mod head;
 mod io;
+mod offline;
 mod send;
 
 use std::task::{Context, Poll, Waker, ready};
@@ -21,6 +22,8 @@ pub(in crate::proxy) use self::head::Head;
 pub(super) use self::io::Io;
 pub(in crate::proxy) use self::io::Switched;
 use self::io::{Reader, poll_fill};
+pub use self::offline::decode_chunks;
+pub(in crate::proxy) use self::offline::read_head;
 use self::send::Upload;
 
 /// The longest head of a response, in bytes.
