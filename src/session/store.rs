@@ -38,7 +38,8 @@ struct Inner {
     clock: Clock,
     skew: Duration,
     budget: CookieBudget,
-    memo: Memo,
+    opened: Memo<Session>,
+    opened_seen: Memo<Seen>,
     warned_of_chunks: AtomicBool,
 }
 
@@ -163,7 +164,8 @@ impl Sessions {
             clock,
             skew,
             budget,
-            memo: Memo::new(),
+            opened: Memo::new(),
+            opened_seen: Memo::new(),
             warned_of_chunks: AtomicBool::new(false),
         }))
     }
@@ -217,21 +219,22 @@ impl Sessions {
 
     /// What a session cookie says, opened now or a moment ago.
     fn read(&self, sealed: &str) -> Result<Arc<Session>, SignedOut> {
-        let Inner { sealer, names, memo, .. } = &*self.0;
+        let Inner { sealer, names, opened, .. } = &*self.0;
         let ring = sealer.ring();
-        if let Some(session) = memo.find(sealed, &ring) {
+        if let Some(session) = opened.find(sealed, &ring) {
             // The key may have come to its end since.
             sealer.check_key(sealed)?;
             return Ok(session);
         }
         let session = Arc::new(Session::decode(sealer.open(Purpose::Session, names.session(), sealed)?)?);
-        memo.keep(sealed, &session, &ring);
+        opened.keep(sealed, &session, &ring);
         Ok(session)
     }
 
-    /// Forgets sessions that no request has shown since this was last called. To be called from time to time.
+    /// Forgets cookies that no request has shown since this was last called. To be called from time to time.
     pub fn forget_unused(&self) {
-        self.0.memo.forget_unused();
+        self.0.opened.forget_unused();
+        self.0.opened_seen.forget_unused();
     }
 
     /// Seals a session, without its ID token where it would not fit with it.
@@ -389,13 +392,24 @@ impl Sessions {
 
     /// The newest of: when the session was sealed (login and refresh are activity), what the activity cookie says.
     fn last_seen(&self, cookies: &RequestCookies, session: &Session) -> UnixTime {
-        let Inner { sealer, names, clock, skew, .. } = &*self.0;
+        let Inner { names, clock, skew, .. } = &*self.0;
         let recorded = || {
-            let value = cookies.value(names.seen()).ok()??;
-            let seen = Seen::decode(&sealer.open(Purpose::Seen, names.seen(), value).ok()?).ok()?;
+            let seen = self.read_seen(cookies.value(names.seen()).ok()??)?;
             (seen.sid == session.sid && seen.at <= clock.now().plus(*skew)).then_some(seen.at)
         };
         recorded().map_or(session.issued_at, |at| at.max(session.issued_at))
+    }
+
+    /// What an activity cookie says, opened now or a moment ago.
+    fn read_seen(&self, sealed: &str) -> Option<Arc<Seen>> {
+        let Inner { sealer, names, opened_seen, .. } = &*self.0;
+        let ring = sealer.ring();
+        if let Some(seen) = opened_seen.find(sealed, &ring) {
+            return sealer.check_key(sealed).is_ok().then_some(seen);
+        }
+        let seen = Arc::new(Seen::decode(&sealer.open(Purpose::Seen, names.seen(), sealed).ok()?).ok()?);
+        opened_seen.keep(sealed, &seen, &ring);
+        Some(seen)
     }
 
     fn affinity(&self, session: &Session) -> SetCookie {

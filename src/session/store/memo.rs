@@ -1,4 +1,4 @@
-//! Sessions that were opened a moment ago, by the very text of their cookies: a page asks for many things at once, and
+//! What was opened a moment ago, by the very text of its cookie: a page asks for many things at once, and
 //! decrypting and reading the same cookie for each is most of what a request costs.
 //!
 //! Must never answer for a text that differs in a single character from the one that was opened, nor for one whose key has
@@ -9,57 +9,55 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::keyring::KeyRing;
-use crate::session::Session;
 
 /// Parts of the memo that are locked apart, so that workers seldom wait for each other.
 const SHARDS: usize = 16;
-/// Sessions in one part. Each has one place; another session of that place takes it.
+/// Cookies in one part. Each has one place; another one of that place takes it.
 const PLACES: usize = 32;
 /// Characters at the end of a text by which its place is found: those of the tag, which are as good as random.
 const TAIL: usize = 16;
 /// The longest text that is remembered, in characters.
 const LONGEST: usize = 6 * 1024;
 
-/// Remembers opened sessions. At most 512 of them, some 8 KB each.
-pub(super) struct Memo {
-    shards: [Mutex<Shard>; SHARDS],
+/// Remembers opened cookies of one kind. At most 512 of them; sessions take some 8 KB each.
+pub(super) struct Memo<T> {
+    shards: [Mutex<Shard<T>>; SHARDS],
     /// Keyed by the process, so that nobody can make cookies that share a place.
     places: RandomState,
 }
 
-#[derive(Default)]
-struct Shard {
+struct Shard<T> {
     /// The ring with which all of these were opened. The memo must not keep a ring's keys alive.
     ring: Weak<KeyRing>,
-    places: [Option<Opened>; PLACES],
+    places: [Option<Opened<T>>; PLACES],
 }
 
-struct Opened {
+struct Opened<T> {
     sealed: Box<str>,
-    session: Arc<Session>,
+    content: Arc<T>,
     /// Whether it was asked for since the last look at those that are not.
     asked_for: bool,
 }
 
-impl Memo {
+impl<T> Memo<T> {
     pub(super) fn new() -> Self {
-        Self { shards: Default::default(), places: RandomState::new() }
+        Self { shards: std::array::from_fn(|_| Mutex::new(Shard::of(Weak::new()))), places: RandomState::new() }
     }
 
     /// What `sealed` opened to under this very `ring`, if it is remembered.
-    pub(super) fn find(&self, sealed: &str, ring: &Arc<KeyRing>) -> Option<Arc<Session>> {
+    pub(super) fn find(&self, sealed: &str, ring: &Arc<KeyRing>) -> Option<Arc<T>> {
         let (shard, place) = self.place_of(sealed)?;
         let mut shard = self.shard(shard);
         shard.keep_to(ring);
         let opened = shard.places[place].as_mut().filter(|opened| *opened.sealed == *sealed)?;
         opened.asked_for = true;
-        Some(Arc::clone(&opened.session))
+        Some(Arc::clone(&opened.content))
     }
 
-    /// Remembers that `sealed` opened to `session` under `ring`.
-    pub(super) fn keep(&self, sealed: &str, session: &Arc<Session>, ring: &Arc<KeyRing>) {
+    /// Remembers that `sealed` opened to `content` under `ring`.
+    pub(super) fn keep(&self, sealed: &str, content: &Arc<T>, ring: &Arc<KeyRing>) {
         let Some((shard, place)) = self.place_of(sealed) else { return };
-        let opened = Opened { sealed: sealed.into(), session: Arc::clone(session), asked_for: true };
+        let opened = Opened { sealed: sealed.into(), content: Arc::clone(content), asked_for: true };
         let mut shard = self.shard(shard);
         shard.keep_to(ring);
         let replaced = shard.places[place].replace(opened);
@@ -90,23 +88,27 @@ impl Memo {
         Some((hash % SHARDS, hash / SHARDS % PLACES))
     }
 
-    fn shard(&self, index: usize) -> MutexGuard<'_, Shard> {
+    fn shard(&self, index: usize) -> MutexGuard<'_, Shard<T>> {
         // A shard is whole between any two statements under the lock.
         self.shards[index].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Shard {
+impl<T> Shard<T> {
+    fn of(ring: Weak<KeyRing>) -> Self {
+        Self { ring, places: [const { None }; PLACES] }
+    }
+
     /// Empties it unless it is of this ring.
     fn keep_to(&mut self, ring: &Arc<KeyRing>) {
         if !std::ptr::eq(self.ring.as_ptr(), Arc::as_ptr(ring)) {
-            *self = Self { ring: Arc::downgrade(ring), places: Default::default() };
+            *self = Self::of(Arc::downgrade(ring));
         }
     }
 }
 
 /// The tokens in it are nobody's to see.
-impl std::fmt::Debug for Memo {
+impl<T> std::fmt::Debug for Memo<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Memo").finish_non_exhaustive()
     }
