@@ -12,6 +12,7 @@ mod payload;
 pub mod refresh_marker;
 pub mod seen;
 mod session_id;
+mod session_time;
 pub mod store;
 pub mod tombstone;
 pub mod wire;

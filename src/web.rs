@@ -101,6 +101,20 @@ impl Site {
     }
 }
 
+#[cfg(test)]
+impl Site {
+    /// https://app.example.com, with everything else as it comes.
+    pub(crate) fn for_tests() -> Self {
+        Self {
+            origin: "https://app.example.com".parse().expect("an origin"),
+            prefix: "/bff".into(),
+            csrf: CsrfHeader { name: "X-CSRF".into(), value: "1".into() },
+            trusted_proxies: Vec::new(),
+            post_logout_redirect_uri: None,
+        }
+    }
+}
+
 /// All that the endpoints work with; one for the process.
 pub struct Services {
     /// The site.

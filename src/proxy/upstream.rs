@@ -1,7 +1,8 @@
 //! The client side: connections to upstreams, over TCP or TLS, kept for reuse.
 //!
-//! Everything above sees [`UpstreamClient::connection`] and [`Exchange::send`]; how HTTP is spoken is `http1`'s. A client belongs to one worker: its connections live on the worker's own thread. It never follows
-//! a redirect and never reads a proxy from the environment.
+//! Everything above sees [`UpstreamClient::connection`] and [`Exchange::send`]; how HTTP is spoken is
+//! `http1`'s. A client belongs to one worker: its connections live on the worker's own thread. It never follows a redirect
+//! and never reads a proxy from the environment.
 
 mod check;
 mod connect;

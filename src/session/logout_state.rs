@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::clock::UnixTime;
 use crate::secret::SecretBytes;
-use crate::session::SessionId;
-use crate::session::wire::{MapWriter, WireError, read_map, strip_codec};
+use crate::session::wire::WireError;
+use crate::session::{SessionId, session_time};
 
 /// How long a user may take at the provider, which may ask whether to sign out.
 pub const LIFETIME: Duration = Duration::from_secs(600);
@@ -22,11 +22,6 @@ pub struct LogoutState {
     pub at: UnixTime,
 }
 
-mod tag {
-    pub const SID: u32 = 0;
-    pub const AT: u32 = 1;
-}
-
 impl LogoutState {
     /// Whether it is still good at `now`; one from the future beyond `skew` is not.
     pub fn is_live(&self, now: UnixTime, skew: Duration) -> bool {
@@ -35,10 +30,7 @@ impl LogoutState {
 
     /// The plaintext to seal.
     pub fn encode(&self) -> SecretBytes {
-        let mut map = MapWriter::default();
-        map.bytes(tag::SID, self.sid.as_bytes());
-        map.integer(tag::AT, self.at.as_secs());
-        map.finish_plain()
+        session_time::encode(self.sid, self.at)
     }
 
     /// Reads what [`LogoutState::encode`] wrote.
@@ -46,16 +38,8 @@ impl LogoutState {
     /// # Errors
     /// See [`WireError`].
     pub fn decode(plaintext: &[u8]) -> Result<Self, WireError> {
-        let (mut sid, mut at) = (None, None);
-        read_map(strip_codec(plaintext)?, |tag, decoder| {
-            match tag {
-                tag::SID => sid = Some(SessionId(decoder.bytes()?.try_into().map_err(|_| WireError::Malformed)?)),
-                tag::AT => at = Some(UnixTime::from_secs(decoder.i64()?)),
-                _ => return Ok(false),
-            }
-            Ok(true)
-        })?;
-        Ok(Self { sid: sid.ok_or(WireError::Missing(tag::SID))?, at: at.ok_or(WireError::Missing(tag::AT))? })
+        let (sid, at) = session_time::decode(plaintext)?;
+        Ok(Self { sid, at })
     }
 }
 

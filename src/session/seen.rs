@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::clock::UnixTime;
 use crate::secret::SecretBytes;
-use crate::session::SessionId;
-use crate::session::wire::{MapWriter, WireError, read_map, strip_codec};
+use crate::session::wire::WireError;
+use crate::session::{SessionId, session_time};
 
 /// When the session was last in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,11 +16,6 @@ pub struct Seen {
     pub at: UnixTime,
 }
 
-mod tag {
-    pub const SID: u32 = 0;
-    pub const AT: u32 = 1;
-}
-
 impl Seen {
     /// Whether activity at `now` is worth a new cookie: a tenth of the idle time has passed since `last`.
     pub fn is_due(last: UnixTime, now: UnixTime, idle_timeout: Duration) -> bool {
@@ -29,10 +24,7 @@ impl Seen {
 
     /// The plaintext to seal.
     pub fn encode(&self) -> SecretBytes {
-        let mut map = MapWriter::default();
-        map.bytes(tag::SID, self.sid.as_bytes());
-        map.integer(tag::AT, self.at.as_secs());
-        map.finish_plain()
+        session_time::encode(self.sid, self.at)
     }
 
     /// Reads what [`Seen::encode`] wrote.
@@ -40,16 +32,8 @@ impl Seen {
     /// # Errors
     /// See [`WireError`].
     pub fn decode(plaintext: &[u8]) -> Result<Self, WireError> {
-        let (mut sid, mut at) = (None, None);
-        read_map(strip_codec(plaintext)?, |tag, decoder| {
-            match tag {
-                tag::SID => sid = Some(SessionId(decoder.bytes()?.try_into().map_err(|_| WireError::Malformed)?)),
-                tag::AT => at = Some(UnixTime::from_secs(decoder.i64()?)),
-                _ => return Ok(false),
-            }
-            Ok(true)
-        })?;
-        Ok(Self { sid: sid.ok_or(WireError::Missing(tag::SID))?, at: at.ok_or(WireError::Missing(tag::AT))? })
+        let (sid, at) = session_time::decode(plaintext)?;
+        Ok(Self { sid, at })
     }
 }
 

@@ -15,6 +15,7 @@ pub use self::logins::{LoginDelivery, Visible};
 use self::memo::Memo;
 use crate::clock::{Clock, UnixTime};
 use crate::seal::{OpenError, Purpose, SealError, Sealer, sealed_characters};
+use crate::secret::SecretBytes;
 use crate::session::budget::CookieBudget;
 use crate::session::cookies::{
     AFFINITY_COOKIE, CookieNames, RequestCookies, SessionCookie, SetCookie, TooManyChunks, characters_in_line,
@@ -23,6 +24,7 @@ use crate::session::cookies::{
 use crate::session::refresh_marker::{self, RefreshMarker};
 use crate::session::seen::Seen;
 use crate::session::tombstone::{Ended, Tombstone};
+use crate::session::wire::WireError;
 use crate::session::{ProviderId, SameSite, Session, SessionId, SessionSettings};
 
 /// Opens and writes sessions for one site. Clones are cheap.
@@ -69,7 +71,7 @@ pub enum SignedOut {
     DoesNotOpen(#[from] OpenError),
     /// The value opens and does not read.
     #[error("the session cookie does not read: {0}")]
-    DoesNotRead(#[from] crate::session::wire::WireError),
+    DoesNotRead(#[from] WireError),
     /// It was made for another issuer or client.
     #[error("the session is of another provider or client")]
     OtherProvider,
@@ -217,18 +219,31 @@ impl Sessions {
         Ok(ActiveSession { session, last_seen, cookie_characters })
     }
 
-    /// What a session cookie says, opened now or a moment ago.
+    /// What a session cookie says.
     fn read(&self, sealed: &str) -> Result<Arc<Session>, SignedOut> {
-        let Inner { sealer, names, opened, .. } = &*self.0;
+        let Inner { names, opened, .. } = &*self.0;
+        self.read_by_way_of(opened, Purpose::Session, names.session(), sealed, Session::decode)
+    }
+
+    /// What a cookie says, opened now or a moment ago.
+    fn read_by_way_of<T>(
+        &self,
+        opened: &Memo<T>,
+        purpose: Purpose,
+        name: &str,
+        sealed: &str,
+        decode: impl FnOnce(SecretBytes) -> Result<T, WireError>,
+    ) -> Result<Arc<T>, SignedOut> {
+        let sealer = &self.0.sealer;
         let ring = sealer.ring();
-        if let Some(session) = opened.find(sealed, &ring) {
+        if let Some(content) = opened.find(sealed, &ring) {
             // The key may have come to its end since.
             sealer.check_key(sealed)?;
-            return Ok(session);
+            return Ok(content);
         }
-        let session = Arc::new(Session::decode(sealer.open(Purpose::Session, names.session(), sealed)?)?);
-        opened.keep(sealed, &session, &ring);
-        Ok(session)
+        let content = Arc::new(decode(sealer.open(purpose, name, sealed)?)?);
+        opened.keep(sealed, &content, &ring);
+        Ok(content)
     }
 
     /// Forgets cookies that no request has shown since this was last called. To be called from time to time.
@@ -400,16 +415,11 @@ impl Sessions {
         recorded().map_or(session.issued_at, |at| at.max(session.issued_at))
     }
 
-    /// What an activity cookie says, opened now or a moment ago.
+    /// What an activity cookie says.
     fn read_seen(&self, sealed: &str) -> Option<Arc<Seen>> {
-        let Inner { sealer, names, opened_seen, .. } = &*self.0;
-        let ring = sealer.ring();
-        if let Some(seen) = opened_seen.find(sealed, &ring) {
-            return sealer.check_key(sealed).is_ok().then_some(seen);
-        }
-        let seen = Arc::new(Seen::decode(&sealer.open(Purpose::Seen, names.seen(), sealed).ok()?).ok()?);
-        opened_seen.keep(sealed, &seen, &ring);
-        Some(seen)
+        let Inner { names, opened_seen, .. } = &*self.0;
+        let decode = |plaintext: SecretBytes| Seen::decode(&plaintext);
+        self.read_by_way_of(opened_seen, Purpose::Seen, names.seen(), sealed, decode).ok()
     }
 
     fn affinity(&self, session: &Session) -> SetCookie {

@@ -23,8 +23,8 @@ use crate::web::{Services, append_cookies, caching, conflict, csrf, step_up};
 /// Forwards a request on its route.
 ///
 /// # Errors
-/// 401 without a live session or a good access token, as the route wants, 403 for forged requests, 405, and what the upstream's failures become; each with the
-/// cookies that the request has earned.
+/// 401 without a live session or a good access token, as the route wants, 403 for forged requests, 405, and what the
+/// upstream's failures become; each with the cookies that the request has earned.
 pub async fn handle(
     services: &Services,
     client: &UpstreamClient,

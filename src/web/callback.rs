@@ -305,24 +305,13 @@ fn seal_problem(services: &Services, error: &SealSessionError) -> Problem {
 mod tests {
     use super::*;
     use crate::session::store::tests::worst;
-    use crate::web::CsrfHeader;
-
-    fn a_site() -> Site {
-        Site {
-            origin: "https://app.example.com".parse().expect("an origin"),
-            prefix: "/bff".into(),
-            csrf: CsrfHeader { name: "X-CSRF".into(), value: "1".into() },
-            trusted_proxies: Vec::new(),
-            post_logout_redirect_uri: None,
-        }
-    }
 
     /// Complaint of peers' users: nginx answers the callback with 502.
     #[test]
     fn the_largest_session_of_one_cookie_fits_one_head_with_a_short_return_url() {
         let (sealed, delivery, mut login) = worst::first_login();
         login.return_url = "/orders?page=2".into();
-        let response = lead_home(&a_site(), &sealed, delivery, &login);
+        let response = lead_home(&Site::for_tests(), &sealed, delivery, &login);
         assert_eq!(response.headers().get(LOCATION).expect("one"), "https://app.example.com/orders?page=2");
         assert!(head_bytes(&response) <= MAX_HEAD, "{}", head_bytes(&response));
     }
@@ -334,11 +323,11 @@ mod tests {
         let finish = delivery.finish.clone();
         let deletions = delivery.session.iter().filter(|line| line.contains("Max-Age=0")).count();
         assert!(deletions >= 2, "a chunk and a login at least: {deletions}");
-        let response = lead_home(&a_site(), &sealed, delivery, &login);
+        let response = lead_home(&Site::for_tests(), &sealed, delivery, &login);
         let location = response.headers().get(LOCATION).expect("one").to_str().expect("text");
         assert_eq!(location, format!("https://app.example.com/bff/landing?state={}", login.state.expose()));
         assert!(head_bytes(&response) <= MAX_HEAD, "{}", head_bytes(&response));
-        let second = see_other(&a_site().origin.join(&login.return_url), finish);
+        let second = see_other(&Site::for_tests().origin.join(&login.return_url), finish);
         assert!(head_bytes(&second) <= MAX_HEAD, "{}", head_bytes(&second));
     }
 
@@ -348,20 +337,20 @@ mod tests {
         for (chunks, (sealed, delivery, mut login)) in [(1, worst::login(0)), (2, worst::login_of_two_cookies())] {
             assert!(login.replaces.is_some() && sealed.chunks() == chunks);
             login.response_mode = ResponseMode::FormPost;
-            let response = lead_home(&a_site(), &sealed, delivery, &login);
+            let response = lead_home(&Site::for_tests(), &sealed, delivery, &login);
             let location = response.headers().get(LOCATION).expect("one").to_str().expect("text");
             assert!(location.starts_with("https://app.example.com/bff/landing?state="), "{location}");
         }
         let (sealed, delivery, mut login) = worst::first_login();
         (login.return_url, login.response_mode) = ("/".into(), ResponseMode::FormPost);
-        let response = lead_home(&a_site(), &sealed, delivery, &login);
+        let response = lead_home(&Site::for_tests(), &sealed, delivery, &login);
         assert_eq!(response.headers().get(LOCATION).expect("one"), "https://app.example.com/", "it buries nothing");
     }
 
     #[test]
     fn more_cookies_than_one_take_no_second_step() {
         let (sealed, delivery, login) = worst::login_of_two_cookies();
-        let response = lead_home(&a_site(), &sealed, delivery, &login);
+        let response = lead_home(&Site::for_tests(), &sealed, delivery, &login);
         assert!(head_bytes(&response) > MAX_HEAD);
         assert!(response.headers().get(LOCATION).expect("one").len() > 512);
     }

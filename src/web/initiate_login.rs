@@ -85,17 +85,6 @@ fn return_url(site: &Site, target: &str) -> Result<ReturnUrl, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::web::CsrfHeader;
-
-    fn site() -> Site {
-        Site {
-            origin: "https://app.example.com".parse().expect("an origin"),
-            prefix: "/bff".into(),
-            csrf: CsrfHeader { name: "X-CSRF".into(), value: "1".into() },
-            trusted_proxies: Vec::new(),
-            post_logout_redirect_uri: None,
-        }
-    }
 
     #[test]
     fn a_target_is_a_page_of_this_site() {
@@ -104,7 +93,7 @@ mod tests {
             ("https://app.example.com/orders?page=2#x", "/orders?page=2#x"),
             ("https://app.example.com/bff/initiate-login", "/"),
         ] {
-            assert_eq!(return_url(&site(), target).expect(target).as_str(), local);
+            assert_eq!(return_url(&Site::for_tests(), target).expect(target).as_str(), local);
         }
     }
 
@@ -123,7 +112,7 @@ mod tests {
             "http://app.example.com/",
             "javascript:alert(1)",
         ] {
-            assert!(return_url(&site(), target).is_err(), "{target}");
+            assert!(return_url(&Site::for_tests(), target).is_err(), "{target}");
         }
     }
 }

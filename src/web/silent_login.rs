@@ -94,17 +94,6 @@ mod tests {
 
     use super::*;
     use crate::session::store::tests::worst;
-    use crate::web::CsrfHeader;
-
-    fn site() -> Site {
-        Site {
-            origin: "https://app.example.com".parse().expect("an origin"),
-            prefix: "/bff".into(),
-            csrf: CsrfHeader { name: "X-CSRF".into(), value: "1".into() },
-            trusted_proxies: Vec::new(),
-            post_logout_redirect_uri: None,
-        }
-    }
 
     fn transaction(return_url: &str, silent: bool) -> LoginTransaction {
         let (_, _, login) = worst::first_login();
@@ -114,7 +103,7 @@ mod tests {
     /// OpenID Connect Core §3.1.2.6
     #[test]
     fn a_page_comes_back_with_the_reason_only_where_the_user_would_have_been_asked() {
-        let back = |silent, error| failure_address(&site(), &transaction("/a?b=c#d", silent), error);
+        let back = |silent, error| failure_address(&Site::for_tests(), &transaction("/a?b=c#d", silent), error);
         for error in NEEDS_THE_USER {
             assert_eq!(back(true, Some(error)), Some(format!("https://app.example.com/a?b=c&bff_error={error}#d")));
             assert_eq!(back(false, Some(error)), None, "a login that may ask shows why it failed");
@@ -125,8 +114,8 @@ mod tests {
 
     #[test]
     fn a_frame_is_told_of_every_failure() {
-        let frame = transaction(&address(&site(), SIGNED_IN), true);
-        let back = |error| failure_address(&site(), &frame, error).expect("an address");
+        let frame = transaction(&address(&Site::for_tests(), SIGNED_IN), true);
+        let back = |error| failure_address(&Site::for_tests(), &frame, error).expect("an address");
         assert_eq!(back(Some("login_required")), "https://app.example.com/bff/silent-login?outcome=login_required");
         for error in [None, Some("access_denied"), Some("<script>")] {
             assert_eq!(back(error), "https://app.example.com/bff/silent-login?outcome=failed");
@@ -135,7 +124,7 @@ mod tests {
 
     #[actix_web::test]
     async fn the_frame_s_page_speaks_to_our_origin_alone_and_runs_its_own_script_alone() {
-        let response = message(&site(), "login_required").expect("a page");
+        let response = message(&Site::for_tests(), "login_required").expect("a page");
         let policy = response.headers().get(CONTENT_SECURITY_POLICY).expect("one").to_str().expect("ASCII").to_owned();
         let body = to_bytes(response.into_body()).await.expect("a body in memory");
         let body = String::from_utf8(body.to_vec()).expect("UTF-8");
@@ -149,7 +138,7 @@ mod tests {
     #[test]
     fn an_outcome_that_there_is_none_of_is_refused() {
         for outcome in ["", "x", "</script>", "signed-in "] {
-            assert!(message(&site(), outcome).is_err(), "{outcome}");
+            assert!(message(&Site::for_tests(), outcome).is_err(), "{outcome}");
         }
     }
 }
