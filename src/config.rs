@@ -141,7 +141,7 @@ impl Config {
     fn parse(raw: raw::RawConfig, reader: &mut Reader<'_>) -> Option<Self> {
         // Every section is read before any is given up.
         let (own_paths, server) = server::parse(raw.server, reader);
-        let provider = provider::parse(raw.provider, reader);
+        let mut provider = provider::parse(raw.provider, reader);
         if let (Some(provider), Some(server)) = (&provider, &server) {
             provider_kind::check_post_logout(provider, server, reader);
         }
@@ -149,7 +149,10 @@ impl Config {
         let csrf = site::csrf(raw.csrf, reader);
         let ring = site::ring(raw.keys, reader);
         let groups_claim = provider.as_ref().map(|provider| provider.login_limits.groups_claim.as_str());
-        let routes = routes::parse(raw.routes, &own_paths, groups_claim, reader);
+        let mut routes = routes::parse(raw.routes, &own_paths, groups_claim, reader);
+        if let (Some(routes), Some(provider)) = (&mut routes, &mut provider) {
+            routes::tokens::fit(routes, provider, reader);
+        }
         let public_url = server.as_ref().map(|server| &server.public_url);
         let static_site = static_site::parse(raw.static_site, public_url, reader);
         let security_headers = static_site::security_headers(raw.security_headers, reader);

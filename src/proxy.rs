@@ -32,7 +32,7 @@ pub use self::upstream::{
     ConnectError, EjectionSettings, ExchangeError, HealthSettings, UpstreamClient, UpstreamTlsError,
     UpstreamTlsSettings, system_authorities,
 };
-use crate::oidc::TokenIssuerSettings;
+use crate::oidc::{TokenIssuerSettings, TokenNeed};
 
 /// One route as the configuration describes it.
 #[derive(Clone, Debug)]
@@ -125,6 +125,20 @@ pub struct AccessSettings {
     pub rules: Vec<Rule>,
     /// Headers made of the user's claims.
     pub headers: Vec<IdentityHeader>,
+    /// The access token that the upstream gets.
+    pub token: RouteToken,
+}
+
+/// Whose access token an upstream gets, and what it is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum RouteToken {
+    /// The session's first: that of the login.
+    #[default]
+    Login,
+    /// One of the session's own for this need.
+    User(TokenNeed),
+    /// The application's, whoever sends the request.
+    Application(TokenNeed),
 }
 
 /// For which host a route is, and what its upstreams see of a request's target.

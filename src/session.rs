@@ -29,7 +29,7 @@ pub use self::session_id::{SessionId, SessionIdError};
 use self::wire::UnknownMembers;
 use crate::base64url::BASE64URL;
 use crate::clock::UnixTime;
-use crate::oidc::{beside_id_token, merge_userinfo};
+use crate::oidc::{TokenNeed, beside_id_token, merge_userinfo};
 use crate::secret::{AccessToken, IdToken, RefreshToken, SecretBytes, SecretString};
 
 /// What the configuration says of sessions.
@@ -105,15 +105,46 @@ pub struct StoredAccessToken {
     pub expires_at: UnixTime,
     /// The granted scopes, space-separated, where the provider named them.
     pub scope: Option<String>,
-    /// The audience or resource that it was asked for; none: the provider's default.
+    /// The audience that it was asked for, where it was asked for one.
     pub audience: Option<String>,
+    /// The resource that it was asked for, where it was asked for one (RFC 8707).
+    pub resource: Option<String>,
+    /// The scopes that it was asked for, sorted and space-separated, where they are not the login's.
+    pub asked_scope: Option<String>,
     unknown: UnknownMembers,
 }
 
 impl StoredAccessToken {
     /// The token for the provider's default audience.
     pub fn new(token: AccessToken, obtained_at: UnixTime, expires_at: UnixTime, scope: Option<String>) -> Self {
-        Self { token, obtained_at, expires_at, scope, audience: None, unknown: UnknownMembers::default() }
+        let unknown = UnknownMembers::default();
+        Self { token, obtained_at, expires_at, scope, audience: None, resource: None, asked_scope: None, unknown }
+    }
+
+    /// The same token as that for `need`.
+    #[must_use]
+    pub fn asked_for(self, need: &TokenNeed) -> Self {
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        let (audience, resource) = (owned(need.audience()), owned(need.resource()));
+        Self { audience, resource, asked_scope: owned(need.scope()), ..self }
+    }
+
+    /// Whether it was asked for `need`.
+    pub fn is_for(&self, need: &TokenNeed) -> bool {
+        self.resource.as_deref() == need.resource()
+            && self.asked_scope.as_deref() == need.scope()
+            && self.audience.as_deref() == need.audience()
+    }
+
+    /// What it was asked for.
+    pub fn need(&self) -> TokenNeed {
+        TokenNeed::from_parts(self.asked_scope.as_deref(), self.resource.as_deref(), self.audience.as_deref())
+    }
+
+    /// The scopes that it has: those that the provider named, else those that it was asked for (RFC 6749 §5.1); none
+    /// means those of the login.
+    pub fn scopes(&self) -> Option<&str> {
+        self.scope.as_deref().or(self.asked_scope.as_deref())
     }
 
     /// The life that it was given.
@@ -135,7 +166,8 @@ pub struct Session {
     pub issued_at: UnixTime,
     /// When the session ends, whatever happens.
     pub absolute_end: UnixTime,
-    /// The access tokens; the first is for the provider's default audience.
+    /// The access tokens; the first is the login's, for the provider's default audience, and always there. Behind it stand
+    /// those that routes asked for, in the order in which they were obtained.
     pub access_tokens: Vec<StoredAccessToken>,
     unknown: UnknownMembers,
     rest: Deferred,
@@ -178,12 +210,45 @@ impl Session {
         }
     }
 
-    /// The session after a refresh: a new access token; a new refresh token replaces the old, an omitted one keeps it
-    /// (RFC 6749 §6), and likewise for the ID token.
+    /// The session after a refresh of the login's own access token; a new refresh token replaces the old, an omitted one
+    /// keeps it (RFC 6749 §6), and likewise for the ID token. Tokens for other needs stay while they are valid.
     #[must_use]
     pub fn refreshed(
         &self,
         access_token: StoredAccessToken,
+        refresh_token: Option<RefreshToken>,
+        id_token: Option<IdToken>,
+        now: UnixTime,
+    ) -> Self {
+        let tokens = std::iter::once(access_token).chain(self.others(now).cloned()).collect();
+        self.next(tokens, refresh_token, id_token, now)
+    }
+
+    /// As [`Session::refreshed`], with a token for `need` beside the login's own; without a token it only takes over the
+    /// rest.
+    #[must_use]
+    pub fn refreshed_for(
+        &self,
+        need: &TokenNeed,
+        access_token: Option<StoredAccessToken>,
+        refresh_token: Option<RefreshToken>,
+        id_token: Option<IdToken>,
+        now: UnixTime,
+    ) -> Self {
+        let others = self.others(now).filter(|stored| !stored.is_for(need));
+        let kept = self.access_tokens.first().into_iter().chain(others).cloned();
+        let tokens = kept.chain(access_token.map(|stored| stored.asked_for(need))).collect();
+        self.next(tokens, refresh_token, id_token, now)
+    }
+
+    /// The valid tokens behind the login's own.
+    fn others(&self, now: UnixTime) -> impl Iterator<Item = &StoredAccessToken> {
+        self.access_tokens.iter().skip(1).filter(move |stored| now < stored.expires_at)
+    }
+
+    fn next(
+        &self,
+        access_tokens: Vec<StoredAccessToken>,
         refresh_token: Option<RefreshToken>,
         id_token: Option<IdToken>,
         now: UnixTime,
@@ -202,7 +267,7 @@ impl Session {
             generation: self.generation.next(),
             issued_at: now,
             absolute_end: self.absolute_end,
-            access_tokens: vec![access_token],
+            access_tokens,
             unknown: self.unknown.clone(),
             rest: rest.into(),
         }
@@ -222,6 +287,14 @@ impl Session {
     /// The access token for the provider's default audience.
     pub fn access_token(&self) -> Option<&StoredAccessToken> {
         self.access_tokens.first()
+    }
+
+    /// The access token for `need`; for none, the login's own.
+    pub fn access_token_for(&self, need: Option<&TokenNeed>) -> Option<&StoredAccessToken> {
+        match need {
+            None => self.access_token(),
+            Some(need) => self.access_tokens.iter().skip(1).find(|stored| stored.is_for(need)),
+        }
     }
 
     /// The refresh token, where the provider gave one.
@@ -273,6 +346,16 @@ impl Session {
         ];
         let largest = parts.into_iter().max_by_key(|(_, length)| *length);
         largest.map_or(("access token", 0), |(name, length)| (name, length.unwrap_or(0)))
+    }
+
+    /// The same session without the token that has been there for longest, of those that can be had again; never the
+    /// login's own, nor the one for `kept`. Gives what it was for, too.
+    pub(crate) fn without_oldest_token(&self, kept: Option<&TokenNeed>) -> Option<(Self, TokenNeed)> {
+        let may_go = |stored: &StoredAccessToken| !kept.is_some_and(|kept| stored.is_for(kept));
+        let at = self.access_tokens.iter().skip(1).position(may_go)? + 1;
+        let mut smaller = self.clone();
+        let gone = smaller.access_tokens.remove(at);
+        Some((smaller, gone.need()))
     }
 
     /// The same session without its ID token, whose claims stay: for when the whole would not fit.

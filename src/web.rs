@@ -47,6 +47,7 @@ use crate::oidc::{BearerVerifier, Provider};
 use crate::origin::PublicOrigin;
 use crate::proxy::{OwnNames, RouteTable};
 use crate::refresh::Refresher;
+use crate::refresh::application::ApplicationTokens;
 use crate::session::cookies::{RequestCookies, SetCookie};
 use crate::session::store::{ActiveSession, Sessions, SignedOut};
 
@@ -125,6 +126,8 @@ pub struct Services {
     pub provider: Provider,
     /// Keeps sessions usable.
     pub refresher: Refresher,
+    /// The application's own access tokens.
+    pub application: ApplicationTokens,
     /// The proxied routes.
     pub routes: RouteTable,
     /// What judges the access tokens that clients bring along, by the routes' places in the configuration.

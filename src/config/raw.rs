@@ -146,6 +146,10 @@ pub(super) struct RawRoute {
     pub(super) roles_claim: Option<Leaf>,
     pub(super) header_preset: Option<Leaf>,
     pub(super) headers: Option<Leaf>,
+    pub(super) token: Option<Leaf>,
+    pub(super) scopes: Option<Leaf>,
+    pub(super) resource: Option<Leaf>,
+    pub(super) audience: Option<Leaf>,
     pub(super) issuers: Vec<RawIssuer>,
     pub(super) rules: Vec<RawRule>,
 }

@@ -3,6 +3,7 @@
 mod headers;
 mod issuers;
 mod rules;
+pub(super) mod tokens;
 mod wanted;
 
 use http::Uri;
@@ -133,15 +134,20 @@ fn check_clear_text(key: &str, upstreams: &[Uri], reader: &mut Reader<'_>) {
     }
 }
 
+const AUTH_NAMES: [(&str, RouteAuth); 5] = [
+    ("session", RouteAuth::Session),
+    ("bearer", RouteAuth::Bearer),
+    ("session_or_bearer", RouteAuth::SessionOrBearer),
+    ("optional", RouteAuth::Optional),
+    ("none", RouteAuth::None),
+];
+
 fn route_auth(leaf: &Leaf) -> Result<RouteAuth, String> {
-    let modes = [
-        ("session", RouteAuth::Session),
-        ("bearer", RouteAuth::Bearer),
-        ("session_or_bearer", RouteAuth::SessionOrBearer),
-        ("optional", RouteAuth::Optional),
-        ("none", RouteAuth::None),
-    ];
-    values::choice(leaf, &modes)
+    values::choice(leaf, &AUTH_NAMES)
+}
+
+fn route_auth_name(auth: RouteAuth) -> &'static str {
+    AUTH_NAMES.iter().find(|(_, known)| *known == auth).map_or("session", |(name, _)| name)
 }
 
 /// What the upstream sees of a request's target.
@@ -185,6 +191,7 @@ fn access(
         ClaimNames { groups: groups?.unwrap_or_else(|| groups_claim.unwrap_or("groups").to_owned()), roles: roles? };
     let rules = rules::parse(&route, std::mem::take(&mut raw.rules), &names, reader);
     let headers = headers::parse(&route, raw.header_preset.take(), raw.headers.take(), &names, reader);
+    let token = tokens::parse(&route, auth, raw, reader);
     let (auth, issuers) = (auth?, issuers?);
     let takes_tokens = matches!(auth, RouteAuth::Bearer | RouteAuth::SessionOrBearer);
     if takes_tokens && issuers.is_empty() {
@@ -206,7 +213,7 @@ fn access(
             }
         }
     }
-    Some(AccessSettings { issuers, rules: rules?, headers: headers? })
+    Some(AccessSettings { issuers, rules: rules?, headers: headers?, token: token? })
 }
 
 fn check_against_own(key: &str, path: &str, own: &OwnPaths, reader: &mut Reader<'_>) {

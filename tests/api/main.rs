@@ -3,6 +3,7 @@
 //! One test binary, so that it links once. The files are named after what they look at; the tests are sentences.
 
 mod attacks;
+mod audiences;
 mod callback;
 mod check_command;
 mod conformance;

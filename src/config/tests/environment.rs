@@ -63,6 +63,7 @@ fn every_key_has_a_variable_that_sets_it() {
                 "client_secret_file" => secret.clone().into(),
                 "ca_file" => ca.clone().into(),
                 "auth" => "bearer".into(),
+                "token" => "application".into(),
                 "introspection" => "true".into(),
                 "root" | "templates" => root.clone().into(),
                 _ => OsString::from(as_variable(&key.preset.on_one_line())),

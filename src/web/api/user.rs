@@ -6,9 +6,9 @@ use actix_web::http::Method;
 use http::{HeaderName, HeaderValue};
 
 use crate::oidc::{VerifiedToken, scopes};
-use crate::proxy::{Identity, Missing, Route, identity_headers};
+use crate::proxy::{Identity, Missing, Route, RouteToken, identity_headers};
 use crate::secret::AccessToken;
-use crate::session::Session;
+use crate::session::{Session, StoredAccessToken};
 use crate::web::Services;
 use crate::web::problem::{FORBIDDEN_BY_RULE, Problem};
 
@@ -35,9 +35,9 @@ pub(super) fn of_session(
     if !is_asked_for(route, method) {
         return Ok(Fields::new());
     }
-    let stored = session.access_token();
+    let stored = session.access_token_for(route.token_need());
     // RFC 6749 §5.1: those that were asked for, where the provider does not say otherwise.
-    let scopes = match stored.and_then(|stored| stored.scope.as_deref()) {
+    let scopes = match stored.and_then(StoredAccessToken::scopes) {
         Some(granted) => granted.split(' ').map(str::to_owned).collect(),
         None => services.provider.settings().scopes.clone(),
     };
@@ -47,6 +47,7 @@ pub(super) fn of_session(
         access_token: stored.map(|stored| &stored.token),
         expires_at: stored.map(|stored| stored.expires_at),
     };
+    let identity = without_token_of_others(route, identity);
     check(route, method, &identity).map_err(|missing| forbidden(&missing))?;
     Ok(identity_headers(route.identity_headers(), &identity))
 }
@@ -67,8 +68,17 @@ pub(super) fn of_token<'a>(
         access_token: Some(token),
         expires_at: verified.expires_at,
     };
+    let identity = without_token_of_others(route, identity);
     check(route, method, &identity)?;
     Ok(identity_headers(route.identity_headers(), &identity))
+}
+
+/// An upstream that gets the application's token gets no other in a further header.
+fn without_token_of_others<'a>(route: &Route, identity: Identity<'a>) -> Identity<'a> {
+    match route.token() {
+        RouteToken::Application(_) => Identity { access_token: None, expires_at: None, ..identity },
+        RouteToken::Login | RouteToken::User(_) => identity,
+    }
 }
 
 fn check<'a>(route: &'a Route, method: &Method, identity: &Identity<'_>) -> Result<(), Missing<'a>> {
