@@ -482,3 +482,6 @@ pub(crate) mod tests;
 
 #[cfg(test)]
 mod budget_tests;
+
+#[cfg(test)]
+mod spare_tests;
