@@ -2,6 +2,7 @@
 //!
 //! One test binary, so that it links once. The files are named after what they look at; the tests are sentences.
 
+mod application_tokens;
 mod attacks;
 mod audiences;
 mod callback;

@@ -160,7 +160,7 @@ function startProvider() {
     rotateRefreshToken: options.rotateRefreshToken,
     pkce: { required: () => true },
     ttl: {
-      AccessToken: options.accessTokenTtl,
+      AccessToken: (_ctx, token) => token.resourceServer?.accessTokenTTL ?? options.accessTokenTtl,
       RefreshToken: options.refreshTokenTtl,
       AuthorizationCode: 60,
       IdToken: 3600,
