@@ -68,3 +68,6 @@ impl From<ExchangeError> for ClientCredentialsError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
