@@ -22,11 +22,16 @@ pub(super) fn ahead(lifetime: Duration, refresh_before: Duration) -> Duration {
 pub(super) fn is_due(session: &Session, need: Option<&TokenNeed>, now: UnixTime, refresh_before: Duration) -> bool {
     let Some(stored) = session.access_token_for(need) else { return true };
     let ahead = ahead(stored.lifetime(), refresh_before);
+    let left = now.until(stored.expires_at);
+    if left > ahead + ahead / 4 {
+        // Whatever the jitter is.
+        return false;
+    }
     let mut hasher = DefaultHasher::new();
     (session.sid, session.generation).hash(&mut hasher);
     let quarter = u32::try_from(hasher.finish() % 256).unwrap_or(0);
     let jitter = ahead / 4 * quarter / 256;
-    now.until(stored.expires_at) <= ahead + jitter
+    left <= ahead + jitter
 }
 
 #[cfg(test)]
