@@ -282,8 +282,8 @@ impl Refresher {
         forced: bool,
     ) -> Result<Usable, Unusable> {
         let deadline = Instant::now() + LONGEST_WAIT;
-        // What flights for other needs have brought meanwhile.
-        let mut brought = None;
+        // What flights for other needs have brought meanwhile, and whether one of them was flown for this request.
+        let (mut brought, mut detoured) = (None, false);
         loop {
             let (session, renewed) = self.newest(requested, brought.take());
             let valid = is_valid(&session, need, self.0.clock.now());
@@ -311,9 +311,13 @@ impl Refresher {
                 // One that was in the air for an older cookie brings nothing to a newer one.
                 Some(Ok(sealed)) if sealed.session.generation > session.generation => {
                     let landed = self.state().deliveries.begin(sealed);
-                    let session = &landed.sealed().session;
+                    let session = landed.sealed().session.clone();
                     if is_for_us && session.access_token_for(need).is_some() {
-                        return Ok(Usable { session: session.clone(), renewed: Some(landed) });
+                        return Ok(Usable { session, renewed: Some(landed) });
+                    }
+                    // A token that has no life would be flown for again and again.
+                    if ours && std::mem::replace(&mut detoured, true) {
+                        return self.without(late, valid, forced).map(|()| Usable { session, renewed: Some(landed) });
                     }
                     brought = Some(landed);
                     continue;

@@ -274,6 +274,23 @@ async fn claims_that_come_with_the_login_s_token_are_renewed_before_another_api_
     assert_eq!(without.refresher.aim(&session, Some(&orders)), Some(&orders));
 }
 
+#[tokio::test]
+async fn a_token_without_a_life_is_not_asked_for_for_ever() {
+    let stage = Stage::with(|settings| settings.userinfo = UserInfoUse::Login).await;
+    let session = signed_in();
+    stage.clock.advance(Duration::from_secs(300));
+    let mut document = metadata(&stage.server);
+    document["userinfo_endpoint"] = stage.server.url("/userinfo").into();
+    stage.server.answers(DISCOVERY, Answer::json(200, &document));
+    stage.server.answers("/userinfo", Answer::json(200, &json!({"sub": "ada"})));
+    for _ in 0..5 {
+        stage.gives("lifeless", json!({"expires_in": 0}));
+    }
+    assert!(matches!(stage.usable(&session, "orders").await, Err(Unusable::ProviderUnavailable { .. })));
+    assert_eq!(stage.server.received("/userinfo").len(), 2);
+    assert_eq!(stage.server.received("/token").len(), 2);
+}
+
 fn incompressible(bytes: usize) -> String {
     use rand::TryRng as _;
     let mut random = vec![0; bytes * 3 / 4];

@@ -187,7 +187,8 @@ async fn on_behalf(
 /// The application's token, on a route that acts as the application.
 async fn application_token(services: &Services, route: &Route) -> Result<Option<Arc<AccessToken>>, Problem> {
     let RouteToken::Application(need) = route.token() else { return Ok(None) };
-    match services.application.token(need).await {
+    // Boxed, so that requests on other routes have no room for it in their futures.
+    match Box::pin(services.application.token(need)).await {
         Ok(token) => Ok(Some(token)),
         Err(NoApplicationToken::Unavailable { retry_after }) => Err(Problem::provider_unavailable(retry_after)),
         Err(_) => Err(Problem::token_not_granted()),

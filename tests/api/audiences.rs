@@ -190,6 +190,36 @@ async fn an_api_that_the_provider_gives_no_token_for_costs_its_own_route_alone()
     assert!(world.gate.log().contains("invalid_scope"), "the provider's word is in the log");
 }
 
+/// A provider that ignores the API, as Auth0 does without a policy for it: the login's token must not go to another, and the
+/// new refresh token that came with it must reach the browser.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_login_s_token_never_goes_to_another_api_and_no_refresh_token_is_lost() {
+    let login = "https://login-api.example.test";
+    let Apis { upstreams, plan } = Apis::plan([300; 3], plain).await;
+    let resources =
+        vec![(login.to_owned(), json!({"ttl": 300})), (resource("orders"), json!({"ttl": 300, "audience": login}))];
+    let to = format!("http://127.0.0.1:{}", upstreams[0].port);
+    let orders = json!({"path": "/orders", "upstream": to, "resource": resource("orders")});
+    let world = plan
+        .provider(|provider| provider.resources = resources)
+        .set("provider.resource", json!([login]))
+        .set("routes", vec![orders, json!({"path": "/api", "upstream": to})])
+        .signed_in()
+        .await;
+    let session = world.session_cookie();
+    for _ in 0..2 {
+        assert_eq!(world.browser.get("/orders/echo").await.problem(502), "urn:sealgate:error:token-not-granted");
+    }
+    assert!(upstreams[0].seen().is_empty());
+    assert_ne!(world.session_cookie(), session, "with the new refresh token in it");
+    assert_eq!(world.provider.stats().await.refreshes(), 1);
+    assert_eq!(world.browser.get("/api/echo").await.status, StatusCode::OK);
+    assert_eq!(claims(upstreams[0].last().bearer())["aud"], login);
+    assert_eq!(world.browser.post("/bff/refresh").await.status, StatusCode::OK);
+    let stats = world.provider.stats().await;
+    assert_eq!((stats.duplicate_refreshes(), stats.token_errors("invalid_grant")), (0, 0));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_optional_route_sends_its_own_token_for_those_who_are_signed_in() {
     let Apis { upstreams, plan } = Apis::plan([300; 3], plain).await;

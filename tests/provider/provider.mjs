@@ -36,7 +36,7 @@ const DEFAULTS = {
   jwtAccessTokens: false,
   par: 'off', // off, optional or required: pushed authorization requests
   resource: null, // an API (RFC 8707) that access tokens, which are JWTs then, can be asked for
-  resources: {}, // several of them: { "https://orders.example.test": { ttl, claims } }, and no others are known then
+  resources: {}, // several of them: { "https://orders.example.test": { ttl, claims, audience } }, and no others are known then
   accessTokenClaims: {}, // further claims of JWT access tokens
   profileClaims: ['name'], // what of an account the scope `profile` brings
   refreshTokenBits: 256,
@@ -195,7 +195,7 @@ function startProvider() {
           if (severalResources && !known) throw new errors.InvalidTarget();
           return {
             scope: 'api',
-            audience: resource,
+            audience: known?.audience ?? resource,
             accessTokenTTL: known?.ttl ?? options.accessTokenTtl,
             accessTokenFormat: 'jwt',
             jwt: { sign: { alg: 'RS256' } },

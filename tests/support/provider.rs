@@ -30,7 +30,7 @@ pub struct ProviderOptions {
     pub par: &'static str,
     /// An API that access tokens, which are JWTs then, can be asked for (RFC 8707).
     pub resource: Option<String>,
-    /// Several such APIs, each with what is special about its tokens: `{"ttl": seconds, "claims": {…}}`.
+    /// Several such APIs, each with what is special about its tokens: `{"ttl": seconds, "claims": {…}, "audience": "…"}`.
     pub resources: Vec<(String, Value)>,
     /// Asks for name and password, where it otherwise signs in whoever comes.
     pub form: bool,
