@@ -43,16 +43,9 @@ mod tests {
     use actix_web::test::TestRequest;
 
     use super::*;
-    use crate::web::CsrfHeader;
 
     fn passes(mode: CsrfMode, method: Method, headers: &[(&'static str, &'static str)]) -> bool {
-        let our_site = Site {
-            origin: "https://app.example.com".parse().expect("an origin"),
-            prefix: "/bff".into(),
-            csrf: CsrfHeader { name: "X-CSRF".into(), value: "1".into() },
-            trusted_proxies: vec![],
-            post_logout_redirect_uri: None,
-        };
+        let our_site = Site::for_tests();
         let request = headers.iter().fold(TestRequest::default(), |request, header| request.append_header(*header));
         check(mode, &request.method(method).to_http_request(), &our_site).is_ok()
     }

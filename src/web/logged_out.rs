@@ -5,6 +5,7 @@
 
 use actix_web::{HttpRequest, HttpResponse};
 
+use crate::session::logout_state::LogoutState;
 use crate::web::Services;
 use crate::web::page::{self, SignedOutAt};
 use crate::web::problem::{INVALID_REQUEST, LOGOUT_NOT_FOUND, Problem};
@@ -15,11 +16,24 @@ use crate::web::query::Parameters;
 /// # Errors
 /// 400 for a `state` that no logout of this browser had.
 pub fn handle(services: &Services, request: &HttpRequest) -> Result<HttpResponse, Problem> {
+    match state(services, request)? {
+        Some(_) => Ok(page::signed_out(request, SignedOutAt::Everywhere)),
+        None => Err(not_found()),
+    }
+}
+
+/// The logout that the request comes back from; none: it has no `state`.
+///
+/// # Errors
+/// As [`handle`].
+pub(super) fn state(services: &Services, request: &HttpRequest) -> Result<Option<LogoutState>, Problem> {
     let parameters = Parameters::parse(request.query_string().as_bytes());
     let state = parameters.single("state");
     let state = state.map_err(|_| Problem::new(&INVALID_REQUEST, "The parameter state is given more than once."))?;
-    if !state.is_some_and(|state| services.sessions.is_own_logout(state, &services.cookies(request))) {
-        return Err(Problem::new(&LOGOUT_NOT_FOUND, "It took too long, or began in another browser."));
-    }
-    Ok(page::signed_out(request, SignedOutAt::Everywhere))
+    let Some(state) = state else { return Ok(None) };
+    services.sessions.own_logout(state, &services.cookies(request)).map(Some).ok_or_else(not_found)
+}
+
+fn not_found() -> Problem {
+    Problem::new(&LOGOUT_NOT_FOUND, "It took too long, or began in another browser.")
 }

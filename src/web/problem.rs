@@ -240,6 +240,11 @@ impl Problem {
         self
     }
 
+    /// The cookies alone, for a response of another kind.
+    pub fn into_cookies(self) -> Vec<SetCookie> {
+        self.cookies
+    }
+
     /// The response: a page for a navigation, JSON for everything else.
     pub fn respond(self, request: &HttpRequest) -> HttpResponse {
         // The table holds valid status codes only; a test keeps it so.
@@ -259,6 +264,7 @@ impl Problem {
                 detail: self.kind.needs_detail().then_some(self.detail.as_str()),
                 request_id: request_id.as_deref(),
                 continue_at_once: false,
+                confirm: None,
             };
             page::respond(builder, request, &page)
         } else {

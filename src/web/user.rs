@@ -35,7 +35,28 @@ const PROTOCOL_CLAIMS: [&str; 14] = [
 /// # Errors
 /// 401 when signed out, 403 for other origins.
 pub fn handle(services: &Services, request: &HttpRequest) -> Result<HttpResponse, Problem> {
-    csrf::check(CsrfMode::Header, request, &services.site)?;
+    answer(services, request, CsrfMode::Header, |active, touched| {
+        let claims = user_claims(services, active, touched);
+        match services.sessions.settings().user_format {
+            UserFormat::Object => Value::Object(claims),
+            UserFormat::Duende => {
+                Value::Array(claims.into_iter().map(|(kind, value)| json!({ "type": kind, "value": value })).collect())
+            }
+        }
+    })
+}
+
+/// Answers with what `body` makes of the session, and of whether this request counts as its activity.
+///
+/// # Errors
+/// As [`handle`].
+pub(super) fn answer(
+    services: &Services,
+    request: &HttpRequest,
+    csrf: CsrfMode,
+    body: impl FnOnce(&ActiveSession, bool) -> Value,
+) -> Result<HttpResponse, Problem> {
+    csrf::check(csrf, request, &services.site)?;
     let parameters = Parameters::parse(request.query_string().as_bytes());
     let slide = match parameters.single("slide") {
         Ok(None | Some("true")) => true,
@@ -48,14 +69,7 @@ pub fn handle(services: &Services, request: &HttpRequest) -> Result<HttpResponse
     active.last_seen = active.last_seen.max(session.issued_at);
     active.session = session;
     let touched = if slide { services.sessions.touch(&active) } else { None };
-    let claims = user_claims(services, &active, touched.is_some());
-    let body = match services.sessions.settings().user_format {
-        UserFormat::Object => Value::Object(claims),
-        UserFormat::Duende => {
-            Value::Array(claims.into_iter().map(|(kind, value)| json!({ "type": kind, "value": value })).collect())
-        }
-    };
-    let mut response = own_response(HttpResponse::Ok()).json(body);
+    let mut response = own_response(HttpResponse::Ok()).json(body(&active, touched.is_some()));
     append_cookies(&mut response, touched);
     if let Some(sealed) = renewed.as_ref().and_then(|renewed| services.refresher.to_deliver(renewed)) {
         append_cookies(&mut response, services.sessions.deliver(&sealed, &cookies));

@@ -39,6 +39,14 @@ Sec-Fetch-Site: same-origin, for EventSource, downloads and images. \"page\": al
 render pages. A WebSocket's handshake needs the app's Origin instead, always.",
         },
         KeyDefinition {
+            name: "on_signed_out",
+            unit: r#""refuse" or "login""#,
+            preset: Preset::Default(r#""refuse""#),
+            doc: "\
+What a page gets that is loaded by a browser without a session. \"refuse\": 401 and a page that says so. \"login\": it is
+led to the login and back, for upstreams that render pages; only with csrf = \"page\". Everything else gets 401, always.",
+        },
+        KeyDefinition {
             name: "methods",
             unit: "list of methods",
             preset: Preset::Default("[]"),
@@ -94,12 +102,12 @@ The claim that lists the user's roles, for required_roles and header_preset; wit
         },
         KeyDefinition {
             name: "header_preset",
-            unit: r#""oauth2-proxy" or "easyauth""#,
+            unit: r#""oauth2-proxy", "easyauth" or "none""#,
             preset: Preset::Optional(r#""oauth2-proxy""#),
             doc: "\
 Tells the upstream of the user as another proxy would: X-Forwarded-User, -Email, -Groups, -Preferred-Username,
 -Access-Token and X-Auth-Request-*, or X-MS-CLIENT-PRINCIPAL and X-MS-TOKEN-AAD-*. Clients cannot send these headers,
-on any route.",
+on any route. Unset: \"easyauth\" with server.compat, where \"none\" leaves them out; otherwise none.",
         },
         KeyDefinition {
             name: "headers",

@@ -144,10 +144,23 @@ fn headers_of_ones_own_come_over_those_of_a_preset() {
     assert_eq!(names("headers = { X-User = \"{sub}\" }\n"), ["x-user"]);
     let preset = names("header_preset = \"oauth2-proxy\"\n[routes.headers]\nX-Forwarded-User = \"{email}\"\n");
     assert_eq!(preset.len(), 10);
-    assert_eq!(names("header_preset = \"easyauth\"\n").len(), 6);
+    assert_eq!(names("header_preset = \"easyauth\"\n").len(), 7);
+    assert_eq!(names("header_preset = \"none\"\n").len(), 0);
     assert!(refused("headers = { Authorization = \"{sub}\" }\n").starts_with("routes[0].headers.Authorization: "));
     assert!(refused("headers = { X-User = \"{sub\" }\n").starts_with("routes[0].headers.X-User: "));
     assert!(
         refused("auth = \"none\"\nheader_preset = \"easyauth\"\n").starts_with("routes[0].headers: has no meaning")
     );
+}
+
+#[test]
+fn only_a_page_that_needs_a_session_can_lead_to_the_login() {
+    assert!(!route("").access.leads_to_login);
+    assert!(route("csrf = \"page\"\non_signed_out = \"login\"\n").access.leads_to_login);
+    for more in
+        ["", "csrf = \"metadata\"\n", "csrf = \"page\"\nauth = \"optional\"\n", "csrf = \"page\"\nauth = \"none\"\n"]
+    {
+        let problem = refused(&format!("{more}on_signed_out = \"login\"\n"));
+        assert!(problem.starts_with("routes[0].on_signed_out: "), "{more}: {problem}");
+    }
 }
