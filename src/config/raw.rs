@@ -96,6 +96,7 @@ pub(super) struct RawSession {
     pub(super) refresh_before: Option<Leaf>,
     pub(super) persistent: Option<Leaf>,
     pub(super) user_format: Option<Leaf>,
+    pub(super) anonymous_user_status: Option<Leaf>,
     pub(super) write_format: Option<Leaf>,
 }
 

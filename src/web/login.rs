@@ -15,7 +15,7 @@ use crate::web::problem::{
     INVALID_REQUEST, INVALID_RETURN_URL, LOGIN_FAILED, LOGIN_NEEDS_NAVIGATION, Problem, SIGN_IN_RETRY_AFTER,
 };
 use crate::web::query::{Parameters, Repeated};
-use crate::web::{Services, append_cookies, own_response};
+use crate::web::{Services, append_cookies, own_response, silent_login};
 
 /// Sends the browser to the provider with a fresh login transaction (RFC 9700 §2.1.1, RFC 7636 §4.2).
 ///
@@ -25,6 +25,10 @@ use crate::web::{Services, append_cookies, own_response};
 pub async fn handle(services: &Services, request: &HttpRequest) -> Result<HttpResponse, Problem> {
     let parameters = Parameters::parse(request.query_string().as_bytes());
     check_navigation(request, &parameters)?;
+    if is_same_origin_frame(request) && matches!(parameters.single("returnUrl"), Ok(None)) {
+        // It asked for no page to be shown in it.
+        return silent_login::begin(services, request).await;
+    }
     let return_url = return_url(services, &parameters)?;
     lead_to_provider(services, request, &parameters, return_url.as_str()).await
 }

@@ -13,18 +13,26 @@ use crate::session::store::{ActiveSession, SignedOut};
 use crate::web::fetch_metadata::{is_navigation, is_prefetch, is_same_origin};
 use crate::web::head::{MAX_HEAD, head_bytes};
 use crate::web::page::{self, SignedOutAt};
-use crate::web::problem::{INVALID_REQUEST, LOGOUT_REFUSED, Problem};
-use crate::web::query::Parameters;
+use crate::web::problem::{INVALID_REQUEST, INVALID_RETURN_URL, LOGOUT_REFUSED, Problem};
+use crate::web::query::{Parameters, Repeated};
 use crate::web::{Services, append_cookies, own_response};
 
 const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
 
-/// Signs the browser out: a navigation goes on to the provider, a fetch learns where it should go.
+/// Signs the browser out: a navigation goes on to the provider, a fetch learns where it should go. The page in `returnUrl`
+/// comes at the end: at once where the provider has no logout, and otherwise if it sends the browser back to where we
+/// look at what comes back.
 ///
 /// # Errors
-/// 403 unless the request brings the session's own `sid` or comes from our own origin.
+/// 400 for a bad return URL, 403 unless the request brings the session's own `sid` or comes from our own origin.
 pub async fn handle(services: &Services, request: &HttpRequest) -> Result<HttpResponse, Problem> {
-    sign_out(services, request, None).await
+    let parameters = Parameters::parse(request.query_string().as_bytes());
+    let refused = |reason: &dyn std::fmt::Display| Problem::new(&INVALID_RETURN_URL, format!("{reason}."));
+    let then = match parameters.single("returnUrl") {
+        Ok(text) => text.map(|text| services.site.return_url(text)).transpose().map_err(|error| refused(&error))?,
+        Err(Repeated) => return Err(refused(&"returnUrl is given more than once")),
+    };
+    sign_out(services, request, then.as_ref()).await
 }
 
 /// As [`handle`]; in the end the browser comes to the page `then` of this site, as far as we are asked where it goes.

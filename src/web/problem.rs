@@ -170,6 +170,11 @@ impl Problem {
         self.kind == kind
     }
 
+    /// Whether it says that there is no session.
+    pub fn is_signed_out(&self) -> bool {
+        self.is(&NOT_SIGNED_IN) || self.is(&SESSION_EXPIRED)
+    }
+
     /// No session at all.
     pub fn not_signed_in() -> Self {
         Self::new(&NOT_SIGNED_IN, "Sign in and try again.")

@@ -10,7 +10,7 @@ use url::form_urlencoded;
 use crate::proxy::Route;
 use crate::return_url::ReturnUrl;
 use crate::web::fetch_metadata::is_top_level_navigation;
-use crate::web::problem::{NOT_SIGNED_IN, Problem, SESSION_EXPIRED};
+use crate::web::problem::Problem;
 use crate::web::{Services, Site, append_cookies, own_response};
 
 /// Leads to the login what is a page load and found no session; everything else stays as it is.
@@ -23,8 +23,7 @@ pub(super) fn answer(
     request: &HttpRequest,
     problem: Problem,
 ) -> Result<HttpResponse, Problem> {
-    let nobody = problem.is(&NOT_SIGNED_IN) || problem.is(&SESSION_EXPIRED);
-    if !route.leads_to_login() || !nobody || !is_page_load(request) {
+    if !route.leads_to_login() || !problem.is_signed_out() || !is_page_load(request) {
         return Err(problem);
     }
     let target = request.uri().path_and_query().map_or("/", |target| target.as_str());

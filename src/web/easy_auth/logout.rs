@@ -3,7 +3,6 @@
 //! Easy Auth's is a GET that any site can have a browser send. Ours ends a session only when a page of this site, or
 //! the user, wants it: who is led here from elsewhere is asked.
 
-use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse};
 use url::form_urlencoded;
 
@@ -14,7 +13,7 @@ use crate::web::fetch_metadata::is_navigation;
 use crate::web::page::{self, SignedOutAt};
 use crate::web::problem::{LOGOUT_NOT_FOUND, LOGOUT_REFUSED, Problem};
 use crate::web::query::Parameters;
-use crate::web::{Services, logged_out, logout, own_response};
+use crate::web::{Services, logged_out, logout};
 
 /// Signs the browser out, or asks whether it shall.
 ///
@@ -51,20 +50,11 @@ fn ask(request: &HttpRequest, session: &Session, then: Option<&ReturnUrl>) -> Ht
 /// # Errors
 /// 400 for a `state` that no logout of this browser had, and without one while somebody is signed in.
 pub fn complete(services: &Services, request: &HttpRequest) -> Result<HttpResponse, Problem> {
-    let then = match logged_out::state(services, request)? {
-        Some(state) => state.return_url,
+    match logged_out::state(services, request)? {
+        Some(state) => Ok(logged_out::end(services, request, &state)),
         None if services.sessions.open(&services.cookies(request)).is_ok() => {
-            return Err(Problem::new(
-                &LOGOUT_NOT_FOUND,
-                "You are still signed in. Sign out from within the application.",
-            ));
+            Err(Problem::new(&LOGOUT_NOT_FOUND, "You are still signed in. Sign out from within the application."))
         }
-        None => None,
-    };
-    Ok(match then {
-        Some(path) => {
-            own_response(HttpResponse::SeeOther()).insert_header((LOCATION, services.site.origin.join(&path))).finish()
-        }
-        None => page::signed_out(request, SignedOutAt::Everywhere),
-    })
+        None => Ok(page::signed_out(request, SignedOutAt::Everywhere)),
+    }
 }
