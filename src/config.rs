@@ -174,6 +174,9 @@ impl Config {
         if let (Some(routes), Some(public_url)) = (&routes, public_url) {
             routes::check_hosts(routes, public_url, reader);
         }
+        if let (Some(routes), Some(session)) = (&routes, &session) {
+            routes::check_same_site(routes, session.same_site, reader);
+        }
         if let (Some(routes), Some(Some(_))) = (&routes, &static_site) {
             routes::check_against_static(routes, reader);
         }

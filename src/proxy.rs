@@ -175,6 +175,15 @@ pub enum CsrfMode {
     Metadata,
     /// As `Metadata`, and top-level GET navigations.
     Page,
+    /// As `Page`, and every method with `Sec-Fetch-Site: same-origin`: for apps that know of no header, and forms.
+    SameOrigin,
+}
+
+impl CsrfMode {
+    /// Whether browsers may load pages.
+    pub fn takes_pages(self) -> bool {
+        matches!(self, Self::Page | Self::SameOrigin)
+    }
 }
 
 /// Bounds on how long an upstream may keep us waiting.

@@ -16,6 +16,7 @@ use super::server::{OwnPaths, is_under};
 use super::{network, upstreams, values};
 use crate::origin::PublicOrigin;
 use crate::proxy::{AccessSettings, CsrfMode, PathRewrite, RouteAuth, RouteSettings, TargetSettings, UpstreamTimeouts};
+use crate::session::SameSite;
 use crate::web::easy_auth;
 
 /// Reads all routes, and compares their paths with each other and with `own`. `groups_claim` is the provider's, if it is
@@ -71,6 +72,19 @@ pub(super) fn check_hosts(routes: &[RouteSettings], public_url: &PublicOrigin, r
     }
 }
 
+/// A page that a login leads to is loaded as a link of the provider's, to which browsers do not show a strict cookie: it
+/// would lead to the login again, and so on for ever.
+pub(super) fn check_same_site(routes: &[RouteSettings], same_site: SameSite, reader: &mut Reader<'_>) {
+    let Some(index) = routes.iter().position(|route| route.access.leads_to_login) else { return };
+    if same_site == SameSite::Strict {
+        let problem = "\"login\" needs cookies that come along when the provider leads back to the page";
+        reader.error(
+            &format!("routes[{index}].on_signed_out"),
+            format!("{problem}; set session.same_site = \"lax\", or leave it out"),
+        );
+    }
+}
+
 /// The health path hides one path of the route that it lies in. Of a route for everything that is to be expected.
 fn check_health_path(paths: &[Option<String>], own: &OwnPaths, reader: &mut Reader<'_>) {
     let Some(health) = &own.public_health_path else { return };
@@ -95,7 +109,12 @@ fn parse_route(
     check_clear_text(&key("upstream"), upstreams.as_deref().unwrap_or_default(), reader);
     let auth = reader.value(&key("auth"), raw.auth.take(), route_auth);
     let csrf = reader.value(&key("csrf"), raw.csrf.take(), |leaf| {
-        let modes = [("header", CsrfMode::Header), ("metadata", CsrfMode::Metadata), ("page", CsrfMode::Page)];
+        let modes = [
+            ("header", CsrfMode::Header),
+            ("metadata", CsrfMode::Metadata),
+            ("page", CsrfMode::Page),
+            ("same_origin", CsrfMode::SameOrigin),
+        ];
         values::choice(leaf, &modes)
     });
     let on_signed_out = reader.value(&key("on_signed_out"), raw.on_signed_out.take(), |leaf| {
@@ -144,8 +163,11 @@ fn check_clear_text(key: &str, upstreams: &[Uri], reader: &mut Reader<'_>) {
 
 /// Only a page can be led to a login, and only one that needs a session.
 fn check_signed_out(key: &str, auth: Option<RouteAuth>, csrf: Option<CsrfMode>, reader: &mut Reader<'_>) {
-    if csrf.is_some_and(|csrf| csrf != CsrfMode::Page) {
-        reader.error(key, "\"login\" is for pages that browsers load; set csrf = \"page\" too, or leave it out");
+    if csrf.is_some_and(|csrf| !csrf.takes_pages()) {
+        reader.error(
+            key,
+            "\"login\" is for pages that browsers load; set csrf = \"page\" or \"same_origin\" too, or leave it out",
+        );
     } else if auth.is_some_and(|auth| !matches!(auth, RouteAuth::Session | RouteAuth::SessionOrBearer)) {
         reader.error(key, "\"login\" has no meaning with this auth, which asks nobody to be signed in; leave it out");
     }

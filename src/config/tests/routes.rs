@@ -154,13 +154,18 @@ fn headers_of_ones_own_come_over_those_of_a_preset() {
 }
 
 #[test]
-fn only_a_page_that_needs_a_session_can_lead_to_the_login() {
+fn only_a_page_that_needs_a_session_can_lead_to_the_login_and_only_with_lax_cookies() {
+    let login = |more: &str| with_route(&format!("{more}on_signed_out = \"login\"\n[session]\nsame_site = \"lax\"\n"));
     assert!(!route("").access.leads_to_login);
-    assert!(route("csrf = \"page\"\non_signed_out = \"login\"\n").access.leads_to_login);
+    assert!(login("csrf = \"page\"\n").config().routes[0].access.leads_to_login);
+    assert!(login("csrf = \"same_origin\"\n").config().routes[0].access.leads_to_login);
+    let page = "csrf = \"page\"\n";
     for more in
-        ["", "csrf = \"metadata\"\n", "csrf = \"page\"\nauth = \"optional\"\n", "csrf = \"page\"\nauth = \"none\"\n"]
+        ["", "csrf = \"metadata\"\n", &format!("{page}auth = \"optional\"\n"), &format!("{page}auth = \"none\"\n")]
     {
-        let problem = refused(&format!("{more}on_signed_out = \"login\"\n"));
-        assert!(problem.starts_with("routes[0].on_signed_out: "), "{more}: {problem}");
+        let finding = login(more).only_finding();
+        assert!(finding.contains("routes[0].on_signed_out: "), "{more}: {finding}");
     }
+    let strict = refused(&format!("{page}on_signed_out = \"login\"\n"));
+    assert!(strict.starts_with("routes[0].on_signed_out: ") && strict.contains("same_site = \"lax\""), "{strict}");
 }
