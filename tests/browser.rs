@@ -273,6 +273,11 @@ async fn the_pages_that_people_see_are_accessible_in_every_size_colour_and_langu
         options.set("provider.post_logout_redirect_uri", "PUBLIC_URL/bff/logged-out")
     })
     .await;
+    let compat = SealgateOptions::new(&provider.issuer, upstream.port).set("server.compat", "easyauth");
+    let mut registration = compat.registration();
+    registration["redirect_uris"] = json!([format!("{}/.auth/login/oidc/callback", compat.public_url)]);
+    provider.register(registration).await;
+    let compat = Sealgate::start(compat).await;
     // The provider knows its client by another secret.
     let upstream_down = registered(&provider, free_port(), |mut options| {
         options.client_secret.push_str("-of-last-year");
@@ -288,7 +293,7 @@ async fn the_pages_that_people_see_are_accessible_in_every_size_colour_and_langu
     let origins = json!({
         "origin": gate.url(), "provider": provider.issuer, "providerDown": without_provider.url(),
         "upstreamDown": upstream_down.url(), "withoutLogout": without_logout.url(),
-        "withReturn": with_return.url(),
+        "withReturn": with_return.url(), "compat": compat.url(),
     });
     play("pages.mjs", origins).await;
 }
