@@ -77,7 +77,11 @@ fn target(site: &Site, parameters: &Parameters, names: &[&'static str]) -> Resul
         let value = value
             .map_err(|_| Problem::new(&INVALID_REQUEST, format!("The parameter {name} is given more than once.")))?;
         if let Some(text) = value {
-            let local = text.strip_prefix(site.origin.as_str()).filter(|rest| rest.starts_with('/')).unwrap_or(text);
+            let local = match text.strip_prefix(site.origin.as_str()) {
+                Some("") => "/",
+                Some(rest) if rest.starts_with('/') => rest,
+                _ => text,
+            };
             let parsed = site.return_url(local);
             return parsed
                 .map(Some)
@@ -106,6 +110,7 @@ mod tests {
             ("url=%2Forders", Some("/orders")),
             ("url=%2Fb&uri=%2Fa", Some("/a")),
             ("uri=https%3A%2F%2Fapp.example.com%2Forders%23x", Some("/orders#x")),
+            ("uri=https%3A%2F%2Fapp.example.com", Some("/")),
             ("other=1", None),
         ] {
             let target = parsed(query).unwrap_or_else(|problem| panic!("{query}: {problem:?}"));
