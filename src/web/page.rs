@@ -306,6 +306,21 @@ mod tests {
     }
 
     #[test]
+    fn a_template_that_cannot_ask_gives_way_where_something_is_asked() {
+        let asks = |template: &str| {
+            let pages = Pages::load(folder(&[("page.html", template)]).path()).expect("pages");
+            let request = actix_web::test::TestRequest::default().app_data(web::Data::new(pages)).to_http_request();
+            let response = asked(&request, "sign-out-asked", "/out");
+            let body = actix_web::body::MessageBody::try_into_bytes(response.into_body()).expect("a body in memory");
+            String::from_utf8(body.to_vec()).expect("UTF-8")
+        };
+        assert!(asks("<h1>{{ title }}</h1>").contains("Sign out</a>"), "the bundled one");
+        let own =
+            asks("<i>{{ title }}</i>{% if confirm %}<a href=\"{{ confirm }}\">{{ words.sign_out }}</a>{% endif %}");
+        assert!(own.starts_with("<i>") && own.contains("Sign out</a>"), "{own}");
+    }
+
+    #[test]
     fn mistakes_in_the_operator_s_own_files_are_found_at_once() {
         for (name, text, expected) in [
             ("page.html", "<h1>{{ title }", "the template page.html, line 1"),

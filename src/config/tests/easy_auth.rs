@@ -1,7 +1,9 @@
-//! `server.compat`: names, headers by default, and which paths it takes.
+//! What is there for those who come from other products: `server.compat` with its names, headers and paths; Duende's
+//! front ends.
 
 use super::*;
 use crate::proxy::HeaderPart;
+use crate::session::UserFormat;
 
 /// `MINIMAL` with these lines in `[server]`, `[provider]`, and behind everything.
 fn with(server: &str, provider: &str, more: &str) -> Fixture {
@@ -80,4 +82,18 @@ fn a_logout_may_lead_to_the_endpoint_that_is_there_for_it() {
     assert!(back("/bye").load().is_ok());
     let finding = back("/.auth/logout").only_finding();
     assert!(finding.contains("write \"https://app.example.com/.auth/logout/complete\""), "{finding}");
+}
+
+#[test]
+fn only_front_ends_of_duende_s_bff_get_null_in_place_of_401() {
+    let format = |lines: &str| extended(&format!("[session]\n{lines}"));
+    let of = |lines: &str| format(lines).config().session.user_format;
+    assert_eq!(of("user_format = \"duende\""), UserFormat::Duende { anonymous_is_null: false });
+    let duende = "user_format = \"duende\"\nanonymous_user_status = 200";
+    assert_eq!(of(duende), UserFormat::Duende { anonymous_is_null: true });
+    assert_eq!(of("anonymous_user_status = 401"), UserFormat::Object);
+    for lines in ["anonymous_user_status = 200", "user_format = \"duende\"\nanonymous_user_status = 204"] {
+        let finding = format(lines).only_finding();
+        assert!(finding.contains("session.anonymous_user_status: "), "{finding}");
+    }
 }
