@@ -6,6 +6,7 @@
 //! Must never print a value that may be a secret, not even in an error.
 
 mod definitions;
+mod easy_auth;
 mod finding;
 mod leaf;
 mod markdown;
@@ -35,6 +36,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub use self::definitions::{Form, KeyDefinition, Preset, SECTIONS, SectionDefinition};
+use self::easy_auth::RawCompat;
 pub use self::finding::{ConfigError, Finding, Severity};
 pub use self::markdown::markdown;
 use self::position::Positions;
@@ -47,6 +49,7 @@ use crate::origin::PublicOrigin;
 use crate::proxy::RouteSettings;
 use crate::session::SessionSettings;
 use crate::web::CsrfHeader;
+use crate::web::easy_auth::EasyAuth;
 use crate::web::page::Pages;
 use crate::web::security_headers::SecurityHeaderSettings;
 use crate::web::static_site::StaticSettings;
@@ -60,6 +63,8 @@ pub struct Config {
     pub provider: ProviderSettings,
     /// Sessions and their cookies.
     pub session: SessionSettings,
+    /// Azure App Service's endpoints, if we have them besides our own.
+    pub easy_auth: Option<EasyAuth>,
     /// The key ring's file.
     pub ring: PathBuf,
     /// The custom header of `csrf = "header"` routes.
@@ -138,18 +143,25 @@ impl Config {
         }
     }
 
-    fn parse(raw: raw::RawConfig, reader: &mut Reader<'_>) -> Option<Self> {
+    fn parse(mut raw: raw::RawConfig, reader: &mut Reader<'_>) -> Option<Self> {
         // Every section is read before any is given up.
-        let (own_paths, server) = server::parse(raw.server, reader);
+        let raw_compat = RawCompat { compat: raw.server.compat.take(), provider: raw.server.compat_provider.take() };
+        let (mut own_paths, server) = server::parse(raw.server, reader);
         let mut provider = provider::parse(raw.provider, reader);
+        let preset = provider.as_ref().and_then(|provider| provider.particulars.preset);
+        let compat = easy_auth::parse(raw_compat, preset, reader);
+        own_paths.easy_auth = compat.as_ref().is_some_and(|compat| compat.easy_auth.is_some());
+        if own_paths.easy_auth {
+            easy_auth::check(&own_paths, reader);
+        }
         if let (Some(provider), Some(server)) = (&provider, &server) {
-            provider_kind::check_post_logout(provider, server, reader);
+            provider_kind::check_post_logout(provider, server, own_paths.easy_auth, reader);
         }
         let session = session::parse(raw.session, reader);
         let csrf = site::csrf(raw.csrf, reader);
         let ring = site::ring(raw.keys, reader);
         let groups_claim = provider.as_ref().map(|provider| provider.login_limits.groups_claim.as_str());
-        let mut routes = routes::parse(raw.routes, &own_paths, groups_claim, reader);
+        let mut routes = routes::parse(raw.routes, &own_paths, groups_claim, compat.as_ref(), reader);
         if let (Some(routes), Some(provider)) = (&mut routes, &mut provider) {
             routes::tokens::fit(routes, provider, reader);
         }
@@ -165,6 +177,9 @@ impl Config {
         if let (Some(routes), Some(public_url)) = (&routes, public_url) {
             routes::check_hosts(routes, public_url, reader);
         }
+        if let (Some(routes), Some(session)) = (&routes, &session) {
+            routes::check_same_site(routes, session.same_site, reader);
+        }
         if let (Some(routes), Some(Some(_))) = (&routes, &static_site) {
             routes::check_against_static(routes, reader);
         }
@@ -172,6 +187,7 @@ impl Config {
             server: server?,
             provider: provider?,
             session: session?,
+            easy_auth: compat?.easy_auth,
             ring: ring?,
             csrf: csrf?,
             routes: routes?,

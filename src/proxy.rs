@@ -4,6 +4,7 @@
 
 mod body;
 mod cookies;
+pub mod easy_auth;
 mod error;
 mod forward;
 mod headers;
@@ -127,6 +128,8 @@ pub struct AccessSettings {
     pub headers: Vec<IdentityHeader>,
     /// The access token that the upstream gets.
     pub token: RouteToken,
+    /// Whether a page that a browser loads without a session leads to the login.
+    pub leads_to_login: bool,
 }
 
 /// Whose access token an upstream gets, and what it is for.
@@ -186,6 +189,15 @@ pub enum CsrfMode {
     Metadata,
     /// As `Metadata`, and top-level GET navigations.
     Page,
+    /// As `Page`, and every method with `Sec-Fetch-Site: same-origin`: for apps that know of no header, and forms.
+    SameOrigin,
+}
+
+impl CsrfMode {
+    /// Whether browsers may load pages.
+    pub fn takes_pages(self) -> bool {
+        matches!(self, Self::Page | Self::SameOrigin)
+    }
 }
 
 /// Bounds on how long an upstream may keep us waiting.

@@ -3,6 +3,7 @@
 //! Must never learn of HTTP servers: it takes `Cookie` values and gives `Set-Cookie` values. Login and refresh write
 //! the session cookie, nobody else, so that a late response can never bring an older refresh token back.
 
+mod access_token;
 pub mod budget;
 pub mod cookies;
 pub mod inspect;
@@ -23,6 +24,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use serde_json::{Map, Value};
 
+pub use self::access_token::StoredAccessToken;
 pub use self::payload::WriteFormat;
 use self::payload::{Deferred, Rest};
 pub use self::session_id::{SessionId, SessionIdError};
@@ -30,7 +32,7 @@ use self::wire::UnknownMembers;
 use crate::base64url::BASE64URL;
 use crate::clock::UnixTime;
 use crate::oidc::{TokenNeed, beside_id_token, merge_userinfo};
-use crate::secret::{AccessToken, IdToken, RefreshToken, SecretBytes, SecretString};
+use crate::secret::{IdToken, RefreshToken, SecretBytes, SecretString};
 
 /// What the configuration says of sessions.
 #[derive(Clone, Debug)]
@@ -70,7 +72,10 @@ pub enum UserFormat {
     /// One object, a member a claim.
     Object,
     /// A list of `{"type":…,"value":…}`, as Duende's BFF answers.
-    Duende,
+    Duende {
+        /// Whether it is 200 and `null` when nobody is signed in, in place of 401.
+        anonymous_is_null: bool,
+    },
 }
 
 /// The registration that a session was opened with: both must match the configuration when the cookie comes back.
@@ -91,65 +96,6 @@ impl Generation {
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0.saturating_add(1))
-    }
-}
-
-/// One access token and what is known of it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct StoredAccessToken {
-    /// The token.
-    pub token: AccessToken,
-    /// When it was issued, by our clock.
-    pub obtained_at: UnixTime,
-    /// When it expires, by our clock.
-    pub expires_at: UnixTime,
-    /// The granted scopes, space-separated, where the provider named them.
-    pub scope: Option<String>,
-    /// The audience that it was asked for, where it was asked for one.
-    pub audience: Option<String>,
-    /// The resource that it was asked for, where it was asked for one (RFC 8707).
-    pub resource: Option<String>,
-    /// The scopes that it was asked for, sorted and space-separated, where they are not the login's.
-    pub asked_scope: Option<String>,
-    unknown: UnknownMembers,
-}
-
-impl StoredAccessToken {
-    /// The token for the provider's default audience.
-    pub fn new(token: AccessToken, obtained_at: UnixTime, expires_at: UnixTime, scope: Option<String>) -> Self {
-        let unknown = UnknownMembers::default();
-        Self { token, obtained_at, expires_at, scope, audience: None, resource: None, asked_scope: None, unknown }
-    }
-
-    /// The same token as that for `need`.
-    #[must_use]
-    pub fn asked_for(self, need: &TokenNeed) -> Self {
-        let owned = |text: Option<&str>| text.map(str::to_owned);
-        let (audience, resource) = (owned(need.audience()), owned(need.resource()));
-        Self { audience, resource, asked_scope: owned(need.scope()), ..self }
-    }
-
-    /// Whether it was asked for `need`.
-    pub fn is_for(&self, need: &TokenNeed) -> bool {
-        self.resource.as_deref() == need.resource()
-            && self.asked_scope.as_deref() == need.scope()
-            && self.audience.as_deref() == need.audience()
-    }
-
-    /// What it was asked for.
-    pub fn need(&self) -> TokenNeed {
-        TokenNeed::from_parts(self.asked_scope.as_deref(), self.resource.as_deref(), self.audience.as_deref())
-    }
-
-    /// The scopes that it has: those that the provider named, else those that it was asked for (RFC 6749 §5.1); none
-    /// means those of the login.
-    pub fn scopes(&self) -> Option<&str> {
-        self.scope.as_deref().or(self.asked_scope.as_deref())
-    }
-
-    /// The life that it was given.
-    pub fn lifetime(&self) -> Duration {
-        self.expires_at.since(self.obtained_at)
     }
 }
 
@@ -369,6 +315,7 @@ impl Session {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::secret::AccessToken;
 
     pub(crate) const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
 

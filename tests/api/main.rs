@@ -7,6 +7,7 @@ mod attacks;
 mod audiences;
 mod callback;
 mod check_command;
+mod compat;
 mod conformance;
 mod connections;
 mod cookie_sizes;

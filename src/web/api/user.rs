@@ -45,6 +45,7 @@ pub(super) fn of_session(
         claims: session.claims(),
         scopes,
         access_token: stored.map(|stored| &stored.token),
+        id_token: session.id_token(),
         expires_at: stored.map(|stored| stored.expires_at),
     };
     let identity = without_token_of_others(route, identity);
@@ -66,6 +67,7 @@ pub(super) fn of_token<'a>(
         scopes: scopes(&verified.claims).map(str::to_owned).collect(),
         claims: verified.claims,
         access_token: Some(token),
+        id_token: None,
         expires_at: verified.expires_at,
     };
     let identity = without_token_of_others(route, identity);
