@@ -7,6 +7,7 @@
 
 mod definitions;
 mod finding;
+mod forward_auth;
 mod leaf;
 mod markdown;
 mod network;
@@ -47,6 +48,7 @@ use crate::origin::PublicOrigin;
 use crate::proxy::RouteSettings;
 use crate::session::SessionSettings;
 use crate::web::CsrfHeader;
+use crate::web::forward_auth::ForwardAuthSettings;
 use crate::web::page::Pages;
 use crate::web::security_headers::SecurityHeaderSettings;
 use crate::web::static_site::StaticSettings;
@@ -66,6 +68,8 @@ pub struct Config {
     pub csrf: CsrfHeader,
     /// The proxied routes; none lies under the endpoints' prefix, no two have the same path.
     pub routes: Vec<RouteSettings>,
+    /// How other proxies ask whether a request may pass; none: they cannot.
+    pub forward_auth: Option<ForwardAuthSettings>,
     /// The single-page app, if we serve it.
     pub static_site: Option<StaticSettings>,
     /// What browsers refuse on its behalf.
@@ -150,6 +154,11 @@ impl Config {
         let ring = site::ring(raw.keys, reader);
         let groups_claim = provider.as_ref().map(|provider| provider.login_limits.groups_claim.as_str());
         let routes = routes::parse(raw.routes, &own_paths, groups_claim, reader);
+        let has_forward_auth = raw.forward_auth.is_some();
+        let forward_auth = forward_auth::parse(raw.forward_auth, groups_claim, reader);
+        if let (true, Some(server), Some(session)) = (has_forward_auth, &server, &session) {
+            forward_auth::check(server, session, reader);
+        }
         let public_url = server.as_ref().map(|server| &server.public_url);
         let static_site = static_site::parse(raw.static_site, public_url, reader);
         let security_headers = static_site::security_headers(raw.security_headers, reader);
@@ -172,6 +181,7 @@ impl Config {
             ring: ring?,
             csrf: csrf?,
             routes: routes?,
+            forward_auth: forward_auth?,
             static_site: static_site?,
             security_headers: security_headers?,
             spa_settings: spa_settings?,

@@ -29,6 +29,7 @@ pub enum Handler {
     User,
     Logout,
     Refresh,
+    Auth,
     Proxy,
     Static,
     Other,

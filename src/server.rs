@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::http::Method;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use http::HeaderName;
 use tokio::runtime::Handle;
 use tracing_actix_web::TracingLogger;
 
@@ -41,8 +42,8 @@ use crate::web::spa_settings::SpaSettings;
 use crate::web::static_site::StaticSite;
 use crate::web::tunnels::Tunnels;
 use crate::web::{
-    Services, Site, api, callback, cookie_line, initiate_login, landing, logged_out, login, logout, refresh,
-    silent_login, user,
+    Services, Site, api, callback, cookie_line, forward_auth, initiate_login, landing, logged_out, login, logout,
+    refresh, silent_login, user,
 };
 
 /// How long a session that no request shows is remembered, at least.
@@ -279,8 +280,11 @@ fn services(
 ) -> Result<Services, StartError> {
     let origin = config.server.public_url.clone();
     let names = CookieNames::new(&config.session.cookie_name, origin.is_https());
-    let set_by_routes = config.routes.iter().flat_map(|route| &route.access.headers).map(|header| &header.name);
-    let own_names = OwnNames::new(names.session(), &origin).with_headers(set_by_routes);
+    let set_by_routes = config.routes.iter().flat_map(|route| &route.access.headers);
+    let set_by_answers = config.forward_auth.iter().flat_map(|settings| &settings.headers);
+    let secret_field = HeaderName::from_static(forward_auth::SECRET_FIELD);
+    let of_ours = set_by_routes.chain(set_by_answers).map(|header| &header.name).chain([&secret_field]);
+    let own_names = OwnNames::new(names.session(), &origin).with_headers(of_ours);
     let sealer = Sealer::new(ring, origin.clone(), clock.clone(), metrics.clone());
     let registration =
         ProviderId { issuer: config.provider.issuer.clone(), client_id: config.provider.client_id.clone() };
@@ -311,6 +315,7 @@ fn services(
         provider,
         refresher,
         routes,
+        forward_auth: config.forward_auth.clone(),
         bearer,
         own_names,
         redemptions: Redemptions::default(),
@@ -405,7 +410,12 @@ async fn call(endpoint: &str, services: &Services, request: &HttpRequest, payloa
         }
         ("/config.json", _) => (Handler::Other, Err(Problem::method_not_allowed("GET, HEAD"))),
         ("/refresh", _) => (Handler::Other, Err(Problem::method_not_allowed("POST"))),
-        _ => (Handler::Other, Err(Problem::new(&NOT_FOUND, "There is no endpoint of this name."))),
+        (endpoint, _) => match forward_auth::question(services, request, endpoint) {
+            Some((settings, behind)) => {
+                (Handler::Auth, forward_auth::handle(services, settings, request, behind).await)
+            }
+            None => (Handler::Other, Err(Problem::new(&NOT_FOUND, "There is no endpoint of this name."))),
+        },
     }
 }
 

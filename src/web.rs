@@ -10,12 +10,14 @@ pub mod cookie_line;
 pub mod csrf;
 pub mod event_stream;
 pub mod fetch_metadata;
+pub mod forward_auth;
 pub mod head;
 pub mod initiate_login;
 pub mod landing;
 pub mod logged_out;
 pub mod login;
 pub mod logout;
+pub mod original;
 pub mod page;
 pub mod problem;
 pub mod query;
@@ -36,6 +38,7 @@ use actix_web::http::header::{COOKIE, HeaderValue, SET_COOKIE};
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use ipnet::IpNet;
 
+use self::forward_auth::ForwardAuthSettings;
 use self::problem::Problem;
 use self::redemptions::Redemptions;
 use self::spa_settings::SpaSettings;
@@ -127,6 +130,8 @@ pub struct Services {
     pub refresher: Refresher,
     /// The proxied routes.
     pub routes: RouteTable,
+    /// How other proxies ask whether a request may pass; none: they cannot.
+    pub forward_auth: Option<ForwardAuthSettings>,
     /// What judges the access tokens that clients bring along, by the routes' places in the configuration.
     pub bearer: Vec<Option<BearerVerifier>>,
     /// Names that the proxy keeps from upstreams.

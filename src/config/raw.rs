@@ -17,6 +17,7 @@ pub(super) struct RawConfig {
     pub(super) csrf: RawCsrf,
     pub(super) keys: RawKeys,
     pub(super) routes: Vec<RawRoute>,
+    pub(super) forward_auth: Option<RawForwardAuth>,
     #[serde(rename = "static")]
     pub(super) static_site: Option<RawStatic>,
     pub(super) security_headers: RawSecurityHeaders,
@@ -181,6 +182,22 @@ pub(super) struct RawRule {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
+pub(super) struct RawForwardAuth {
+    pub(super) proxy: Option<Leaf>,
+    pub(super) secret: Option<Leaf>,
+    pub(super) secret_file: Option<Leaf>,
+    pub(super) csrf: Option<Leaf>,
+    pub(super) access_token: Option<Leaf>,
+    pub(super) forward_cookies: Option<Leaf>,
+    pub(super) header_preset: Option<Leaf>,
+    pub(super) headers: Option<Leaf>,
+    pub(super) groups_claim: Option<Leaf>,
+    pub(super) roles_claim: Option<Leaf>,
+    pub(super) rules: Vec<RawRule>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
 pub(super) struct RawStatic {
     pub(super) root: Option<Leaf>,
     pub(super) immutable_paths: Option<Leaf>,
@@ -284,6 +301,8 @@ mod tests {
             ("routes", fields::<RawRoute>()),
             ("routes.issuers", fields::<RawIssuer>()),
             ("routes.rules", fields::<RawRule>()),
+            ("forward_auth", fields::<RawForwardAuth>()),
+            ("forward_auth.rules", fields::<RawRule>()),
             ("static", fields::<RawStatic>()),
             ("security_headers", fields::<RawSecurityHeaders>()),
             // Any names, so that there are none to define.

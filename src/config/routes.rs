@@ -1,13 +1,13 @@
 //! `[[routes]]`, typed.
 
-mod headers;
+pub(super) mod headers;
 mod issuers;
-mod rules;
+pub(super) mod rules;
 mod wanted;
 
 use http::Uri;
 
-use self::rules::ClaimNames;
+pub(super) use self::rules::ClaimNames;
 use super::leaf::Leaf;
 use super::raw::RawRoute;
 use super::reader::Reader;

@@ -1,7 +1,7 @@
 //! `/api/**` and the other routes: session in, `Authorization: Bearer` out. Never a redirect to log in.
 
 mod bearer;
-mod user;
+pub(super) mod user;
 
 use actix_web::http::Method;
 use actix_web::http::header::HeaderName;

@@ -66,6 +66,8 @@ problem_types! {
     CSRF_HEADER_MISSING = "csrf-header-missing", 403, "The CSRF header is missing";
     /// The request comes from another origin.
     CROSS_ORIGIN = "cross-origin", 403, "Requests from other origins are refused";
+    /// Somebody but the proxy in front asks whether a request may pass.
+    FORWARD_AUTH_REFUSED = "forward-auth-refused", 403, "Only the proxy in front may ask this";
     /// The logout request is neither the session's own link nor from our own page.
     LOGOUT_REFUSED = "logout-refused", 403, "This sign-out link is not yours";
     /// What came back from a logout at the provider is no logout of this browser.
@@ -168,6 +170,16 @@ impl Problem {
     /// Whether it is of this type.
     pub fn is(&self, kind: &ProblemType) -> bool {
         self.kind == kind
+    }
+
+    /// Whether it says that nobody is signed in, or no longer.
+    pub fn is_signed_out(&self) -> bool {
+        self.is(&NOT_SIGNED_IN) || self.is(&SESSION_EXPIRED)
+    }
+
+    /// The cookies that its response would carry.
+    pub fn into_cookies(self) -> Vec<SetCookie> {
+        self.cookies
     }
 
     /// No session at all.

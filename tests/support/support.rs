@@ -8,6 +8,7 @@
 pub mod alone;
 pub mod browser;
 pub mod cookie_jar;
+pub mod forward_front;
 pub mod front;
 pub mod ports;
 pub mod provider;

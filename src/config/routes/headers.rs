@@ -49,8 +49,8 @@ const RESERVED: &[&str] = &[
     "x-forwarded-proto",
 ];
 
-/// Reads the headers of the route at `route` (`routes[0]`); those that it names itself come over the preset's.
-pub(super) fn parse(
+/// Reads the headers of the route at `route` (`routes[0]`), or of `forward_auth`; those that it names itself come over the preset's.
+pub(in crate::config) fn parse(
     route: &str,
     preset: Option<Leaf>,
     headers: Option<Leaf>,

@@ -1,0 +1,92 @@
+//! The recipes of `deploy/forward-auth/`: proxies that forward to an application themselves, and ask Sealgate.
+
+use reqwest::{Method, StatusCode};
+
+use crate::support::browser::Context;
+use crate::support::forward_front::{ForwardFront, Kind};
+use crate::support::upstream::Seen;
+use crate::support::{Browser, Provider, ProviderOptions, Reply, Sealgate, SealgateOptions, Upstream};
+
+/// A proxy, the application behind it, and Sealgate beside it.
+struct Guarded {
+    provider: Provider,
+    application: Upstream,
+    gate: Sealgate,
+    front: ForwardFront,
+}
+
+impl Guarded {
+    async fn start(kind: Kind, change: impl FnOnce(SealgateOptions) -> SealgateOptions) -> Self {
+        let (provider, application) = tokio::join!(Provider::start(ProviderOptions::default()), Upstream::start());
+        let mut front = ForwardFront::prepare(kind).await;
+        let options = front.configure(SealgateOptions::new(&provider.issuer, application.port));
+        provider.register(options.registration()).await;
+        let gate = Sealgate::start(change(options)).await;
+        front.start(gate.options.port, application.port).await;
+        Self { provider, application, gate, front }
+    }
+
+    /// Loads a page of the application, signed out, and signs in on the way.
+    async fn signed_in_at(&self, target: &str) -> (Browser, Reply) {
+        let browser = self.front.browser();
+        let reply = browser.navigate(target).await;
+        assert_eq!(reply.status, StatusCode::SEE_OTHER, "{} {}", reply.body, self.front.log());
+        let callback = browser.sign_in_at(reply.location().as_str()).await;
+        let page = browser.arrive_from_elsewhere(callback.location().as_str()).await;
+        (browser, page)
+    }
+}
+
+fn seen(reply: &Reply) -> Seen {
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.body);
+    reply.json()
+}
+
+const FORGED: [&str; 7] = [
+    "X-User",
+    "X-Email",
+    "Authorization",
+    "X-Sealgate-Secret",
+    "X-Sealgate-Set-Cookie-1",
+    "X-Original-URI",
+    "X-Original-Method",
+];
+
+/// The whole way: a deep link, the login, the page, what the application learns and what it does not.
+async fn a_page_load_signs_in_and_comes_back(kind: Kind) {
+    let guarded = Guarded::start(kind, |options| options).await;
+    let (browser, page) = guarded.signed_in_at("/reports/echo?year=2026&q=a%2Fb%26c").await;
+    let arrived = seen(&page);
+    assert_eq!(arrived.target, "/reports/echo?year=2026&q=a%2Fb%26c");
+    assert_eq!((arrived.header("x-user"), arrived.header("x-email")), (vec!["ada"], vec!["ada@example.test"]));
+    assert!(arrived.header("authorization").is_empty() && arrived.header("cookie").is_empty(), "{arrived:?}");
+
+    // What the browser says of itself does not arrive.
+    let request = FORGED.iter().fold(browser.fetch(Method::POST, "/form/echo"), |request, name| {
+        request.field(name, if *name == "X-Original-Method" { "GET" } else { "/forged" })
+    });
+    let arrived = seen(&request.field("Cookie", "theirs=1").body("a=b").send().await);
+    assert_eq!((arrived.method.as_str(), arrived.body.as_str()), ("POST", "a=b"));
+    let of_users = ["x-user", "x-email", "authorization", "x-sealgate-secret", "cookie"];
+    let values: Vec<_> = of_users.iter().flat_map(|name| arrived.header(name)).collect();
+    assert_eq!(values, ["ada", "ada@example.test"]);
+
+    // A page of another site can link here, and change nothing.
+    assert_eq!(browser.request(Method::GET, "/echo", Context::ForeignLink).send().await.status, StatusCode::OK);
+    let forged = browser.request(Method::POST, "/echo", Context::ForeignForm).send().await;
+    assert_eq!(forged.status, StatusCode::FORBIDDEN);
+
+    // Signed out: a fetch gets 401, a page load the login.
+    let link = browser.user().await["bff:logout_url"].as_str().expect("a text").to_owned();
+    assert_eq!(browser.navigate(&link).await.status, StatusCode::SEE_OTHER);
+    let before = guarded.application.seen().len();
+    assert_eq!(browser.get("/echo").await.status, StatusCode::UNAUTHORIZED);
+    let reply = browser.navigate("/echo").await;
+    assert_eq!((reply.status, reply.location().path()), (StatusCode::SEE_OTHER, "/bff/login"));
+    assert_eq!(guarded.application.seen().len(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nginx_leads_a_page_load_to_the_login_and_back() {
+    a_page_load_signs_in_and_comes_back(Kind::Nginx).await;
+}
