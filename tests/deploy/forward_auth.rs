@@ -1,6 +1,9 @@
 //! The recipes of `deploy/forward-auth/`: proxies that forward to an application themselves, and ask Sealgate.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::{Method, StatusCode};
+use sha2::{Digest as _, Sha256};
 
 use crate::support::browser::Context;
 use crate::support::forward_front::{ForwardFront, Kind};
@@ -62,10 +65,11 @@ async fn a_page_load_signs_in_and_comes_back(kind: Kind) {
     assert!(arrived.header("authorization").is_empty() && arrived.header("cookie").is_empty(), "{arrived:?}");
 
     // What the browser says of itself does not arrive.
+    browser.set_cookie("theirs", "1");
     let request = FORGED.iter().fold(browser.fetch(Method::POST, "/form/echo"), |request, name| {
         request.field(name, if *name == "X-Original-Method" { "GET" } else { "/forged" })
     });
-    let arrived = seen(&request.field("Cookie", "theirs=1").body("a=b").send().await);
+    let arrived = seen(&request.body("a=b").send().await);
     assert_eq!((arrived.method.as_str(), arrived.body.as_str()), ("POST", "a=b"));
     let of_users = ["x-user", "x-email", "authorization", "x-sealgate-secret", "cookie"];
     let values: Vec<_> = of_users.iter().flat_map(|name| arrived.header(name)).collect();
@@ -89,4 +93,50 @@ async fn a_page_load_signs_in_and_comes_back(kind: Kind) {
 #[tokio::test(flavor = "multi_thread")]
 async fn nginx_leads_a_page_load_to_the_login_and_back() {
     a_page_load_signs_in_and_comes_back(Kind::Nginx).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn envoy_leads_a_page_load_to_the_login_and_back() {
+    a_page_load_signs_in_and_comes_back(Kind::Envoy).await;
+}
+
+/// Every cookie of a refreshed session arrives, although nginx passes on one `Set-Cookie` of several.
+async fn a_refreshed_session_of_two_cookies_arrives(kind: Kind) {
+    let guarded = Guarded::start(kind, |options| {
+        options.set("provider.scopes", vec!["openid", "profile", "groups", "offline_access"])
+    })
+    .await;
+    let groups: Vec<String> = (0..150u32).map(|number| URL_SAFE_NO_PAD.encode(Sha256::digest(number.to_be_bytes()))).collect();
+    let mut count = 10;
+    let browser = loop {
+        let groups: Vec<&str> = groups[..count].iter().map(String::as_str).collect();
+        guarded.provider.regroup("ada", &groups).await;
+        let (browser, page) = guarded.signed_in_at("/echo").await;
+        assert_eq!(page.status, StatusCode::OK, "{}", page.body);
+        if browser.cookie("__Host-sealgate.1").is_some() {
+            break browser;
+        }
+        count += 10;
+    };
+    let both = |browser: &Browser| ["__Host-sealgate", "__Host-sealgate.1"].map(|name| browser.cookie(name));
+    let before = both(&browser);
+    // Another window has it refreshed, and its answer is lost: the next question brings it.
+    let lost = guarded.front.browser();
+    *lost.cookies() = browser.cookies().clone();
+    assert_eq!(lost.post("/bff/refresh").await.status, StatusCode::OK);
+    assert_eq!(browser.get("/echo").await.status, StatusCode::OK);
+    let after = both(&browser);
+    assert!(before[0] != after[0] && before[1] != after[1], "{:?}", browser.cookie_names());
+    assert_eq!(after, both(&lost));
+    assert_eq!(browser.user().await["sub"], "ada");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nginx_brings_every_cookie_of_a_refreshed_session() {
+    a_refreshed_session_of_two_cookies_arrives(Kind::Nginx).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn envoy_brings_every_cookie_of_a_refreshed_session() {
+    a_refreshed_session_of_two_cookies_arrives(Kind::Envoy).await;
 }

@@ -158,6 +158,7 @@ impl ForwardFront {
                 text("/var/log/nginx", folder.clone()),
             ],
             Kind::Envoy => vec![
+                text("port_value: 9901", "port_value: 0".to_owned()),
                 text("address: 10.0.0.11, port_value: 8080", format!("address: 127.0.0.1, port_value: {gate}")),
                 text("address: 10.0.0.21, port_value: 3000", format!("address: 127.0.0.1, port_value: {application}")),
                 text("address: 0.0.0.0, port_value: 443", format!("address: 127.0.0.1, port_value: {https}")),
