@@ -8,6 +8,7 @@ use super::*;
 
 mod across_keys;
 mod environment;
+mod forward_auth;
 mod presets;
 mod provider;
 mod routes;

@@ -10,6 +10,7 @@ mod connections;
 mod cookie_sizes;
 mod csrf;
 mod form_post;
+mod forward_auth;
 mod fronts;
 mod initiate_login;
 mod keys;

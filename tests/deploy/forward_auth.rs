@@ -6,7 +6,7 @@ use reqwest::{Method, StatusCode};
 use sha2::{Digest as _, Sha256};
 
 use crate::support::browser::Context;
-use crate::support::forward_front::{ForwardFront, Kind};
+use crate::support::forward_front::{ForwardFront, Kind, SECRET};
 use crate::support::upstream::Seen;
 use crate::support::{Browser, Provider, ProviderOptions, Reply, Sealgate, SealgateOptions, Upstream};
 
@@ -57,12 +57,13 @@ const FORGED: [&str; 7] = [
 
 /// The whole way: a deep link, the login, the page, what the application learns and what it does not.
 async fn a_page_load_signs_in_and_comes_back(kind: Kind) {
-    let guarded = Guarded::start(kind, |options| options).await;
+    let mut guarded = Guarded::start(kind, |options| options.set("forward_auth.access_token", true)).await;
     let (browser, page) = guarded.signed_in_at("/reports/echo?year=2026&q=a%2Fb%26c").await;
     let arrived = seen(&page);
     assert_eq!(arrived.target, "/reports/echo?year=2026&q=a%2Fb%26c");
     assert_eq!((arrived.header("x-user"), arrived.header("x-email")), (vec!["ada"], vec!["ada@example.test"]));
-    assert!(arrived.header("authorization").is_empty() && arrived.header("cookie").is_empty(), "{arrived:?}");
+    let token = guarded.provider.issued_of("access_token").await.remove(0);
+    assert!(arrived.bearer() == token && arrived.header("cookie").is_empty(), "{arrived:?}");
 
     // What the browser says of itself does not arrive.
     browser.set_cookie("theirs", "1");
@@ -73,7 +74,17 @@ async fn a_page_load_signs_in_and_comes_back(kind: Kind) {
     assert_eq!((arrived.method.as_str(), arrived.body.as_str()), ("POST", "a=b"));
     let of_users = ["x-user", "x-email", "authorization", "x-sealgate-secret", "cookie"];
     let values: Vec<_> = of_users.iter().flat_map(|name| arrived.header(name)).collect();
-    assert_eq!(values, ["ada", "ada@example.test"]);
+    assert_eq!(values, ["ada", "ada@example.test", &format!("Bearer {token}")]);
+
+    // The browser cannot ask: neither where the proxy does, nor where Sealgate answers.
+    let where_nginx_asks = (kind == Kind::Nginx).then_some("/sealgate-auth");
+    for path in ["/bff/auth", "/bff/auth/", "/bff/auth/echo"].into_iter().chain(where_nginx_asks) {
+        let request = browser.fetch(Method::GET, path).field("X-Sealgate-Secret", SECRET);
+        let request = request.field("X-Original-Method", "GET").field("X-Original-URI", "/");
+        let reply = request.send().await;
+        assert!(!format!("{:?}{}", reply.headers, reply.body).contains(&token), "{path}: {:?}", reply.headers);
+        assert_eq!(reply.header("x-user").len() + reply.header("x-sealgate-set-cookie-1").len(), 0, "{path}");
+    }
 
     // A page of another site can link here, and change nothing.
     assert_eq!(browser.request(Method::GET, "/echo", Context::ForeignLink).send().await.status, StatusCode::OK);
@@ -87,6 +98,10 @@ async fn a_page_load_signs_in_and_comes_back(kind: Kind) {
     assert_eq!(browser.get("/echo").await.status, StatusCode::UNAUTHORIZED);
     let reply = browser.navigate("/echo").await;
     assert_eq!((reply.status, reply.location().path()), (StatusCode::SEE_OTHER, "/bff/login"));
+    // Where Sealgate cannot be asked, nobody passes.
+    guarded.gate.terminate();
+    guarded.gate.exit_status().await;
+    assert_eq!(browser.navigate("/echo").await.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(guarded.application.seen().len(), before);
 }
 
@@ -106,7 +121,8 @@ async fn a_refreshed_session_of_two_cookies_arrives(kind: Kind) {
         options.set("provider.scopes", vec!["openid", "profile", "groups", "offline_access"])
     })
     .await;
-    let groups: Vec<String> = (0..150u32).map(|number| URL_SAFE_NO_PAD.encode(Sha256::digest(number.to_be_bytes()))).collect();
+    let groups: Vec<String> =
+        (0..150u32).map(|number| URL_SAFE_NO_PAD.encode(Sha256::digest(number.to_be_bytes()))).collect();
     let mut count = 10;
     let browser = loop {
         let groups: Vec<&str> = groups[..count].iter().map(String::as_str).collect();

@@ -49,7 +49,7 @@ fn as_variable(toml: &str) -> String {
 #[test]
 fn every_key_has_a_variable_that_sets_it() {
     let mut fixture = Fixture::new(&[]);
-    let secret = fixture.write("secret", "marker-hunter2\n");
+    let secret = fixture.write("secret", "marker-hunter2-0123456789abcdef01\n");
     fixture.write("index.html", "<!doctype html>");
     fixture.write("texts.toml", "");
     let ca = fixture.write("ca.pem", &rcgen::generate_simple_self_signed([]).expect("a certificate").cert.pem());
@@ -59,8 +59,11 @@ fn every_key_has_a_variable_that_sets_it() {
         for key in section.keys {
             let value = match key.name {
                 // They stand beside another, or where public_url is on loopback.
-                "client_secret" | "dev_server" => continue,
-                "client_secret_file" => secret.clone().into(),
+                "client_secret" | "secret" | "dev_server" => continue,
+                "client_secret_file" | "secret_file" => secret.clone().into(),
+                // What forward-auth needs.
+                "same_site" => "lax".into(),
+                "trusted_proxies" => "10.0.0.5/32".into(),
                 "ca_file" => ca.clone().into(),
                 "auth" => "bearer".into(),
                 "introspection" => "true".into(),
