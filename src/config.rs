@@ -8,6 +8,7 @@
 mod definitions;
 mod finding;
 mod forward_auth;
+mod identity_jwt;
 mod leaf;
 mod markdown;
 mod network;
@@ -43,7 +44,7 @@ use self::reader::Reader;
 pub use self::reader::SecretFile;
 pub use self::reference::reference;
 use crate::certificates::CertificateFiles;
-use crate::oidc::ProviderSettings;
+use crate::oidc::{IdentityJwtSettings, ProviderSettings};
 use crate::origin::PublicOrigin;
 use crate::proxy::RouteSettings;
 use crate::session::SessionSettings;
@@ -70,6 +71,8 @@ pub struct Config {
     pub routes: Vec<RouteSettings>,
     /// How other proxies ask whether a request may pass; none: they cannot.
     pub forward_auth: Option<ForwardAuthSettings>,
+    /// What signed identities are like; none: there are none.
+    pub identity_jwt: Option<IdentityJwtSettings>,
     /// The single-page app, if we serve it.
     pub static_site: Option<StaticSettings>,
     /// What browsers refuse on its behalf.
@@ -159,6 +162,15 @@ impl Config {
         if let (true, Some(server), Some(session)) = (has_forward_auth, &server, &session) {
             forward_auth::check(server, session, reader);
         }
+        let has_identity_jwt = raw.identity_jwt.is_some();
+        let identity_jwt = identity_jwt::parse(raw.identity_jwt, reader);
+        if !has_identity_jwt {
+            let of_routes = routes.iter().flatten().enumerate();
+            let of_routes = of_routes.map(|(index, route)| (format!("routes[{index}]"), &route.access.signed_identity));
+            let of_answers = forward_auth.iter().flatten();
+            let of_answers = of_answers.map(|settings| ("forward_auth".to_owned(), &settings.signed_identity));
+            identity_jwt::check(of_routes.chain(of_answers), reader);
+        }
         let public_url = server.as_ref().map(|server| &server.public_url);
         let static_site = static_site::parse(raw.static_site, public_url, reader);
         let security_headers = static_site::security_headers(raw.security_headers, reader);
@@ -182,6 +194,7 @@ impl Config {
             csrf: csrf?,
             routes: routes?,
             forward_auth: forward_auth?,
+            identity_jwt: identity_jwt?,
             static_site: static_site?,
             security_headers: security_headers?,
             spa_settings: spa_settings?,

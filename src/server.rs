@@ -23,6 +23,7 @@ use self::runtime::ProviderRuntime;
 use crate::aead::{AesImplementation, Algorithm};
 use crate::clock::Clock;
 use crate::config::{Config, Finding, ServerConfig};
+use crate::file_watch::FileWatch;
 use crate::keyring::{KeyRing, RingHandle, WatchGuard};
 use crate::management::{self, Status};
 use crate::metrics::{Handler, Metrics};
@@ -38,12 +39,13 @@ use crate::tls::{CertificateWatch, ListenerCertificate};
 use crate::web::problem::{NOT_FOUND, PATH_REFUSED, Problem};
 use crate::web::redemptions::Redemptions;
 use crate::web::security_headers::SecurityHeaders;
+use crate::web::signed_identity::SignedIdentities;
 use crate::web::spa_settings::SpaSettings;
 use crate::web::static_site::StaticSite;
 use crate::web::tunnels::Tunnels;
 use crate::web::{
     Services, Site, api, callback, cookie_line, forward_auth, initiate_login, landing, logged_out, login, logout,
-    refresh, silent_login, user,
+    refresh, signed_identity, silent_login, user,
 };
 
 /// How long a session that no request shows is remembered, at least.
@@ -62,6 +64,7 @@ pub struct Application {
     runtime: ProviderRuntime,
     ring_watch: WatchGuard,
     certificate_watch: Option<CertificateWatch>,
+    identity_watch: Option<FileWatch>,
     upstream_watch: UpstreamWatch,
     drain_delay: Duration,
     drain_deadline: Duration,
@@ -126,6 +129,7 @@ impl Application {
         runtime.handle().spawn(forget_unused(services.sessions.clone()));
         let pages = web::Data::new(config.pages.clone());
         let upstream_watch = services.routes.watch(&runtime.handle(), &services.metrics);
+        let identity_watch = services.identities.as_ref().map(|identities| identities.watch(&runtime.handle()));
         let health_path = config.server.public_health_path.clone();
         let server = HttpServer::new(move || {
             App::new()
@@ -168,6 +172,7 @@ impl Application {
             runtime,
             ring_watch,
             certificate_watch,
+            identity_watch,
             upstream_watch,
             drain_delay,
             drain_deadline,
@@ -218,6 +223,7 @@ impl Application {
         let _ = management.await;
         drop(self.ring_watch);
         drop(self.certificate_watch);
+        drop(self.identity_watch);
         drop(self.upstream_watch);
         drop(self.runtime);
         tracing::info!("stopped");
@@ -284,6 +290,7 @@ fn services(
     let set_by_answers = config.forward_auth.iter().flat_map(|settings| &settings.headers);
     let secret_field = HeaderName::from_static(forward_auth::SECRET_FIELD);
     let of_ours = set_by_routes.chain(set_by_answers).map(|header| &header.name).chain([&secret_field]);
+    let of_ours = of_ours.chain(config.identity_jwt.iter().map(|settings| &settings.header));
     let own_names = OwnNames::new(names.session(), &origin).with_headers(of_ours);
     let sealer = Sealer::new(ring, origin.clone(), clock.clone(), metrics.clone());
     let registration =
@@ -300,6 +307,11 @@ fn services(
         let headers = SecurityHeaders::new(&config.security_headers, &origin, &config.provider.issuer);
         StaticSite::new(settings, headers, &metrics).map_err(failed)
     });
+    let identities = config.identity_jwt.clone().map(|settings| {
+        let answers = config.forward_auth.as_ref().map(|settings| &settings.signed_identity);
+        SignedIdentities::load(settings, &origin, &clock, &config.routes, answers)
+    });
+    let identities = identities.transpose()?;
     let site = Site {
         origin,
         prefix: config.server.prefix.clone(),
@@ -316,6 +328,7 @@ fn services(
         refresher,
         routes,
         forward_auth: config.forward_auth.clone(),
+        identities,
         bearer,
         own_names,
         redemptions: Redemptions::default(),
@@ -401,6 +414,7 @@ async fn call(endpoint: &str, services: &Services, request: &HttpRequest, payloa
         ("/silent-login", &Method::GET) => (Handler::Login, silent_login::handle(services, request).await),
         ("/logged-out", &Method::GET) => (Handler::Logout, logged_out::handle(services, request)),
         ("/config.json", &Method::GET | &Method::HEAD) => (Handler::Other, Ok(services.spa_settings.handle())),
+        ("/jwks.json", _) => (Handler::Other, signed_identity::handle(services, method)),
         ("/refresh", &Method::POST) => (Handler::Refresh, refresh::handle(services, request).await),
         ("/login" | "/silent-login" | "/landing" | "/user" | "/logged-out", _) => {
             (Handler::Other, Err(Problem::method_not_allowed("GET")))

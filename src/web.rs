@@ -24,6 +24,7 @@ pub mod query;
 pub mod redemptions;
 pub mod refresh;
 pub mod security_headers;
+pub mod signed_identity;
 pub mod silent_login;
 pub mod spa_settings;
 pub mod static_site;
@@ -41,6 +42,7 @@ use ipnet::IpNet;
 use self::forward_auth::ForwardAuthSettings;
 use self::problem::Problem;
 use self::redemptions::Redemptions;
+use self::signed_identity::SignedIdentities;
 use self::spa_settings::SpaSettings;
 use self::static_site::StaticSite;
 use self::tunnels::Tunnels;
@@ -132,6 +134,8 @@ pub struct Services {
     pub routes: RouteTable,
     /// How other proxies ask whether a request may pass; none: they cannot.
     pub forward_auth: Option<ForwardAuthSettings>,
+    /// What signs identities for upstreams; none: nothing does.
+    pub identities: Option<SignedIdentities>,
     /// What judges the access tokens that clients bring along, by the routes' places in the configuration.
     pub bearer: Vec<Option<BearerVerifier>>,
     /// Names that the proxy keeps from upstreams.

@@ -5,6 +5,7 @@
 //! leave one out; a test compares the two.
 
 mod forward_auth;
+mod identity_jwt;
 mod issuers;
 mod provider;
 mod routes;
@@ -129,6 +130,7 @@ pub const SECTIONS: &[SectionDefinition] = &[
     rules::RULES,
     forward_auth::FORWARD_AUTH,
     forward_auth::FORWARD_AUTH_RULES,
+    identity_jwt::IDENTITY_JWT,
     site::STATIC,
     site::SECURITY_HEADERS,
     site::SPA_SETTINGS,

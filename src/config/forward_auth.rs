@@ -5,7 +5,7 @@ use http::HeaderValue;
 use super::raw::RawForwardAuth;
 use super::reader::Reader;
 use super::routes::{ClaimNames, headers, rules};
-use super::{ServerConfig, values};
+use super::{ServerConfig, identity_jwt, values};
 use crate::proxy::HeaderPart;
 use crate::secret::SecretString;
 use crate::session::{SameSite, SessionSettings};
@@ -43,6 +43,8 @@ pub(super) fn parse(
         ClaimNames { groups: groups?.unwrap_or_else(|| groups_claim.unwrap_or("groups").to_owned()), roles: roles? };
     let rules = rules::parse("forward_auth", raw.rules, &names, reader);
     let headers = headers::parse("forward_auth", raw.header_preset, raw.headers, &names, reader);
+    let signed_identity =
+        identity_jwt::wanted("forward_auth", raw.identity_jwt, raw.identity_jwt_audience, None, reader);
     let (access_token, mut headers) = (access_token?, headers?);
     if !access_token {
         headers.retain(|header| !header.parts.contains(&HeaderPart::AccessToken));
@@ -55,6 +57,7 @@ pub(super) fn parse(
         forward_cookies: forward_cookies?,
         rules: rules?,
         headers,
+        signed_identity: signed_identity?,
     }))
 }
 

@@ -12,7 +12,7 @@ use super::leaf::Leaf;
 use super::raw::RawRoute;
 use super::reader::Reader;
 use super::server::{OwnPaths, is_under};
-use super::{network, upstreams, values};
+use super::{identity_jwt, network, upstreams, values};
 use crate::origin::PublicOrigin;
 use crate::proxy::{AccessSettings, CsrfMode, PathRewrite, RouteAuth, RouteSettings, TargetSettings, UpstreamTimeouts};
 
@@ -185,6 +185,8 @@ fn access(
         ClaimNames { groups: groups?.unwrap_or_else(|| groups_claim.unwrap_or("groups").to_owned()), roles: roles? };
     let rules = rules::parse(&route, std::mem::take(&mut raw.rules), &names, reader);
     let headers = headers::parse(&route, raw.header_preset.take(), raw.headers.take(), &names, reader);
+    let signed_identity =
+        identity_jwt::wanted(&route, raw.identity_jwt.take(), raw.identity_jwt_audience.take(), auth, reader);
     let (auth, issuers) = (auth?, issuers?);
     let takes_tokens = matches!(auth, RouteAuth::Bearer | RouteAuth::SessionOrBearer);
     if takes_tokens && issuers.is_empty() {
@@ -206,7 +208,7 @@ fn access(
             }
         }
     }
-    Some(AccessSettings { issuers, rules: rules?, headers: headers? })
+    Some(AccessSettings { issuers, rules: rules?, headers: headers?, signed_identity: signed_identity? })
 }
 
 fn check_against_own(key: &str, path: &str, own: &OwnPaths, reader: &mut Reader<'_>) {

@@ -9,6 +9,7 @@ use super::*;
 mod across_keys;
 mod environment;
 mod forward_auth;
+mod identity_jwt;
 mod presets;
 mod provider;
 mod routes;

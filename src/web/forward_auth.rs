@@ -12,7 +12,7 @@ use actix_web::http::header::COOKIE;
 use actix_web::{HttpRequest, HttpResponse};
 
 pub use self::question::AskingProxy;
-use crate::proxy::{CsrfMode, IdentityHeader, Rule};
+use crate::proxy::{CsrfMode, IdentityHeader, Rule, SignedIdentity};
 use crate::refresh::Usable;
 use crate::secret::SecretString;
 use crate::session::cookies::{RequestCookies, SetCookie};
@@ -46,6 +46,8 @@ pub struct ForwardAuthSettings {
     pub rules: Vec<Rule>,
     /// What the application is told of users.
     pub headers: Vec<IdentityHeader>,
+    /// Whether answers carry a signed identity.
+    pub signed_identity: SignedIdentity,
 }
 
 /// Which requests that change something pass, all methods but GET and HEAD (RFC 10017 §6.1.3.3).
@@ -151,7 +153,10 @@ async fn decide(
     // Only now: while it was refreshed, it may have been refreshed again, or ended.
     let lines = earned(services, &active, &usable, cookies);
     match identity {
-        Ok(identity) => Ok(Verdict::Passes(Box::new(Passing { usable, identity, lines }))),
+        Ok(mut identity) => {
+            identity.extend(services.identities.as_ref().and_then(|signed| signed.for_answers(&usable.session)));
+            Ok(Verdict::Passes(Box::new(Passing { usable, identity, lines })))
+        }
         Err(problem) => Err(problem.with_cookies(lines)),
     }
 }

@@ -27,6 +27,7 @@ mod rules;
 mod secrets;
 mod sessions;
 mod shutdown;
+mod signed_identity;
 mod silent_login;
 mod static_site;
 mod step_up;

@@ -74,6 +74,19 @@ which takes the place of the original's. Turn it on for applications with cookie
 Headers of your own, as on routes. The proxy must remove all of these from what clients send; the recipes do.",
         },
         KeyDefinition {
+            name: "identity_jwt",
+            unit: "true or false",
+            preset: Preset::Default("false"),
+            doc: "\
+Whether answers carry a signed identity, as [identity_jwt] describes it.",
+        },
+        KeyDefinition {
+            name: "identity_jwt_audience",
+            unit: "text",
+            preset: Preset::Optional(r#""wiki""#),
+            doc: "For whom it is (aud). Unset: server.public_url.",
+        },
+        KeyDefinition {
             name: "groups_claim",
             unit: "claim",
             preset: Preset::Optional(r#""groups""#),

@@ -91,7 +91,8 @@ fn named(key: &str, headers: Option<Leaf>, reader: &mut Reader<'_>) -> Option<Ve
     Some(headers)
 }
 
-fn header_name(text: &str) -> Result<HeaderName, String> {
+/// A header of the operator's choice that says something of the user.
+pub(in crate::config) fn header_name(text: &str) -> Result<HeaderName, String> {
     let name = HeaderName::from_bytes(text.as_bytes()).map_err(|_| format!("{text:?} is not a header name"))?;
     if RESERVED.contains(&name.as_str().replace('_', "-").as_str()) {
         return Err(format!("{text:?} means something else to upstreams; take a name of your own"));

@@ -36,7 +36,9 @@ pub(super) fn of_session(
     method: &Method,
     session: &Session,
 ) -> Result<Fields, Problem> {
-    of_session_for(services, route.rules(), route.identity_headers(), method, session)
+    let mut fields = of_session_for(services, route.rules(), route.identity_headers(), method, session)?;
+    fields.extend(services.identities.as_ref().and_then(|signed| signed.for_route(route, session)));
+    Ok(fields)
 }
 
 /// The same by these rules, with these headers.

@@ -33,7 +33,9 @@ pub(super) fn passes(
     }
     if settings.proxy == AskingProxy::Envoy {
         // Fields that the answer does not replace stay as the browser sent them.
-        let all = settings.headers.iter().map(|header| header.name.as_str()).chain(["authorization", "cookie"]);
+        let of_claims = settings.headers.iter().map(|header| &header.name);
+        let of_claims = of_claims.chain(services.identities.iter().map(|signed| signed.header()));
+        let all = of_claims.map(|name| name.as_str()).chain(["authorization", "cookie"]);
         let absent: Vec<&str> = all.filter(|name| !headers.contains_key(*name)).collect();
         insert(headers, ENVOY_REMOVES.as_str(), absent.join(",").as_bytes());
     }
