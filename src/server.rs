@@ -289,7 +289,8 @@ fn services(
     let set_by_routes = config.routes.iter().flat_map(|route| &route.access.headers);
     let set_by_answers = config.forward_auth.iter().flat_map(|settings| &settings.headers);
     let secret_field = HeaderName::from_static(forward_auth::SECRET_FIELD);
-    let of_ours = set_by_routes.chain(set_by_answers).map(|header| &header.name).chain([&secret_field]);
+    let shown = config.forward_auth.iter().map(|_| &secret_field);
+    let of_ours = set_by_routes.chain(set_by_answers).map(|header| &header.name).chain(shown);
     let of_ours = of_ours.chain(config.identity_jwt.iter().map(|settings| &settings.header));
     let own_names = OwnNames::new(names.session(), &origin).with_headers(of_ours);
     let sealer = Sealer::new(ring, origin.clone(), clock.clone(), metrics.clone());

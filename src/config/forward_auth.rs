@@ -1,7 +1,5 @@
 //! `[forward_auth]`, typed.
 
-use http::HeaderValue;
-
 use super::raw::RawForwardAuth;
 use super::reader::Reader;
 use super::routes::{ClaimNames, headers, rules};
@@ -38,7 +36,7 @@ pub(super) fn parse(
     let groups = reader.optional("forward_auth.groups_claim", raw.groups_claim, values::text);
     let roles = reader.value("forward_auth.roles_claim", raw.roles_claim, values::text);
     let secret = reader.secret("forward_auth.secret", raw.secret, raw.secret_file);
-    let secret = secret.and_then(|secret| checked(secret, reader));
+    let secrets = secret.and_then(|secret| checked(&secret, reader));
     let names =
         ClaimNames { groups: groups?.unwrap_or_else(|| groups_claim.unwrap_or("groups").to_owned()), roles: roles? };
     let rules = rules::parse("forward_auth", raw.rules, &names, reader);
@@ -51,7 +49,7 @@ pub(super) fn parse(
     }
     Some(Some(ForwardAuthSettings {
         proxy: proxy?,
-        secret: secret?,
+        secrets: secrets?,
         changes: changes?,
         access_token,
         forward_cookies: forward_cookies?,
@@ -61,9 +59,11 @@ pub(super) fn parse(
     }))
 }
 
-fn checked(secret: SecretString, reader: &mut Reader<'_>) -> Option<SecretString> {
-    let is_visible = secret.expose().bytes().all(|byte| byte.is_ascii_graphic());
-    if secret.expose().len() < SHORTEST_SECRET || !is_visible || HeaderValue::from_str(secret.expose()).is_err() {
+/// The secrets, one a line.
+fn checked(text: &SecretString, reader: &mut Reader<'_>) -> Option<Vec<SecretString>> {
+    let lines: Vec<&str> = text.expose().lines().collect();
+    let is_good = |line: &&str| line.len() >= SHORTEST_SECRET && line.bytes().all(|byte| byte.is_ascii_graphic());
+    if !lines.iter().all(is_good) {
         reader.error(
             "forward_auth.secret",
             format!(
@@ -73,7 +73,7 @@ fn checked(secret: SecretString, reader: &mut Reader<'_>) -> Option<SecretString
         );
         return None;
     }
-    Some(secret)
+    Some(lines.into_iter().map(SecretString::new).collect())
 }
 
 /// What the endpoint needs of the other sections.

@@ -16,7 +16,10 @@ use crate::support::{Reply, World};
 fn plan(proxy: &str, more: Value) -> Plan {
     let mut section = json!({"proxy": proxy, "secret": SECRET, "headers": {"X-User": "{sub}"}});
     for (key, value) in more.as_object().expect("a table") {
-        section[key] = value.clone();
+        match value {
+            Value::Null => drop(section.as_object_mut().and_then(|section| section.remove(key))),
+            value => section[key] = value.clone(),
+        }
     }
     World::plan()
         .set("server.trusted_proxies", vec!["127.0.0.1/32"])
@@ -85,6 +88,20 @@ async fn who_does_not_show_the_secret_learns_nothing() {
     assert_eq!((good.header("x-user"), good.header("cache-control")), (vec!["ada"], vec!["no-store"]));
     let log = world.gate.log();
     assert!(!log.contains(SECRET) && !log.contains(&token), "neither is in the log");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_secret_is_replaced_the_old_one_and_the_new_one_do() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("secret");
+    std::fs::write(&file, format!("{}\n{SECRET}\n", "n".repeat(40))).expect("the folder is ours");
+    let world = plan("nginx", json!({"secret": null, "secret_file": file})).signed_in().await;
+    assert_eq!(nginx_asks(&world, "GET", "/", Context::Fetch).await.status, StatusCode::OK);
+    let request = world.browser.fetch(Method::GET, "/bff/auth").field("X-Sealgate-Secret", &"n".repeat(40));
+    let request = request.field("X-Original-Method", "GET").field("X-Original-URI", "/");
+    assert_eq!(request.send().await.status, StatusCode::OK);
+    let both = format!("{}\n{SECRET}", "n".repeat(40)).replace('\n', " ");
+    says_nothing(&world.browser.fetch(Method::GET, "/bff/auth").field("X-Sealgate-Secret", &both).send().await);
 }
 
 /// STANDARDS B, CVE-2024-21494: an address that nobody trusts may not ask, whatever it knows.

@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::support::browser::Context;
 use crate::support::forward_front::{ForwardFront, Kind, SECRET};
+use crate::support::ports::free_port;
 use crate::support::upstream::Seen;
 use crate::support::{Browser, Provider, ProviderOptions, Reply, Sealgate, SealgateOptions, Upstream};
 
@@ -155,4 +156,31 @@ async fn nginx_brings_every_cookie_of_a_refreshed_session() {
 #[tokio::test(flavor = "multi_thread")]
 async fn envoy_brings_every_cookie_of_a_refreshed_session() {
     a_refreshed_session_of_two_cookies_arrives(Kind::Envoy).await;
+}
+
+/// As the page has it: `root` in the place of `proxy_pass` and what belongs to it.
+#[tokio::test(flavor = "multi_thread")]
+async fn nginx_guards_a_folder_of_files() {
+    let files = tempfile::tempdir().expect("a temporary folder");
+    std::fs::write(files.path().join("handbook.html"), "<h1>For us alone</h1>").expect("the folder is ours");
+    let (provider, nobody) = (Provider::start(ProviderOptions::default()).await, free_port());
+    let mut front = ForwardFront::prepare(Kind::Nginx).await;
+    let options = front.configure(SealgateOptions::new(&provider.issuer, nobody));
+    provider.register(options.registration()).await;
+    let gate = Sealgate::start(options).await;
+    let with_files = |text: String| {
+        let (before, rest) = text.split_once("        proxy_pass http://application;").expect("it is there");
+        let (_, behind) = rest.split_once("        # An empty one is not sent.").expect("it is there");
+        format!("{before}        root {};\n{behind}", files.path().display())
+    };
+    front.start_with(gate.options.port, nobody, with_files).await;
+    let browser = front.browser();
+    for path in ["/handbook.html", "/missing.html"] {
+        let reply = browser.navigate(path).await;
+        assert_eq!((reply.status, reply.location().path()), (StatusCode::SEE_OTHER, "/bff/login"), "{}", front.log());
+    }
+    browser.sign_in().await;
+    let page = browser.navigate("/handbook.html").await;
+    assert_eq!((page.status, page.body.as_str()), (StatusCode::OK, "<h1>For us alone</h1>"));
+    assert_eq!(page.header("cache-control"), ["private"]);
 }

@@ -71,7 +71,12 @@ impl ForwardFront {
 
     /// Starts it in front of Sealgate and the application, and waits until it listens.
     pub async fn start(&mut self, gate: u16, application: u16) {
-        let file = self.write(gate, application);
+        self.start_with(gate, application, |text| text).await;
+    }
+
+    /// The same with a change to the recipe.
+    pub async fn start_with(&mut self, gate: u16, application: u16, change: impl FnOnce(String) -> String) {
+        let file = self.write(gate, application, change);
         let log = File::create(self.folder.path().join("front.log")).expect("the folder is ours");
         let child = self.command(&file);
         let child =
@@ -111,7 +116,7 @@ impl ForwardFront {
     }
 
     /// The recipe with its addresses, paths and secret replaced; the file to start with.
-    fn write(&self, gate: u16, application: u16) -> PathBuf {
+    fn write(&self, gate: u16, application: u16, change: impl FnOnce(String) -> String) -> PathBuf {
         let name = match self.kind {
             Kind::Nginx => "nginx.conf",
             Kind::Envoy => "envoy.yaml",
@@ -124,7 +129,7 @@ impl ForwardFront {
         }
         let folder = self.folder.path();
         let file = folder.join(name);
-        fs::write(&file, text).expect("the folder is ours");
+        fs::write(&file, change(text)).expect("the folder is ours");
         if self.kind == Kind::Envoy {
             return file;
         }

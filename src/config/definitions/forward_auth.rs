@@ -33,7 +33,9 @@ headers that no page may read; who does not show the secret gets 403. Rather use
             name: "secret_file",
             unit: "path",
             preset: Preset::RequiredUnless("secret", r#""/etc/sealgate/forward_auth_secret""#),
-            doc: "A file that holds the secret and nothing else: `openssl rand -hex 32`.",
+            doc: "\
+A file that holds the secret and nothing else: `openssl rand -hex 32`. Or two, a line each, of which the proxy shows
+one: while a new one takes the place of the old. Read at start.",
         },
         KeyDefinition {
             name: "csrf",

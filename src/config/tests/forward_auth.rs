@@ -43,6 +43,16 @@ fn a_secret_that_could_be_guessed_or_sent_by_no_proxy_is_refused() {
     }
 }
 
+#[test]
+fn two_secrets_stand_on_a_line_each_while_one_replaces_the_other() {
+    let fixture = with(&section("").replace("secret = ", "secret_file = \"FILE\" #"));
+    let file = fixture.write("forward", &format!("{SECRET}\nfedcba9876543210fedcba9876543210\n"));
+    let fixture = fixture.with("SEALGATE__FORWARD_AUTH__SECRET_FILE", file);
+    assert_eq!(fixture.config().forward_auth.expect("it is there").secrets.len(), 2);
+    fixture.write("forward", &format!("{SECRET}\nshort\n"));
+    assert!(fixture.only_finding().contains("is shorter than 32"), "{}", fixture.only_finding());
+}
+
 /// DESIGN §2: strict cookies stay away where the login leads to a page that needs them.
 #[test]
 fn strict_cookies_and_a_proxy_that_nobody_trusts_are_mistakes() {
