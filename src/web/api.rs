@@ -133,13 +133,13 @@ fn is_ending(services: &Services, active: &ActiveSession, tunnel: &TunnelLimits)
 }
 
 /// A request's session, ready to be used.
-struct SessionState {
+struct SessionState<'a> {
     /// As the request showed it.
     active: ActiveSession,
     /// As it is now.
     usable: Usable,
     /// The request's cookies.
-    cookies: RequestCookies,
+    cookies: RequestCookies<'a>,
     /// When what the request opens ends.
     tunnel: TunnelLimits,
 }
@@ -151,7 +151,7 @@ async fn on_behalf(
     route: &Route,
     request: &HttpRequest,
     payload: web::Payload,
-    state: SessionState,
+    state: SessionState<'_>,
 ) -> Result<HttpResponse, Problem> {
     let SessionState { active, usable, cookies, tunnel } = state;
     let forwarded = match user::of_session(services, route, request.method(), &usable.session) {
@@ -235,8 +235,8 @@ fn tunnel_limits(services: &Services, request: &HttpRequest, session: &Session) 
 
 /// What an upstream would grant to other origins, it cannot grant on a session's behalf.
 fn remove_cors(response: &mut HttpResponse) {
-    let names = response.headers().keys().filter(|name| name.as_str().starts_with("access-control-"));
-    for name in names.cloned().collect::<Vec<HeaderName>>() {
+    let is_grant = |name: &&HeaderName| name.as_str().starts_with("access-control-");
+    while let Some(name) = response.headers().keys().find(is_grant).cloned() {
         response.headers_mut().remove(name);
     }
 }

@@ -111,7 +111,7 @@ pub(super) async fn parameters(request: &HttpRequest, payload: web::Payload) -> 
 pub(super) fn without_transaction(
     services: &Services,
     request: &HttpRequest,
-    cookies: &RequestCookies,
+    cookies: &RequestCookies<'_>,
 ) -> Result<HttpResponse, Problem> {
     if services.sessions.open(cookies).is_err() {
         let detail = "It took too long, was finished before, or began in another browser. Continue and sign in again.";
@@ -145,7 +145,7 @@ async fn complete(
     services: &Services,
     answer: &Answer<'_>,
     transaction: &LoginTransaction,
-    cookies: &RequestCookies,
+    cookies: &RequestCookies<'_>,
 ) -> Result<HttpResponse, Problem> {
     if let Err(error) = services.provider.ready().await {
         tracing::warn!(%error, "a callback cannot be checked now");
@@ -246,7 +246,7 @@ fn signed_in(
     services: &Services,
     session: Session,
     transaction: &LoginTransaction,
-    cookies: &RequestCookies,
+    cookies: &RequestCookies<'_>,
 ) -> Result<HttpResponse, Problem> {
     let sid = session.sid;
     let sealed = services.sessions.seal(session).map_err(|error| seal_problem(services, &error))?;
