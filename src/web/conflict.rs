@@ -44,7 +44,7 @@ pub async fn answer_original(
     services: &Services,
     original: &Original<'_>,
     active: &ActiveSession,
-    cookies: &RequestCookies,
+    cookies: &RequestCookies<'_>,
     unusable: Unusable,
 ) -> Result<HttpResponse, Problem> {
     let session = &active.session;

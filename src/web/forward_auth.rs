@@ -141,7 +141,7 @@ async fn decide(
     settings: &ForwardAuthSettings,
     request: &HttpRequest,
     original: &Original<'_>,
-    cookies: &RequestCookies,
+    cookies: &RequestCookies<'_>,
 ) -> Result<Verdict, Problem> {
     check_csrf(services, settings, request, original)?;
     let active = services.session(cookies)?;
@@ -183,7 +183,12 @@ fn check_csrf(
 
 /// The cookies that the original has earned: the refreshed session, else its activity, which a refresh is, too. Some
 /// proxies can pass on few.
-fn earned(services: &Services, active: &ActiveSession, usable: &Usable, cookies: &RequestCookies) -> Vec<SetCookie> {
+fn earned(
+    services: &Services,
+    active: &ActiveSession,
+    usable: &Usable,
+    cookies: &RequestCookies<'_>,
+) -> Vec<SetCookie> {
     let sealed = usable.renewed.as_ref().and_then(|renewed| services.refresher.to_deliver(renewed));
     match sealed {
         Some(sealed) => services.sessions.deliver(&sealed, cookies),
