@@ -6,6 +6,7 @@
 //! Must never print a value that may be a secret, not even in an error.
 
 mod definitions;
+mod easy_auth;
 mod finding;
 mod forward_auth;
 mod identity_jwt;
@@ -37,6 +38,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub use self::definitions::{Form, KeyDefinition, Preset, SECTIONS, SectionDefinition};
+use self::easy_auth::RawCompat;
 pub use self::finding::{ConfigError, Finding, Severity};
 pub use self::markdown::markdown;
 use self::position::Positions;
@@ -49,6 +51,7 @@ use crate::origin::PublicOrigin;
 use crate::proxy::RouteSettings;
 use crate::session::SessionSettings;
 use crate::web::CsrfHeader;
+use crate::web::easy_auth::EasyAuth;
 use crate::web::forward_auth::ForwardAuthSettings;
 use crate::web::page::Pages;
 use crate::web::security_headers::SecurityHeaderSettings;
@@ -63,6 +66,8 @@ pub struct Config {
     pub provider: ProviderSettings,
     /// Sessions and their cookies.
     pub session: SessionSettings,
+    /// Azure App Service's endpoints, if we have them besides our own.
+    pub easy_auth: Option<EasyAuth>,
     /// The key ring's file.
     pub ring: PathBuf,
     /// The custom header of `csrf = "header"` routes.
@@ -145,20 +150,27 @@ impl Config {
         }
     }
 
-    fn parse(raw: raw::RawConfig, reader: &mut Reader<'_>) -> Option<Self> {
+    fn parse(mut raw: raw::RawConfig, reader: &mut Reader<'_>) -> Option<Self> {
         // Every section is read before any is given up.
-        let (own_paths, server) = server::parse(raw.server, reader);
+        let raw_compat = RawCompat { compat: raw.server.compat.take(), provider: raw.server.compat_provider.take() };
+        let (mut own_paths, server) = server::parse(raw.server, reader);
         let provider = provider::parse(raw.provider, reader);
+        let preset = provider.as_ref().and_then(|provider| provider.particulars.preset);
+        let compat = easy_auth::parse(raw_compat, preset, reader);
+        own_paths.easy_auth = compat.as_ref().is_some_and(|compat| compat.easy_auth.is_some());
+        if own_paths.easy_auth {
+            easy_auth::check(&own_paths, reader);
+        }
         if let (Some(provider), Some(server)) = (&provider, &server) {
-            provider_kind::check_post_logout(provider, server, reader);
+            provider_kind::check_post_logout(provider, server, own_paths.easy_auth, reader);
         }
         let session = session::parse(raw.session, reader);
         let csrf = site::csrf(raw.csrf, reader);
         let ring = site::ring(raw.keys, reader);
         let groups_claim = provider.as_ref().map(|provider| provider.login_limits.groups_claim.as_str());
-        let routes = routes::parse(raw.routes, &own_paths, groups_claim, reader);
+        let routes = routes::parse(raw.routes, &own_paths, groups_claim, compat.as_ref(), reader);
         let has_forward_auth = raw.forward_auth.is_some();
-        let forward_auth = forward_auth::parse(raw.forward_auth, groups_claim, reader);
+        let forward_auth = forward_auth::parse(raw.forward_auth, groups_claim, compat.as_ref(), reader);
         if let (true, Some(server), Some(session)) = (has_forward_auth, &server, &session) {
             forward_auth::check(server, session, reader);
         }
@@ -183,6 +195,9 @@ impl Config {
         if let (Some(routes), Some(public_url)) = (&routes, public_url) {
             routes::check_hosts(routes, public_url, reader);
         }
+        if let (Some(routes), Some(session)) = (&routes, &session) {
+            routes::check_same_site(routes, session.same_site, reader);
+        }
         if let (Some(routes), Some(Some(_))) = (&routes, &static_site) {
             routes::check_against_static(routes, reader);
         }
@@ -190,6 +205,7 @@ impl Config {
             server: server?,
             provider: provider?,
             session: session?,
+            easy_auth: compat?.easy_auth,
             ring: ring?,
             csrf: csrf?,
             routes: routes?,

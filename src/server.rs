@@ -2,6 +2,7 @@
 //!
 //! Provider traffic and refresh flights run on a runtime of their own, because work on a worker dies with the worker.
 
+mod easy_auth;
 mod error;
 mod runtime;
 mod target;
@@ -319,6 +320,7 @@ fn services(
         csrf: config.csrf.clone(),
         trusted_proxies: config.server.trusted_proxies.clone(),
         post_logout_redirect_uri: config.provider.particulars.post_logout_redirect_uri.clone(),
+        easy_auth: config.easy_auth.clone(),
     };
     let routes = RouteTable::new(config.routes.clone(), &metrics)?;
     let static_site = static_site.transpose()?;
@@ -381,7 +383,10 @@ async fn dispatch(worker: web::Data<Worker>, request: HttpRequest, payload: web:
         Ok(()) if let Err(problem) = cookie_line::check(services, &request) => (Handler::Other, Err(problem)),
         Ok(()) => match endpoint(&services.site.prefix, request.uri().path()) {
             Some(endpoint) => call(endpoint, services, &request, payload).await,
-            None => beyond_the_prefix(services, client, &request, payload).await,
+            None => match easy_auth::find(services, request.uri().path()) {
+                Some(endpoint) => easy_auth::call(endpoint, services, &request, payload).await,
+                None => beyond_the_prefix(services, client, &request, payload).await,
+            },
         },
     };
     let response = result.unwrap_or_else(|problem| problem.respond(&request));

@@ -8,6 +8,7 @@ pub mod callback;
 pub mod conflict;
 pub mod cookie_line;
 pub mod csrf;
+pub mod easy_auth;
 pub mod event_stream;
 pub mod fetch_metadata;
 pub mod forward_auth;
@@ -39,6 +40,7 @@ use actix_web::http::header::{COOKIE, HeaderValue, SET_COOKIE};
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use ipnet::IpNet;
 
+use self::easy_auth::EasyAuth;
 use self::forward_auth::ForwardAuthSettings;
 use self::problem::Problem;
 use self::redemptions::Redemptions;
@@ -52,6 +54,7 @@ use crate::oidc::{BearerVerifier, Provider};
 use crate::origin::PublicOrigin;
 use crate::proxy::{OwnNames, RouteTable};
 use crate::refresh::Refresher;
+use crate::return_url::{ReturnUrl, ReturnUrlError};
 use crate::session::cookies::{RequestCookies, SetCookie};
 use crate::session::store::{ActiveSession, Sessions, SignedOut};
 
@@ -77,17 +80,32 @@ pub struct Site {
     pub trusted_proxies: Vec<IpNet>,
     /// Where the provider sends the browser after a logout; none: the root.
     pub post_logout_redirect_uri: Option<String>,
+    /// Azure App Service's names, if we answer to them besides our own.
+    pub easy_auth: Option<EasyAuth>,
 }
 
 impl Site {
     /// Where the provider sends the browser back to.
     pub fn redirect_uri(&self) -> String {
-        self.origin.join(&format!("{}/callback", self.prefix))
+        redirect_uri(&self.origin, &self.prefix, self.easy_auth.as_ref())
     }
 
-    /// Where the provider sends the browser after a logout: the root, unless configured.
+    /// Where the provider sends the browser after a logout.
     pub fn post_logout_redirect_uri(&self) -> String {
-        self.post_logout_redirect_uri.clone().unwrap_or_else(|| self.home())
+        let configured = self.post_logout_redirect_uri.as_deref();
+        post_logout_redirect_uri(&self.origin, configured, self.easy_auth.as_ref())
+    }
+
+    /// A page of this site that a login or logout may lead to.
+    ///
+    /// # Errors
+    /// See [`ReturnUrlError`].
+    pub fn return_url(&self, text: &str) -> Result<ReturnUrl, ReturnUrlError> {
+        let return_url = ReturnUrl::parse(text, &self.prefix)?;
+        match self.easy_auth {
+            Some(_) => ReturnUrl::parse(text, easy_auth::PREFIX),
+            None => Ok(return_url),
+        }
     }
 
     /// The site's root.
@@ -106,6 +124,23 @@ impl Site {
     }
 }
 
+/// The redirect URI to register at the provider; with Easy Auth's names, the one that its registrations have.
+pub fn redirect_uri(origin: &PublicOrigin, prefix: &str, easy_auth: Option<&EasyAuth>) -> String {
+    let own = || format!("{prefix}/callback");
+    origin.join(&easy_auth.map_or_else(own, EasyAuth::callback_path))
+}
+
+/// The address for after a logout to register at the provider: what is configured, else the root, or what is there for
+/// it among Easy Auth's endpoints.
+pub fn post_logout_redirect_uri(
+    origin: &PublicOrigin,
+    configured: Option<&str>,
+    easy_auth: Option<&EasyAuth>,
+) -> String {
+    let default = easy_auth.map_or("/", |_| easy_auth::LOGGED_OUT);
+    configured.map_or_else(|| origin.join(default), str::to_owned)
+}
+
 #[cfg(test)]
 impl Site {
     /// https://app.example.com, with everything else as it comes.
@@ -116,6 +151,7 @@ impl Site {
             csrf: CsrfHeader { name: "X-CSRF".into(), value: "1".into() },
             trusted_proxies: Vec::new(),
             post_logout_redirect_uri: None,
+            easy_auth: None,
         }
     }
 }

@@ -164,6 +164,7 @@ fn config(
             drain_deadline: Duration::from_secs(2),
         },
         provider: provider(demo),
+        easy_auth: None,
         session: SessionSettings {
             cookie_name: "__Host-sealgate".to_owned(),
             same_site: SameSite::Strict,

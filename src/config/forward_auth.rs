@@ -1,21 +1,23 @@
 //! `[forward_auth]`, typed.
 
+use super::easy_auth::Compat;
 use super::raw::RawForwardAuth;
 use super::reader::Reader;
 use super::routes::{ClaimNames, headers, rules};
 use super::{ServerConfig, identity_jwt, values};
-use crate::proxy::HeaderPart;
+use crate::proxy::{CsrfMode, HeaderPart};
 use crate::secret::SecretString;
 use crate::session::{SameSite, SessionSettings};
-use crate::web::forward_auth::{AskingProxy, ChangesPass, ForwardAuthSettings};
+use crate::web::forward_auth::{AskingProxy, ForwardAuthSettings};
 
 /// Nobody guesses as many characters, even of hexadecimal digits.
 const SHORTEST_SECRET: usize = 32;
 
-/// Reads the section, if it is there. `groups_claim` is the provider's, if it is known.
+/// Reads the section, if it is there. `groups_claim` is the provider's, if it is known; `compat` is what others call it.
 pub(super) fn parse(
     raw: Option<RawForwardAuth>,
     groups_claim: Option<&str>,
+    compat: Option<&Compat>,
     reader: &mut Reader<'_>,
 ) -> Option<Option<ForwardAuthSettings>> {
     let Some(raw) = raw else { return Some(None) };
@@ -28,8 +30,8 @@ pub(super) fn parse(
         ];
         values::choice(leaf, &proxies)
     });
-    let changes = reader.value("forward_auth.csrf", raw.csrf, |leaf| {
-        values::choice(leaf, &[("page", ChangesPass::FromOurPages), ("header", ChangesPass::WithTheHeader)])
+    let csrf = reader.value("forward_auth.csrf", raw.csrf, |leaf| {
+        values::choice(leaf, &[("same_origin", CsrfMode::SameOrigin), ("page", CsrfMode::Page)])
     });
     let access_token = reader.value("forward_auth.access_token", raw.access_token, values::boolean);
     let forward_cookies = reader.value("forward_auth.forward_cookies", raw.forward_cookies, values::boolean);
@@ -40,17 +42,19 @@ pub(super) fn parse(
     let names =
         ClaimNames { groups: groups?.unwrap_or_else(|| groups_claim.unwrap_or("groups").to_owned()), roles: roles? };
     let rules = rules::parse("forward_auth", raw.rules, &names, reader);
-    let headers = headers::parse("forward_auth", raw.header_preset, raw.headers, &names, reader);
+    let easy_auth = compat.map_or("aad", |compat| &compat.provider);
+    let known = headers::Known { claims: &names, easy_auth, by_default: false };
+    let headers = headers::parse("forward_auth", raw.header_preset, raw.headers, &known, reader);
     let signed_identity =
         identity_jwt::wanted("forward_auth", raw.identity_jwt, raw.identity_jwt_audience, None, reader);
     let (access_token, mut headers) = (access_token?, headers?);
     if !access_token {
-        headers.retain(|header| !header.parts.contains(&HeaderPart::AccessToken));
+        headers.retain(|header| !header.parts.iter().any(HeaderPart::is_token));
     }
     Some(Some(ForwardAuthSettings {
         proxy: proxy?,
         secrets: secrets?,
-        changes: changes?,
+        csrf: csrf?,
         access_token,
         forward_cookies: forward_cookies?,
         rules: rules?,

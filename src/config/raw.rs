@@ -35,6 +35,8 @@ pub(super) struct RawServer {
     pub(super) public_url: Option<Leaf>,
     pub(super) management_listen: Option<Leaf>,
     pub(super) prefix: Option<Leaf>,
+    pub(super) compat: Option<Leaf>,
+    pub(super) compat_provider: Option<Leaf>,
     pub(super) trusted_proxies: Option<Leaf>,
     pub(super) workers: Option<Leaf>,
     pub(super) public_health_path: Option<Leaf>,
@@ -96,6 +98,7 @@ pub(super) struct RawSession {
     pub(super) refresh_before: Option<Leaf>,
     pub(super) persistent: Option<Leaf>,
     pub(super) user_format: Option<Leaf>,
+    pub(super) anonymous_user_status: Option<Leaf>,
     pub(super) write_format: Option<Leaf>,
 }
 
@@ -119,6 +122,7 @@ pub(super) struct RawRoute {
     pub(super) upstream: Option<Leaf>,
     pub(super) auth: Option<Leaf>,
     pub(super) csrf: Option<Leaf>,
+    pub(super) on_signed_out: Option<Leaf>,
     pub(super) methods: Option<Leaf>,
     pub(super) forward_cookies: Option<Leaf>,
     pub(super) connect_timeout: Option<Leaf>,

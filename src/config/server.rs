@@ -16,6 +16,8 @@ use crate::origin::PublicOrigin;
 pub(super) struct OwnPaths {
     pub(super) prefix: Option<String>,
     pub(super) public_health_path: Option<String>,
+    /// Whether `/.auth` is ours, too.
+    pub(super) easy_auth: bool,
 }
 
 pub(super) fn parse(raw: RawServer, reader: &mut Reader<'_>) -> (OwnPaths, Option<ServerConfig>) {
@@ -42,7 +44,8 @@ pub(super) fn parse(raw: RawServer, reader: &mut Reader<'_>) -> (OwnPaths, Optio
         check_scheme(public_url, reader);
     }
     check_trusted(trusted_proxies.as_deref().unwrap_or_default(), reader);
-    let own_paths = OwnPaths { prefix: prefix.clone(), public_health_path: public_health_path.clone().flatten() };
+    let own_paths =
+        OwnPaths { prefix: prefix.clone(), public_health_path: public_health_path.clone().flatten(), easy_auth: false };
     check_health_path(&own_paths, reader);
     let all = || {
         Some(ServerConfig {

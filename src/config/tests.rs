@@ -7,6 +7,7 @@ use tempfile::TempDir;
 use super::*;
 
 mod across_keys;
+mod easy_auth;
 mod environment;
 mod forward_auth;
 mod identity_jwt;

@@ -18,7 +18,7 @@ use crate::secret::SecretString;
 use crate::session::cookies::{RequestCookies, SetCookie};
 use crate::session::store::ActiveSession;
 use crate::web::api::user;
-use crate::web::fetch_metadata::{is_same_origin, is_top_level_navigation};
+use crate::web::fetch_metadata::is_top_level_navigation;
 use crate::web::original::Original;
 use crate::web::problem::{FORWARD_AUTH_REFUSED, INVALID_REQUEST, Problem};
 use crate::web::{Services, conflict, csrf};
@@ -36,8 +36,8 @@ pub struct ForwardAuthSettings {
     pub proxy: AskingProxy,
     /// What it shows in [`SECRET_FIELD`], one of these: visible ASCII.
     pub secrets: Vec<SecretString>,
-    /// Which requests that change something pass.
-    pub changes: ChangesPass,
+    /// How forged requests are told from our own.
+    pub csrf: CsrfMode,
     /// Whether answers carry the access token.
     pub access_token: bool,
     /// Whether answers carry the cookies that are not ours.
@@ -48,15 +48,6 @@ pub struct ForwardAuthSettings {
     pub headers: Vec<IdentityHeader>,
     /// Whether answers carry a signed identity.
     pub signed_identity: SignedIdentity,
-}
-
-/// Which requests that change something pass, all methods but GET and HEAD (RFC 10017 §6.1.3.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ChangesPass {
-    /// Those of pages of our own origin, as browsers tell: forms of applications cannot add a header.
-    FromOurPages,
-    /// Those with the custom header.
-    WithTheHeader,
 }
 
 /// The settings for a question to `endpoint`, its path behind the prefix, and what lies behind the endpoint; none: this
@@ -143,7 +134,7 @@ async fn decide(
     original: &Original<'_>,
     cookies: &RequestCookies<'_>,
 ) -> Result<Verdict, Problem> {
-    check_csrf(services, settings, request, original)?;
+    csrf::check_original(settings.csrf, request, &original.method, original.opens_websocket, &services.site)?;
     let active = services.session(cookies)?;
     let usable = match services.refresher.usable(&active).await {
         Ok(usable) => usable,
@@ -163,22 +154,6 @@ async fn decide(
         }
         Err(problem) => Err(problem.with_cookies(lines)),
     }
-}
-
-/// What a request of our own routes must show, and for requests of applications' own forms what browsers say of them.
-fn check_csrf(
-    services: &Services,
-    settings: &ForwardAuthSettings,
-    request: &HttpRequest,
-    original: &Original<'_>,
-) -> Result<(), Problem> {
-    let site = &services.site;
-    let only_reads = matches!(original.method.as_str(), "GET" | "HEAD");
-    let by_their_origin = only_reads || settings.changes == ChangesPass::FromOurPages;
-    if by_their_origin && !original.opens_websocket && is_same_origin(request, site.origin.as_str()) == Some(true) {
-        return Ok(());
-    }
-    csrf::check_original(CsrfMode::Page, request, &original.method, original.opens_websocket, site)
 }
 
 /// The cookies that the original has earned: the refreshed session, else its activity, which a refresh is, too. Some

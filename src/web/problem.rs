@@ -172,14 +172,9 @@ impl Problem {
         self.kind == kind
     }
 
-    /// Whether it says that nobody is signed in, or no longer.
+    /// Whether it says that there is no session.
     pub fn is_signed_out(&self) -> bool {
         self.is(&NOT_SIGNED_IN) || self.is(&SESSION_EXPIRED)
-    }
-
-    /// The cookies that its response would carry.
-    pub fn into_cookies(self) -> Vec<SetCookie> {
-        self.cookies
     }
 
     /// No session at all.
@@ -252,6 +247,11 @@ impl Problem {
         self
     }
 
+    /// The cookies alone, for a response of another kind.
+    pub fn into_cookies(self) -> Vec<SetCookie> {
+        self.cookies
+    }
+
     /// The response: a page for a navigation, JSON for everything else.
     pub fn respond(self, request: &HttpRequest) -> HttpResponse {
         // The table holds valid status codes only; a test keeps it so.
@@ -271,6 +271,7 @@ impl Problem {
                 detail: self.kind.needs_detail().then_some(self.detail.as_str()),
                 request_id: request_id.as_deref(),
                 continue_at_once: false,
+                confirm: None,
             };
             page::respond(builder, request, &page)
         } else {

@@ -37,15 +37,21 @@ pub async fn handle(services: &Services, request: &HttpRequest) -> Result<HttpRe
     let parameters = Parameters::parse(request.query_string().as_bytes());
     match parameters.single("outcome") {
         Ok(Some(outcome)) => message(&services.site, outcome),
-        Ok(None) if is_same_origin_frame(request) && !is_prefetch(request) => {
-            let extra = vec![("prompt".to_owned(), "none".to_owned())];
-            let return_url = address(&services.site, SIGNED_IN);
-            let max_age = services.provider.settings().authorization.max_age;
-            login::begin(services, request, Flow { return_url: &return_url, extra, max_age, silent: true }).await
-        }
+        Ok(None) if is_same_origin_frame(request) && !is_prefetch(request) => begin(services, request).await,
         Ok(None) => Err(Problem::new(&LOGIN_NEEDS_NAVIGATION, "Load this address in a frame of the application.")),
         Err(_) => Err(Problem::new(&INVALID_REQUEST, "The parameter outcome is given more than once.")),
     }
+}
+
+/// Begins a silent login whose outcome the frame tells its page.
+///
+/// # Errors
+/// As [`login::begin`].
+pub(super) async fn begin(services: &Services, request: &HttpRequest) -> Result<HttpResponse, Problem> {
+    let extra = vec![("prompt".to_owned(), "none".to_owned())];
+    let return_url = address(&services.site, SIGNED_IN);
+    let max_age = services.provider.settings().authorization.max_age;
+    login::begin(services, request, Flow { return_url: &return_url, extra, max_age, silent: true }).await
 }
 
 /// Where a silent login leads when it fails: in a frame to our own page, whatever the reason; with the whole page back to

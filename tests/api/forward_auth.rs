@@ -214,8 +214,8 @@ async fn forged_requests_are_refused_by_the_original_s_method_and_origin() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_csrf_header_what_changes_something_needs_the_custom_header() {
-    let world = plan("nginx", json!({"csrf": "header"})).signed_in().await;
+async fn with_csrf_page_what_changes_something_needs_the_custom_header() {
+    let world = plan("nginx", json!({"csrf": "page"})).signed_in().await;
     let post = nginx_asks(&world, "POST", "/a", Context::Fetch).await;
     assert_eq!(post.problem(403), "urn:sealgate:error:csrf-header-missing");
     let request = world.browser.fetch(Method::GET, "/bff/auth").field("X-Sealgate-Secret", SECRET);

@@ -3,6 +3,7 @@
 
 use super::{Report, Subject, Verdict};
 use crate::config::Config;
+use crate::web;
 
 pub(super) fn check(subject: &Subject<'_>, report: &mut Report) {
     let config = &subject.loaded.config;
@@ -16,12 +17,12 @@ pub(super) fn check(subject: &Subject<'_>, report: &mut Report) {
 }
 
 fn redirect_uri(config: &Config) -> String {
-    config.server.public_url.join(&format!("{}/callback", config.server.prefix))
+    web::redirect_uri(&config.server.public_url, &config.server.prefix, config.easy_auth.as_ref())
 }
 
 fn post_logout_uri(config: &Config) -> String {
-    let configured = config.provider.particulars.post_logout_redirect_uri.clone();
-    configured.unwrap_or_else(|| config.server.public_url.join("/"))
+    let configured = config.provider.particulars.post_logout_redirect_uri.as_deref();
+    web::post_logout_redirect_uri(&config.server.public_url, configured, config.easy_auth.as_ref())
 }
 
 fn reverse_proxy(subject: &Subject<'_>, report: &mut Report) {

@@ -39,19 +39,19 @@ one: while a new one takes the place of the old. Read at start.",
         },
         KeyDefinition {
             name: "csrf",
-            unit: r#""page" or "header""#,
-            preset: Preset::Default(r#""page""#),
+            unit: r#""same_origin" or "page""#,
+            preset: Preset::Default(r#""same_origin""#),
             doc: "\
-How forged requests are told from others. \"page\": reading passes from pages of the same origin, and as a page load
-from anywhere; what changes something passes from pages of the same origin (Sec-Fetch-Site, Origin). \"header\": what
-changes something needs the custom header of [csrf] as well.",
+How forged requests are told from our own, as on routes: by the original's method and what the browser says of it.
+\"same_origin\": page loads, and every method from pages of the same origin. \"page\": what changes something needs the
+custom header of [csrf] as well.",
         },
         KeyDefinition {
             name: "access_token",
             unit: "true or false",
             preset: Preset::Default("false"),
             doc: "\
-Whether answers carry the access token, as Authorization and in the preset's header for it. Turn it on only for
+Whether answers carry the access token, as Authorization, and the preset's headers with tokens. Turn it on only for
 applications that need it.",
         },
         KeyDefinition {

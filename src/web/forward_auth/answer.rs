@@ -2,10 +2,9 @@
 
 use actix_web::http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use actix_web::{HttpRequest, HttpResponse};
-use url::form_urlencoded;
 
 use super::{AskingProxy, ForwardAuthSettings, Passing, cookies_of_others};
-use crate::return_url::ReturnUrl;
+use crate::web::api::signed_out::login_address;
 use crate::web::original::Original;
 use crate::web::problem::Problem;
 use crate::web::{Services, append_cookies, own_response};
@@ -56,12 +55,7 @@ fn insert(headers: &mut HeaderMap, name: &str, value: &[u8]) {
 /// Sends a page load to the login, and from there back to where it was going; with the cookies of `problem`, which says
 /// that nobody is signed in.
 pub(super) fn to_login(services: &Services, original: &Original<'_>, problem: Problem) -> HttpResponse {
-    let return_url = ReturnUrl::parse(original.target, &services.site.prefix).unwrap_or_else(|error| {
-        tracing::debug!(%error, "the login leads to the root, for it cannot lead back to the original's address");
-        ReturnUrl::root()
-    });
-    let query = form_urlencoded::Serializer::new(String::new()).append_pair("returnUrl", return_url.as_str()).finish();
-    let location = services.site.origin.join(&format!("{}/login?{query}", services.site.prefix));
+    let location = login_address(&services.site, original.target);
     let mut response = own_response(HttpResponse::SeeOther()).insert_header((LOCATION, location)).finish();
     append_cookies(&mut response, problem.into_cookies());
     response
