@@ -8,6 +8,8 @@
 mod definitions;
 mod easy_auth;
 mod finding;
+mod forward_auth;
+mod identity_jwt;
 mod leaf;
 mod markdown;
 mod network;
@@ -44,12 +46,13 @@ use self::reader::Reader;
 pub use self::reader::SecretFile;
 pub use self::reference::reference;
 use crate::certificates::CertificateFiles;
-use crate::oidc::ProviderSettings;
+use crate::oidc::{IdentityJwtSettings, ProviderSettings};
 use crate::origin::PublicOrigin;
 use crate::proxy::RouteSettings;
 use crate::session::SessionSettings;
 use crate::web::CsrfHeader;
 use crate::web::easy_auth::EasyAuth;
+use crate::web::forward_auth::ForwardAuthSettings;
 use crate::web::page::Pages;
 use crate::web::security_headers::SecurityHeaderSettings;
 use crate::web::static_site::StaticSettings;
@@ -71,6 +74,10 @@ pub struct Config {
     pub csrf: CsrfHeader,
     /// The proxied routes; none lies under the endpoints' prefix, no two have the same path.
     pub routes: Vec<RouteSettings>,
+    /// How other proxies ask whether a request may pass; none: they cannot.
+    pub forward_auth: Option<ForwardAuthSettings>,
+    /// What signed identities are like; none: there are none.
+    pub identity_jwt: Option<IdentityJwtSettings>,
     /// The single-page app, if we serve it.
     pub static_site: Option<StaticSettings>,
     /// What browsers refuse on its behalf.
@@ -162,8 +169,22 @@ impl Config {
         let ring = site::ring(raw.keys, reader);
         let groups_claim = provider.as_ref().map(|provider| provider.login_limits.groups_claim.as_str());
         let mut routes = routes::parse(raw.routes, &own_paths, groups_claim, compat.as_ref(), reader);
+        let has_forward_auth = raw.forward_auth.is_some();
+        let forward_auth = forward_auth::parse(raw.forward_auth, groups_claim, compat.as_ref(), reader);
+        if let (true, Some(server), Some(session)) = (has_forward_auth, &server, &session) {
+            forward_auth::check(server, session, reader);
+        }
         if let (Some(routes), Some(provider)) = (&mut routes, &mut provider) {
             routes::tokens::fit(routes, provider, reader);
+        }
+        let has_identity_jwt = raw.identity_jwt.is_some();
+        let identity_jwt = identity_jwt::parse(raw.identity_jwt, reader);
+        if !has_identity_jwt {
+            let of_routes = routes.iter().flatten().enumerate();
+            let of_routes = of_routes.map(|(index, route)| (format!("routes[{index}]"), &route.access.signed_identity));
+            let of_answers = forward_auth.iter().flatten();
+            let of_answers = of_answers.map(|settings| ("forward_auth".to_owned(), &settings.signed_identity));
+            identity_jwt::check(of_routes.chain(of_answers), reader);
         }
         let public_url = server.as_ref().map(|server| &server.public_url);
         let static_site = static_site::parse(raw.static_site, public_url, reader);
@@ -191,6 +212,8 @@ impl Config {
             ring: ring?,
             csrf: csrf?,
             routes: routes?,
+            forward_auth: forward_auth?,
+            identity_jwt: identity_jwt?,
             static_site: static_site?,
             security_headers: security_headers?,
             spa_settings: spa_settings?,

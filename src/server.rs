@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::http::Method;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use http::HeaderName;
 use tokio::runtime::Handle;
 use tracing_actix_web::TracingLogger;
 
@@ -23,6 +24,7 @@ use self::runtime::ProviderRuntime;
 use crate::aead::{AesImplementation, Algorithm};
 use crate::clock::Clock;
 use crate::config::{Config, Finding, ServerConfig};
+use crate::file_watch::FileWatch;
 use crate::keyring::{KeyRing, RingHandle, WatchGuard};
 use crate::management::{self, Status};
 use crate::metrics::{Handler, Metrics};
@@ -39,12 +41,13 @@ use crate::tls::{CertificateWatch, ListenerCertificate};
 use crate::web::problem::{NOT_FOUND, PATH_REFUSED, Problem};
 use crate::web::redemptions::Redemptions;
 use crate::web::security_headers::SecurityHeaders;
+use crate::web::signed_identity::SignedIdentities;
 use crate::web::spa_settings::SpaSettings;
 use crate::web::static_site::StaticSite;
 use crate::web::tunnels::Tunnels;
 use crate::web::{
-    Services, Site, api, callback, cookie_line, initiate_login, landing, logged_out, login, logout, refresh,
-    silent_login, user,
+    Services, Site, api, callback, cookie_line, forward_auth, initiate_login, landing, logged_out, login, logout,
+    refresh, signed_identity, silent_login, user,
 };
 
 /// How long a session that no request shows is remembered, at least.
@@ -63,6 +66,7 @@ pub struct Application {
     runtime: ProviderRuntime,
     ring_watch: WatchGuard,
     certificate_watch: Option<CertificateWatch>,
+    identity_watch: Option<FileWatch>,
     upstream_watch: UpstreamWatch,
     drain_delay: Duration,
     drain_deadline: Duration,
@@ -127,6 +131,7 @@ impl Application {
         runtime.handle().spawn(forget_unused(services.sessions.clone()));
         let pages = web::Data::new(config.pages.clone());
         let upstream_watch = services.routes.watch(&runtime.handle(), &services.metrics);
+        let identity_watch = services.identities.as_ref().map(|identities| identities.watch(&runtime.handle()));
         let health_path = config.server.public_health_path.clone();
         let server = HttpServer::new(move || {
             App::new()
@@ -169,6 +174,7 @@ impl Application {
             runtime,
             ring_watch,
             certificate_watch,
+            identity_watch,
             upstream_watch,
             drain_delay,
             drain_deadline,
@@ -219,6 +225,7 @@ impl Application {
         let _ = management.await;
         drop(self.ring_watch);
         drop(self.certificate_watch);
+        drop(self.identity_watch);
         drop(self.upstream_watch);
         drop(self.runtime);
         tracing::info!("stopped");
@@ -281,8 +288,13 @@ fn services(
 ) -> Result<Services, StartError> {
     let origin = config.server.public_url.clone();
     let names = CookieNames::new(&config.session.cookie_name, origin.is_https());
-    let set_by_routes = config.routes.iter().flat_map(|route| &route.access.headers).map(|header| &header.name);
-    let own_names = OwnNames::new(names.session(), &origin).with_headers(set_by_routes);
+    let set_by_routes = config.routes.iter().flat_map(|route| &route.access.headers);
+    let set_by_answers = config.forward_auth.iter().flat_map(|settings| &settings.headers);
+    let secret_field = HeaderName::from_static(forward_auth::SECRET_FIELD);
+    let shown = config.forward_auth.iter().map(|_| &secret_field);
+    let of_ours = set_by_routes.chain(set_by_answers).map(|header| &header.name).chain(shown);
+    let of_ours = of_ours.chain(config.identity_jwt.iter().map(|settings| &settings.header));
+    let own_names = OwnNames::new(names.session(), &origin).with_headers(of_ours);
     let sealer = Sealer::new(ring, origin.clone(), clock.clone(), metrics.clone());
     let registration =
         ProviderId { issuer: config.provider.issuer.clone(), client_id: config.provider.client_id.clone() };
@@ -305,6 +317,11 @@ fn services(
         let headers = SecurityHeaders::new(&config.security_headers, &origin, &config.provider.issuer);
         StaticSite::new(settings, headers, &metrics).map_err(failed)
     });
+    let identities = config.identity_jwt.clone().map(|settings| {
+        let answers = config.forward_auth.as_ref().map(|settings| &settings.signed_identity);
+        SignedIdentities::load(settings, &origin, &clock, &config.routes, answers)
+    });
+    let identities = identities.transpose()?;
     let site = Site {
         origin,
         prefix: config.server.prefix.clone(),
@@ -322,6 +339,8 @@ fn services(
         refresher,
         application,
         routes,
+        forward_auth: config.forward_auth.clone(),
+        identities,
         bearer,
         own_names,
         redemptions: Redemptions::default(),
@@ -410,6 +429,7 @@ async fn call(endpoint: &str, services: &Services, request: &HttpRequest, payloa
         ("/silent-login", &Method::GET) => (Handler::Login, silent_login::handle(services, request).await),
         ("/logged-out", &Method::GET) => (Handler::Logout, logged_out::handle(services, request)),
         ("/config.json", &Method::GET | &Method::HEAD) => (Handler::Other, Ok(services.spa_settings.handle())),
+        ("/jwks.json", _) => (Handler::Other, signed_identity::handle(services, method)),
         ("/refresh", &Method::POST) => (Handler::Refresh, refresh::handle(services, request).await),
         ("/login" | "/silent-login" | "/landing" | "/user" | "/logged-out", _) => {
             (Handler::Other, Err(Problem::method_not_allowed("GET")))
@@ -419,7 +439,12 @@ async fn call(endpoint: &str, services: &Services, request: &HttpRequest, payloa
         }
         ("/config.json", _) => (Handler::Other, Err(Problem::method_not_allowed("GET, HEAD"))),
         ("/refresh", _) => (Handler::Other, Err(Problem::method_not_allowed("POST"))),
-        _ => (Handler::Other, Err(Problem::new(&NOT_FOUND, "There is no endpoint of this name."))),
+        (endpoint, _) => match forward_auth::question(services, request, endpoint) {
+            Some((settings, behind)) => {
+                (Handler::Auth, forward_auth::handle(services, settings, request, behind).await)
+            }
+            None => (Handler::Other, Err(Problem::new(&NOT_FOUND, "There is no endpoint of this name."))),
+        },
     }
 }
 

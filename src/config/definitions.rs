@@ -4,6 +4,8 @@
 //! prints it, and unknown keys are compared with it. It must never name a key that the raw structs do not read, nor
 //! leave one out; a test compares the two.
 
+mod forward_auth;
+mod identity_jwt;
 mod issuers;
 mod provider;
 mod routes;
@@ -38,7 +40,8 @@ pub enum Form {
     FreeTable,
     /// `[[name]]`, any number of times.
     List,
-    /// `[[list.name]]`, any number of times within each table of the list; the reference shows it as a comment.
+    /// `[[table.name]]`, any number of times within a table, or within each table of a list; the reference shows it as a
+    /// comment.
     ListWithin,
 }
 
@@ -93,9 +96,19 @@ impl SectionDefinition {
     /// The path of one of its keys: `server.listen`, `routes[].path`.
     pub fn path(&self, key: &KeyDefinition) -> String {
         match self.form {
-            Form::List | Form::ListWithin => format!("{}[].{}", self.name.replace('.', "[]."), key.name),
+            Form::List => format!("{}[].{}", self.name, key.name),
+            Form::ListWithin if self.is_within_a_list() => {
+                format!("{}[].{}", self.name.replace('.', "[]."), key.name)
+            }
+            Form::ListWithin => format!("{}[].{}", self.name, key.name),
             Form::Table | Form::OptionalTable | Form::FreeTable => format!("{}.{}", self.name, key.name),
         }
+    }
+
+    /// Whether its lists are in the tables of another list.
+    fn is_within_a_list(&self) -> bool {
+        let around = self.name.rsplit_once('.').map(|(around, _)| around);
+        SECTIONS.iter().any(|section| Some(section.name) == around && section.form == Form::List)
     }
 
     /// The environment variable that sets one of its keys; in a list, the first table's.
@@ -115,6 +128,9 @@ pub const SECTIONS: &[SectionDefinition] = &[
     routes::ROUTES,
     issuers::ISSUERS,
     rules::RULES,
+    forward_auth::FORWARD_AUTH,
+    forward_auth::FORWARD_AUTH_RULES,
+    identity_jwt::IDENTITY_JWT,
     site::STATIC,
     site::SECURITY_HEADERS,
     site::SPA_SETTINGS,

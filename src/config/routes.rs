@@ -1,20 +1,20 @@
 //! `[[routes]]`, typed.
 
-mod headers;
+pub(super) mod headers;
 mod issuers;
-mod rules;
+pub(super) mod rules;
 pub(super) mod tokens;
 mod wanted;
 
 use http::Uri;
 
-use self::rules::ClaimNames;
+pub(super) use self::rules::ClaimNames;
 use super::easy_auth::Compat;
 use super::leaf::Leaf;
 use super::raw::RawRoute;
 use super::reader::Reader;
 use super::server::{OwnPaths, is_under};
-use super::{network, upstreams, values};
+use super::{identity_jwt, network, upstreams, values};
 use crate::origin::PublicOrigin;
 use crate::proxy::{AccessSettings, CsrfMode, PathRewrite, RouteAuth, RouteSettings, TargetSettings, UpstreamTimeouts};
 use crate::session::SameSite;
@@ -237,6 +237,8 @@ fn access(
     };
     let headers = headers::parse(&route, raw.header_preset.take(), raw.headers.take(), &known, reader);
     let token = tokens::parse(&route, auth, raw, reader);
+    let signed_identity =
+        identity_jwt::wanted(&route, raw.identity_jwt.take(), raw.identity_jwt_audience.take(), auth, reader);
     let (auth, issuers) = (auth?, issuers?);
     let takes_tokens = matches!(auth, RouteAuth::Bearer | RouteAuth::SessionOrBearer);
     if takes_tokens && issuers.is_empty() {
@@ -258,7 +260,14 @@ fn access(
             }
         }
     }
-    Some(AccessSettings { issuers, rules: rules?, headers: headers?, token: token?, leads_to_login: false })
+    Some(AccessSettings {
+        issuers,
+        rules: rules?,
+        headers: headers?,
+        token: token?,
+        leads_to_login: false,
+        signed_identity: signed_identity?,
+    })
 }
 
 fn check_against_own(key: &str, path: &str, own: &OwnPaths, reader: &mut Reader<'_>) {

@@ -9,6 +9,8 @@ use super::*;
 mod across_keys;
 mod easy_auth;
 mod environment;
+mod forward_auth;
+mod identity_jwt;
 mod presets;
 mod provider;
 mod routes;

@@ -209,10 +209,7 @@ impl Route {
 
     /// What the session's access token must be for; none: that of the login will do.
     pub fn token_need(&self) -> Option<&TokenNeed> {
-        match self.token() {
-            RouteToken::User(need) => Some(need),
-            RouteToken::Login | RouteToken::Application(_) => None,
-        }
+        self.token().of_session()
     }
 
     /// Bytes of a request's body; none: as many as come.

@@ -6,14 +6,14 @@ use actix_web::http::Method;
 use http::{HeaderName, HeaderValue};
 
 use crate::oidc::{VerifiedToken, scopes};
-use crate::proxy::{Identity, Missing, Route, RouteToken, identity_headers};
+use crate::proxy::{Identity, IdentityHeader, Missing, Route, RouteToken, Rule, identity_headers};
 use crate::secret::AccessToken;
 use crate::session::{Session, StoredAccessToken};
 use crate::web::Services;
 use crate::web::problem::{FORBIDDEN_BY_RULE, Problem};
 
 /// Headers for an upstream.
-pub(super) type Fields = Vec<(HeaderName, HeaderValue)>;
+pub(in crate::web) type Fields = Vec<(HeaderName, HeaderValue)>;
 
 /// Whether `route` wants to know who sends a request with this method.
 fn is_asked_for(route: &Route, method: &Method) -> bool {
@@ -22,7 +22,11 @@ fn is_asked_for(route: &Route, method: &Method) -> bool {
 
 /// Whether a rule of `route` is for requests with this method.
 pub(super) fn has_rules(route: &Route, method: &Method) -> bool {
-    route.rules().iter().any(|rule| rule.is_for(method.as_str()))
+    have_for(route.rules(), method)
+}
+
+fn have_for(rules: &[Rule], method: &Method) -> bool {
+    rules.iter().any(|rule| rule.is_for(method.as_str()))
 }
 
 /// The headers for the user of a session, if the rules let them pass.
@@ -32,10 +36,35 @@ pub(super) fn of_session(
     method: &Method,
     session: &Session,
 ) -> Result<Fields, Problem> {
-    if !is_asked_for(route, method) {
+    let (rules, headers) = (route.rules(), route.identity_headers());
+    let mut fields = of_session_with(services, route.token(), rules, headers, method, session)?;
+    fields.extend(services.identities.as_ref().and_then(|signed| signed.for_route(route, session)));
+    Ok(fields)
+}
+
+/// The same by these rules, with these headers, and the login's access token.
+pub(in crate::web) fn of_session_for(
+    services: &Services,
+    rules: &[Rule],
+    headers: &[IdentityHeader],
+    method: &Method,
+    session: &Session,
+) -> Result<Fields, Problem> {
+    of_session_with(services, &RouteToken::Login, rules, headers, method, session)
+}
+
+fn of_session_with(
+    services: &Services,
+    token: &RouteToken,
+    rules: &[Rule],
+    headers: &[IdentityHeader],
+    method: &Method,
+    session: &Session,
+) -> Result<Fields, Problem> {
+    if headers.is_empty() && !have_for(rules, method) {
         return Ok(Fields::new());
     }
-    let stored = session.access_token_for(route.token_need());
+    let stored = session.access_token_for(token.of_session());
     // RFC 6749 §5.1: those that were asked for, where the provider does not say otherwise.
     let scopes = match stored.and_then(StoredAccessToken::scopes) {
         Some(granted) => granted.split(' ').map(str::to_owned).collect(),
@@ -48,9 +77,9 @@ pub(super) fn of_session(
         id_token: session.id_token(),
         expires_at: stored.map(|stored| stored.expires_at),
     };
-    let identity = without_token_of_others(route, identity);
-    check(route, method, &identity).map_err(|missing| forbidden(&missing))?;
-    Ok(identity_headers(route.identity_headers(), &identity))
+    let identity = without_token_of_others(token, identity);
+    check(rules, method, &identity).map_err(|missing| forbidden(&missing))?;
+    Ok(identity_headers(headers, &identity))
 }
 
 /// The headers for the user of an access token that the client brought along, or what the rules find missing.
@@ -70,21 +99,21 @@ pub(super) fn of_token<'a>(
         id_token: None,
         expires_at: verified.expires_at,
     };
-    let identity = without_token_of_others(route, identity);
-    check(route, method, &identity)?;
+    let identity = without_token_of_others(route.token(), identity);
+    check(route.rules(), method, &identity)?;
     Ok(identity_headers(route.identity_headers(), &identity))
 }
 
 /// An upstream that gets the application's token gets no other in a further header.
-fn without_token_of_others<'a>(route: &Route, identity: Identity<'a>) -> Identity<'a> {
-    match route.token() {
-        RouteToken::Application(_) => Identity { access_token: None, expires_at: None, ..identity },
+fn without_token_of_others<'a>(token: &RouteToken, identity: Identity<'a>) -> Identity<'a> {
+    match token {
+        RouteToken::Application(_) => Identity { access_token: None, id_token: None, expires_at: None, ..identity },
         RouteToken::Login | RouteToken::User(_) => identity,
     }
 }
 
-fn check<'a>(route: &'a Route, method: &Method, identity: &Identity<'_>) -> Result<(), Missing<'a>> {
-    let mut rules = route.rules().iter().filter(|rule| rule.is_for(method.as_str()));
+fn check<'a>(rules: &'a [Rule], method: &Method, identity: &Identity<'_>) -> Result<(), Missing<'a>> {
+    let mut rules = rules.iter().filter(|rule| rule.is_for(method.as_str()));
     match rules.find_map(|rule| rule.missing(identity)) {
         Some(missing) => Err(missing),
         None => Ok(()),
