@@ -154,7 +154,7 @@ impl Config {
         // Every section is read before any is given up.
         let raw_compat = RawCompat { compat: raw.server.compat.take(), provider: raw.server.compat_provider.take() };
         let (mut own_paths, server) = server::parse(raw.server, reader);
-        let provider = provider::parse(raw.provider, reader);
+        let mut provider = provider::parse(raw.provider, reader);
         let preset = provider.as_ref().and_then(|provider| provider.particulars.preset);
         let compat = easy_auth::parse(raw_compat, preset, reader);
         own_paths.easy_auth = compat.as_ref().is_some_and(|compat| compat.easy_auth.is_some());
@@ -168,11 +168,14 @@ impl Config {
         let csrf = site::csrf(raw.csrf, reader);
         let ring = site::ring(raw.keys, reader);
         let groups_claim = provider.as_ref().map(|provider| provider.login_limits.groups_claim.as_str());
-        let routes = routes::parse(raw.routes, &own_paths, groups_claim, compat.as_ref(), reader);
+        let mut routes = routes::parse(raw.routes, &own_paths, groups_claim, compat.as_ref(), reader);
         let has_forward_auth = raw.forward_auth.is_some();
         let forward_auth = forward_auth::parse(raw.forward_auth, groups_claim, compat.as_ref(), reader);
         if let (true, Some(server), Some(session)) = (has_forward_auth, &server, &session) {
             forward_auth::check(server, session, reader);
+        }
+        if let (Some(routes), Some(provider)) = (&mut routes, &mut provider) {
+            routes::tokens::fit(routes, provider, reader);
         }
         let has_identity_jwt = raw.identity_jwt.is_some();
         let identity_jwt = identity_jwt::parse(raw.identity_jwt, reader);

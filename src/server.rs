@@ -31,6 +31,7 @@ use crate::metrics::{Handler, Metrics};
 use crate::oidc::{Provider, TokenIssuers};
 use crate::proxy::{OwnNames, RouteTable, UpstreamClient, UpstreamWatch};
 use crate::refresh::Refresher;
+use crate::refresh::application::ApplicationTokens;
 use crate::seal::Sealer;
 use crate::session::ProviderId;
 use crate::session::cookies::CookieNames;
@@ -304,6 +305,13 @@ fn services(
     let bearer = bearer.collect::<Result<_, _>>().map_err(StartError::TokenIssuer)?;
     issuers.start();
     let refresher = Refresher::new(provider.clone(), sessions.clone(), clock.clone(), metrics.clone(), runtime.clone());
+    let application = ApplicationTokens::new(
+        provider.clone(),
+        config.session.refresh_before,
+        clock.clone(),
+        metrics.clone(),
+        runtime.clone(),
+    );
     let static_site = config.static_site.as_ref().map(|settings| {
         let failed = |error| StartError::Static { root: settings.to_string(), error };
         let headers = SecurityHeaders::new(&config.security_headers, &origin, &config.provider.issuer);
@@ -329,6 +337,7 @@ fn services(
         sessions,
         provider,
         refresher,
+        application,
         routes,
         forward_auth: config.forward_auth.clone(),
         identities,

@@ -54,6 +54,7 @@ use crate::oidc::{BearerVerifier, Provider};
 use crate::origin::PublicOrigin;
 use crate::proxy::{OwnNames, RouteTable};
 use crate::refresh::Refresher;
+use crate::refresh::application::ApplicationTokens;
 use crate::return_url::{ReturnUrl, ReturnUrlError};
 use crate::session::cookies::{RequestCookies, SetCookie};
 use crate::session::store::{ActiveSession, Sessions, SignedOut};
@@ -166,6 +167,8 @@ pub struct Services {
     pub provider: Provider,
     /// Keeps sessions usable.
     pub refresher: Refresher,
+    /// The application's own access tokens.
+    pub application: ApplicationTokens,
     /// The proxied routes.
     pub routes: RouteTable,
     /// How other proxies ask whether a request may pass; none: they cannot.

@@ -15,6 +15,7 @@ mod presets;
 mod provider;
 mod routes;
 mod static_site;
+mod tokens;
 
 /// A folder with configuration files, and an environment.
 struct Fixture {

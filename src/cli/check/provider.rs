@@ -1,5 +1,6 @@
 //! The provider: whether it answers, whether its metadata fit what is configured, and whether its clock fits ours.
 
+mod application;
 mod authorization;
 mod client_authentication;
 
@@ -41,6 +42,7 @@ fn ask(subject: &Subject<'_>, settings: &ProviderSettings) -> Vec<Judgement> {
     match fetched {
         Ok(Fetched { metadata, date }) => {
             let mut judgements = compare(&metadata, settings);
+            judgements.extend(application::check(&metadata, &subject.loaded.config.routes));
             judgements.push(clocks(date, (asked, answered), settings.clock_skew));
             judgements
         }
