@@ -17,9 +17,11 @@ mod raw;
 mod reader;
 mod reference;
 mod routes;
+mod scope;
 mod server;
 mod session;
 mod site;
+mod sites;
 mod sources;
 mod static_site;
 mod unknown;
@@ -41,6 +43,7 @@ use self::position::Positions;
 use self::reader::Reader;
 pub use self::reader::SecretFile;
 pub use self::reference::reference;
+pub use self::scope::Scope;
 use crate::certificates::CertificateFiles;
 use crate::oidc::ProviderSettings;
 use crate::origin::PublicOrigin;
@@ -56,12 +59,27 @@ use crate::web::static_site::StaticSettings;
 pub struct Config {
     /// Listeners and how they stop.
     pub server: ServerConfig,
-    /// The OpenID provider.
-    pub provider: ProviderSettings,
-    /// Sessions and their cookies.
-    pub session: SessionSettings,
+    /// The sites, one at least; no two are reached by the same host.
+    pub sites: Vec<SiteConfig>,
     /// The key ring's file.
     pub ring: PathBuf,
+    /// What is logged, and how.
+    pub log: LogConfig,
+}
+
+/// One site: an origin with its providers, its sessions and its routes.
+#[derive(Clone, Debug)]
+pub struct SiteConfig {
+    /// Where its keys stand.
+    pub scope: Scope,
+    /// The origin that browsers see.
+    pub public_url: PublicOrigin,
+    /// The prefix of our own endpoints, `/bff`.
+    pub prefix: String,
+    /// The OpenID providers, one at least; the first is the default. No two have the same name or registration.
+    pub providers: Vec<ProviderConfig>,
+    /// Sessions and their cookies.
+    pub session: SessionSettings,
     /// The custom header of `csrf = "header"` routes.
     pub csrf: CsrfHeader,
     /// The proxied routes; none lies under the endpoints' prefix, no two have the same path.
@@ -74,8 +92,37 @@ pub struct Config {
     pub spa_settings: serde_json::Map<String, serde_json::Value>,
     /// The pages that people see.
     pub pages: Pages,
-    /// What is logged, and how.
-    pub log: LogConfig,
+}
+
+impl SiteConfig {
+    /// The default provider.
+    pub fn provider(&self) -> &ProviderSettings {
+        // Parsed so; the demo has one too.
+        &self.providers.first().expect("a site has a provider").settings
+    }
+
+    /// Where the key stands that the short form calls `key`.
+    pub fn key(&self, key: &str) -> String {
+        self.scope.key(key)
+    }
+}
+
+/// One provider of a site.
+#[derive(Clone, Debug)]
+pub struct ProviderConfig {
+    /// Where its keys stand.
+    pub scope: Scope,
+    /// What links call it: letters, digits, `-` and `_`.
+    pub name: String,
+    /// Its settings.
+    pub settings: ProviderSettings,
+}
+
+impl ProviderConfig {
+    /// Where the key stands that the short form calls `key`.
+    pub fn key(&self, key: &str) -> String {
+        self.scope.key(key)
+    }
 }
 
 /// What `[security_headers]` says when nothing is set.
@@ -99,6 +146,12 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// Where the key stands that the short form calls `key`, for a site or a provider: at the top where that speaks for
+    /// the site.
+    pub fn place(&self, scope: Scope, key: &str) -> String {
+        self.positions.place(scope, key)
+    }
+
     /// A finding about `key`, placed where it was set: for checks that need more than the configuration.
     pub fn finding(&self, severity: Severity, key: &str, message: impl Into<String>) -> Finding {
         self.positions.finding(severity, key, message.into())
@@ -124,9 +177,9 @@ impl Config {
         environment: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Loaded, ConfigError> {
         let environment = environment.into_iter().collect();
-        let sources = sources::read(files, environment).map_err(|findings| ConfigError { findings })?;
+        let mut sources = sources::read(files, environment).map_err(|findings| ConfigError { findings })?;
         let mut findings = sources.findings;
-        let (raw, meant) = unknown::deserialize(sources.values, &sources.positions, &mut findings);
+        let (raw, meant) = unknown::deserialize(sources.values, &mut sources.positions, &mut findings);
         let mut reader = Reader::new(&sources.positions, findings, meant);
         let config = Self::parse(raw, &mut reader);
         let (findings, secret_files) = reader.finish();
@@ -140,44 +193,13 @@ impl Config {
 
     fn parse(raw: raw::RawConfig, reader: &mut Reader<'_>) -> Option<Self> {
         // Every section is read before any is given up.
-        let (own_paths, server) = server::parse(raw.server, reader);
-        let provider = provider::parse(raw.provider, reader);
-        if let (Some(provider), Some(server)) = (&provider, &server) {
-            provider_kind::check_post_logout(provider, server, reader);
-        }
-        let session = session::parse(raw.session, reader);
-        let csrf = site::csrf(raw.csrf, reader);
-        let ring = site::ring(raw.keys, reader);
-        let groups_claim = provider.as_ref().map(|provider| provider.login_limits.groups_claim.as_str());
-        let routes = routes::parse(raw.routes, &own_paths, groups_claim, reader);
-        let public_url = server.as_ref().map(|server| &server.public_url);
-        let static_site = static_site::parse(raw.static_site, public_url, reader);
-        let security_headers = static_site::security_headers(raw.security_headers, reader);
-        let spa_settings = static_site::spa_settings(raw.spa_settings, reader);
-        let pages = site::pages(raw.pages, reader);
-        let log = site::log(raw.log, reader);
-        if let (Some(public_url), Some(provider)) = (public_url, &provider) {
-            provider::check_response_mode(provider, public_url, reader);
-        }
-        if let (Some(routes), Some(public_url)) = (&routes, public_url) {
-            routes::check_hosts(routes, public_url, reader);
-        }
-        if let (Some(routes), Some(Some(_))) = (&routes, &static_site) {
-            routes::check_against_static(routes, reader);
-        }
-        Some(Self {
-            server: server?,
-            provider: provider?,
-            session: session?,
-            ring: ring?,
-            csrf: csrf?,
-            routes: routes?,
-            static_site: static_site?,
-            security_headers: security_headers?,
-            spa_settings: spa_settings?,
-            pages: pages?,
-            log: log?,
-        })
+        let mut raw = raw;
+        let (public_url, prefix) = (raw.server.public_url.take(), raw.server.prefix.take());
+        let (process, server) = server::parse(std::mem::take(&mut raw.server), reader);
+        let ring = site::ring(std::mem::take(&mut raw.keys), reader);
+        let log = site::log(std::mem::take(&mut raw.log), reader);
+        let sites = sites::parse(sites::Raw { public_url, prefix, config: raw }, &process, reader);
+        Some(Self { server: server?, sites: sites?, ring: ring?, log: log? })
     }
 }
 
@@ -186,16 +208,12 @@ impl Config {
 pub struct ServerConfig {
     /// Where browsers (or the load balancer) reach us.
     pub listen: SocketAddr,
-    /// The origin that browsers see.
-    pub public_url: PublicOrigin,
     /// Health, readiness and metrics.
     pub management_listen: SocketAddr,
     /// Peers whose `X-Forwarded-*` count.
     pub trusted_proxies: Vec<IpNet>,
     /// A path on the public listener that answers 200, for platforms with one port.
     pub public_health_path: Option<String>,
-    /// The prefix of our own endpoints, `/bff`.
-    pub prefix: String,
     /// Worker threads; none: one a processor.
     pub workers: Option<usize>,
     /// The listener's certificate, if it speaks TLS itself.

@@ -24,6 +24,7 @@ use crate::clock::Clock;
 use crate::metrics::{Metrics, Outcome};
 use crate::oidc::{OriginalIdentity, Provider, RefreshError, TokenSet, UserInfo, UserInfoError, check_login_limits};
 use crate::secret::RefreshToken;
+use crate::session::providers::Providers;
 use crate::session::store::{ActiveSession, SealSessionError, SealedSession, SessionTooLarge, Sessions};
 use crate::session::{Session, SessionId, StoredAccessToken};
 
@@ -34,12 +35,12 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// What a client is told to wait when the provider says nothing.
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(2);
 
-/// Refreshes sessions of one provider. Clones share the flights.
+/// Refreshes the sessions of one site, each at its own provider. Clones share the flights.
 #[derive(Clone)]
 pub struct Refresher(Arc<Inner>);
 
 struct Inner {
-    provider: Provider,
+    providers: Providers,
     sessions: Sessions,
     clock: Clock,
     metrics: Metrics,
@@ -116,9 +117,9 @@ pub enum Unusable {
 
 impl Refresher {
     /// A refresher whose flights run on `runtime`.
-    pub fn new(provider: Provider, sessions: Sessions, clock: Clock, metrics: Metrics, runtime: Handle) -> Self {
+    pub fn new(providers: Providers, sessions: Sessions, clock: Clock, metrics: Metrics, runtime: Handle) -> Self {
         let (hand_over, state) = (HandOver::default(), Mutex::new(State::default()));
-        Self(Arc::new(Inner { provider, sessions, clock, metrics, runtime, hand_over, state }))
+        Self(Arc::new(Inner { providers, sessions, clock, metrics, runtime, hand_over, state }))
     }
 
     /// The session with a usable access token: refreshed if that is due.
@@ -199,17 +200,22 @@ impl Refresher {
     pub fn revoke_in_background(&self, session: &Session) {
         let Some(refresh_token) = session.refresh_token().cloned() else { return };
         if self.state().kept.claim_revocation(session.sid) {
-            self.spawn_revocation(refresh_token, session.sid);
+            self.spawn_revocation(session, refresh_token);
         }
     }
 
-    fn spawn_revocation(&self, refresh_token: RefreshToken, sid: SessionId) {
-        let this = self.clone();
+    /// Revokes a refresh token of that session at the session's provider.
+    fn spawn_revocation(&self, session: &Session, refresh_token: RefreshToken) {
+        let (Some(provider), sid) = (self.provider_of(session), session.sid) else { return };
         self.0.runtime.spawn(async move {
-            if let Err(error) = this.0.provider.revoke(&refresh_token).await {
+            if let Err(error) = provider.revoke(&refresh_token).await {
                 tracing::warn!(target: "sealgate::audit", event = "revocation_failed", ?sid, %error, "the refresh token may live on");
             }
         });
+    }
+
+    fn provider_of(&self, session: &Session) -> Option<Provider> {
+        self.0.providers.of(&session.provider).map(|provider| provider.provider.clone())
     }
 
     /// From now on sessions move to other replicas: a refresh that can wait is theirs.
@@ -336,9 +342,10 @@ impl Refresher {
         let (Some(refresh_token), Some(original)) = (session.refresh_token(), original_identity(session)) else {
             return Err(Failure::Dead);
         };
-        let asked = inner.provider.refresh(refresh_token, &original).await;
+        let Some(provider) = self.provider_of(session) else { return Err(Failure::Dead) };
+        let asked = provider.refresh(refresh_token, &original).await;
         let (outcome, landed) = match asked {
-            Ok(tokens) => (Outcome::Succeeded, self.seal_refreshed(session, tokens)),
+            Ok(tokens) => (Outcome::Succeeded, self.seal_refreshed(&provider, session, tokens)),
             Err(error) => {
                 let (outcome, failure) = classify(&error);
                 tracing::warn!(target: "sealgate::audit", event = "refresh_failed", sid = ?session.sid, %error, "refresh failed");
@@ -349,7 +356,7 @@ impl Refresher {
         landed
     }
 
-    fn seal_refreshed(&self, session: &Session, tokens: TokenSet) -> Landed {
+    fn seal_refreshed(&self, provider: &Provider, session: &Session, tokens: TokenSet) -> Landed {
         let now = self.0.clock.now();
         let access = StoredAccessToken::new(tokens.access_token, now, tokens.access_token_expires_at, tokens.scope);
         let next = session.refreshed(access, tokens.refresh_token, tokens.id_token, now);
@@ -359,10 +366,10 @@ impl Refresher {
             UserInfo::Kept => next,
         };
         // Of what is known now: claims that were never looked at again once let people stay (CVE-2021-41230).
-        if let Err(error) = check_login_limits(&self.0.provider.settings().login_limits, &next.claims()) {
+        if let Err(error) = check_login_limits(&provider.settings().login_limits, &next.claims()) {
             tracing::warn!(target: "sealgate::audit", event = "refresh_not_allowed", sid = ?session.sid, %error, "a user may no longer log in");
             if let Some(refresh_token) = next.refresh_token().cloned() {
-                self.spawn_revocation(refresh_token, session.sid);
+                self.spawn_revocation(session, refresh_token);
             }
             return Err(Failure::NotAllowed);
         }
@@ -377,7 +384,7 @@ impl Refresher {
                 tracing::warn!(target: "sealgate::audit", event = "session_too_large", sid = ?session.sid, %too_large, "a refreshed session does not fit the cookies and ends");
                 // Nobody can use it any more.
                 if let Some(refresh_token) = refresh_token {
-                    self.spawn_revocation(refresh_token, session.sid);
+                    self.spawn_revocation(session, refresh_token);
                 }
                 Err(Failure::TooLarge(too_large))
             }
@@ -396,7 +403,7 @@ impl Refresher {
             // The session was ended while the flight was in the air: what it brought must not live on.
             Ok(sealed) if state.kept.has_ended(session.sid) => {
                 if let Some(refresh_token) = sealed.session.refresh_token().cloned() {
-                    self.spawn_revocation(refresh_token, session.sid);
+                    self.spawn_revocation(session, refresh_token);
                 }
             }
             Ok(sealed) => state.kept.keep_refreshed(sealed.clone()),
@@ -454,7 +461,8 @@ mod tests {
         let site = crate::session::store::tests::site();
         let provider = Provider::new(settings("http://127.0.0.1:9"), clock.clone(), Handle::current())
             .expect("no network is needed");
-        let refresher = Refresher::new(provider, site.sessions.clone(), clock, Metrics::default(), Handle::current());
+        let providers = Providers::new(vec![("default".into(), provider)]);
+        let refresher = Refresher::new(providers, site.sessions.clone(), clock, Metrics::default(), Handle::current());
         let old = Arc::new(a_session());
         let token = old.access_tokens[0].clone();
         let sealed = site.sessions.seal(old.refreshed(token, None, None, NOW)).expect("it fits");

@@ -23,6 +23,7 @@ pub mod redemptions;
 pub mod refresh;
 pub mod security_headers;
 pub mod silent_login;
+pub mod sites;
 pub mod spa_settings;
 pub mod static_site;
 pub mod step_up;
@@ -36,6 +37,7 @@ use actix_web::http::header::{COOKIE, HeaderValue, SET_COOKIE};
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use ipnet::IpNet;
 
+use self::page::Pages;
 use self::problem::Problem;
 use self::redemptions::Redemptions;
 use self::spa_settings::SpaSettings;
@@ -47,7 +49,9 @@ use crate::oidc::{BearerVerifier, Provider};
 use crate::origin::PublicOrigin;
 use crate::proxy::{OwnNames, RouteTable};
 use crate::refresh::Refresher;
+use crate::session::Session;
 use crate::session::cookies::{RequestCookies, SetCookie};
+use crate::session::providers::{Providers, SiteProvider};
 use crate::session::store::{ActiveSession, Sessions, SignedOut};
 
 /// The custom header that marks a request as our own page's (RFC 10017 §6.1.3.3.2).
@@ -70,19 +74,19 @@ pub struct Site {
     pub csrf: CsrfHeader,
     /// Peers whose `X-Forwarded-*` count.
     pub trusted_proxies: Vec<IpNet>,
-    /// Where the provider sends the browser after a logout; none: the root.
-    pub post_logout_redirect_uri: Option<String>,
 }
 
 impl Site {
-    /// Where the provider sends the browser back to.
-    pub fn redirect_uri(&self) -> String {
-        self.origin.join(&format!("{}/callback", self.prefix))
+    /// Where the provider sends the browser back to: an address of its own for each, so that no provider's answer can
+    /// pass for another's (RFC 9700 §4.4.2.2).
+    pub fn redirect_uri(&self, provider: &SiteProvider) -> String {
+        let name = Some(provider.name.as_str()).filter(|_| !provider.is_default);
+        self.origin.join(&callback_path(&self.prefix, name))
     }
 
     /// Where the provider sends the browser after a logout: the root, unless configured.
-    pub fn post_logout_redirect_uri(&self) -> String {
-        self.post_logout_redirect_uri.clone().unwrap_or_else(|| self.home())
+    pub fn post_logout_redirect_uri(&self, provider: &Provider) -> String {
+        provider.settings().particulars.post_logout_redirect_uri.clone().unwrap_or_else(|| self.home())
     }
 
     /// The site's root.
@@ -101,6 +105,14 @@ impl Site {
     }
 }
 
+/// The path of the callback: of the default provider, or of another one by its name.
+pub fn callback_path(prefix: &str, name: Option<&str>) -> String {
+    match name {
+        None => format!("{prefix}/callback"),
+        Some(name) => format!("{prefix}/callback/{name}"),
+    }
+}
+
 #[cfg(test)]
 impl Site {
     /// https://app.example.com, with everything else as it comes.
@@ -110,19 +122,18 @@ impl Site {
             prefix: "/bff".into(),
             csrf: CsrfHeader { name: "X-CSRF".into(), value: "1".into() },
             trusted_proxies: Vec::new(),
-            post_logout_redirect_uri: None,
         }
     }
 }
 
-/// All that the endpoints work with; one for the process.
+/// All that the endpoints of one site work with.
 pub struct Services {
     /// The site.
     pub site: Site,
     /// Opens and writes sessions.
     pub sessions: Sessions,
-    /// The OpenID provider.
-    pub provider: Provider,
+    /// The OpenID providers.
+    pub providers: Providers,
     /// Keeps sessions usable.
     pub refresher: Refresher,
     /// The proxied routes.
@@ -139,6 +150,8 @@ pub struct Services {
     pub static_site: Option<StaticSite>,
     /// What the single-page app is told at run time.
     pub spa_settings: SpaSettings,
+    /// The pages that people see.
+    pub pages: Pages,
     /// The time.
     pub clock: Clock,
     /// The counters.
@@ -146,6 +159,11 @@ pub struct Services {
 }
 
 impl Services {
+    /// The provider of a session; none: it has gone from the configuration.
+    pub fn provider_of(&self, session: &Session) -> Option<&Provider> {
+        self.providers.of(&session.provider).map(|provider| &provider.provider)
+    }
+
     /// Our cookies in the request.
     pub fn cookies(&self, request: &HttpRequest) -> RequestCookies {
         let fields = request.headers().get_all(COOKIE).map(HeaderValue::as_bytes);

@@ -35,7 +35,8 @@ pub(super) fn parse(
         if let Some(path) = &path {
             let is_same = |other: usize| paths[other].as_ref() == Some(path) && hosts[other] == known_host;
             if let Some(first) = (0..index).find(|other| is_same(*other)) {
-                reader.error(&key, format!("{path:?} is the path of routes[{first}] too; remove one"));
+                let first = reader.place(&format!("routes[{first}]"));
+                reader.error(&key, format!("{path:?} is the path of {first} too; remove one"));
             }
             check_against_own(&key, path, own, reader);
         }
@@ -60,9 +61,10 @@ pub(super) fn check_hosts(routes: &[RouteSettings], public_url: &PublicOrigin, r
         let Some(host) = &route.target.host else { continue };
         let is_public = host.trim_matches(['[', ']']).eq_ignore_ascii_case(public_url.host());
         if !is_public && matches!(route.auth, RouteAuth::Session | RouteAuth::SessionOrBearer | RouteAuth::Optional) {
+            let at = reader.place("server.public_url");
             reader.warning(
                 &format!("routes[{index}].host"),
-                format!("is not that of server.public_url ({public_url}), so that no session reaches the route"),
+                format!("is not that of {at} ({public_url}), so that no session reaches the route"),
             );
         }
     }
@@ -75,7 +77,10 @@ fn check_health_path(paths: &[Option<String>], own: &OwnPaths, reader: &mut Read
     let Some(index) = paths.iter().position(|path| path.as_ref().is_some_and(hides)) else { return };
     reader.warning(
         "server.public_health_path",
-        format!("{health:?} lies in routes[{index}], whose upstream never sees that path; take one of its own"),
+        format!(
+            "{health:?} lies in {}, whose upstream never sees that path; take one of its own",
+            reader.place(&format!("routes[{index}]"))
+        ),
     );
 }
 
@@ -211,10 +216,8 @@ fn access(
 
 fn check_against_own(key: &str, path: &str, own: &OwnPaths, reader: &mut Reader<'_>) {
     if let Some(prefix) = own.prefix.as_ref().filter(|prefix| is_under(path, prefix)) {
-        reader.error(
-            key,
-            format!("{path:?} lies under server.prefix ({prefix:?}), where our own endpoints are; move one"),
-        );
+        let at = reader.place("server.prefix");
+        reader.error(key, format!("{path:?} lies under {at} ({prefix:?}), where our own endpoints are; move one"));
     }
     if own.public_health_path.as_deref() == Some(path) {
         reader.error(key, format!("{path:?} is server.public_health_path too; move one"));

@@ -51,7 +51,6 @@ mod tests {
             prefix: "/bff".into(),
             csrf: CsrfHeader { name: "X-CSRF".into(), value: "1".into() },
             trusted_proxies: vec![],
-            post_logout_redirect_uri: None,
         };
         let request = headers.iter().fold(TestRequest::default(), |request, header| request.append_header(*header));
         check(mode, &request.method(method).to_http_request(), &our_site).is_ok()

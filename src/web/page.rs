@@ -18,6 +18,7 @@ use sha2::{Digest as _, Sha256};
 
 use self::texts::Texts;
 use crate::web::own_response;
+use crate::web::sites::Sites;
 
 const TEMPLATE: &str = include_str!("page/page.html");
 const STYLE: &str = include_str!("page/page.css");
@@ -117,7 +118,8 @@ pub fn signed_out(request: &HttpRequest, signed_out: SignedOutAt) -> HttpRespons
 
 /// Renders the page as the builder's body, with the pages of the site that the request came to.
 pub fn respond(mut builder: HttpResponseBuilder, request: &HttpRequest, page: &Page<'_>) -> HttpResponse {
-    let pages = request.app_data::<web::Data<Pages>>().map_or_else(|| &*BUNDLED, |pages| pages.get_ref());
+    let site = request.app_data::<web::Data<Sites>>().and_then(|sites| sites.of(request));
+    let pages = site.map_or_else(|| &*BUNDLED, |site| &site.pages);
     let accepted = request.headers().get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let language = pages.texts.choose(accepted).0;
     let html = pages.render(language, page).unwrap_or_else(|error| {

@@ -49,7 +49,7 @@ impl Mint {
         let names = CookieNames::new(&settings.cookie_name, false);
         let sealer = Sealer::new(ring, origin, clock.clone(), Metrics::default());
         let skew = Duration::from_secs(60);
-        Self { sessions: Sessions::new(sealer, names, settings, provider, clock.clone(), skew), clock }
+        Self { sessions: Sessions::new(sealer, names, settings, vec![provider], clock.clone(), skew), clock }
     }
 
     /// A `Cookie` field.

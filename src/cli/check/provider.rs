@@ -20,13 +20,15 @@ const ISSUER: &str = "provider.issuer";
 type Judgement = (Verdict, &'static str, String);
 
 pub(super) fn check(subject: &Subject<'_>, report: &mut Report) {
-    let settings = &subject.loaded.config.provider;
-    if subject.offline {
-        return report.note(ISSUER, format!("{} was not asked (--offline)", settings.issuer));
-    }
-    for (verdict, key, message) in ask(subject, settings) {
-        report.add(subject.loaded, verdict, key, message);
-    }
+    subject.each_provider(report, |_, provider, report| {
+        let settings = &provider.settings;
+        if subject.offline {
+            return report.note(ISSUER, format!("{} was not asked (--offline)", settings.issuer));
+        }
+        for (verdict, key, message) in ask(subject, settings) {
+            report.add(subject.loaded, verdict, key, message);
+        }
+    });
 }
 
 fn ask(subject: &Subject<'_>, settings: &ProviderSettings) -> Vec<Judgement> {
@@ -180,7 +182,8 @@ fn abilities(
         true => (Verdict::Ok, "its authorization responses name their issuer (RFC 9207)"),
         false => (
             Verdict::Note,
-            "its authorization responses do not name their issuer (RFC 9207); with one provider no harm",
+            "its authorization responses do not name their issuer (RFC 9207); no harm, for no other provider shares its \
+             redirect URI",
         ),
     };
     let logout = match metadata.end_session_endpoint {

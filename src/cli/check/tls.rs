@@ -2,6 +2,7 @@
 
 use super::{Report, Subject, Verdict, counted};
 use crate::certificates::{self, CertificateFiles, Identity};
+use crate::config::SiteConfig;
 use crate::proxy::{self, RouteSettings};
 
 const KEY: &str = "server.tls_certificate_file";
@@ -10,14 +11,18 @@ pub(super) fn check(subject: &Subject<'_>, report: &mut Report) {
     if let Some(files) = &subject.loaded.config.server.tls {
         listener(subject, files, report);
     }
-    if let Some(index) = subject.loaded.config.routes.iter().position(RouteSettings::trusts_the_system) {
+    subject.each_site(report, |site, report| upstreams(subject, site, report));
+}
+
+fn upstreams(subject: &Subject<'_>, site: &SiteConfig, report: &mut Report) {
+    if let Some(index) = site.routes.iter().position(RouteSettings::trusts_the_system) {
         let key = format!("routes[{index}].upstream");
         match proxy::system_authorities() {
             Ok(count) => report.ok(&key, format!("{} of this system", counted(count, "authority certificate"))),
             Err(error) => report.add(subject.loaded, Verdict::Error, &key, error.to_string()),
         }
     }
-    for (index, route) in subject.loaded.config.routes.iter().enumerate() {
+    for (index, route) in site.routes.iter().enumerate() {
         let tls = &route.upstream_settings.tls;
         if let Some(path) = &tls.ca_file {
             let key = format!("routes[{index}].upstream_ca_file");
@@ -37,13 +42,14 @@ pub(super) fn check(subject: &Subject<'_>, report: &mut Report) {
 
 fn listener(subject: &Subject<'_>, files: &CertificateFiles, report: &mut Report) {
     let Some(identity) = identity(subject, KEY, files, report) else { return };
-    let public_url = &subject.loaded.config.server.public_url;
-    match identity.is_for(public_url.host()) {
-        Ok(()) => report.ok(KEY, format!("it is for {public_url}")),
-        Err(names) => {
-            let message =
-                format!("it is not for server.public_url ({public_url}): {names}; have it issued for that name");
-            report.add(subject.loaded, Verdict::Error, KEY, message);
+    for site in &subject.loaded.config.sites {
+        let (key, public_url) = (site.key("server.public_url"), &site.public_url);
+        match identity.is_for(public_url.host()) {
+            Ok(()) => report.ok(KEY, format!("it is for {public_url}")),
+            Err(names) => {
+                let message = format!("it is not for {key} ({public_url}): {names}; have it issued for that name");
+                report.add(subject.loaded, Verdict::Error, KEY, message);
+            }
         }
     }
 }

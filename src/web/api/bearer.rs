@@ -222,7 +222,6 @@ mod tests {
             prefix: "/bff".into(),
             csrf: crate::web::CsrfHeader { name: "X-CSRF".into(), value: "1".into() },
             trusted_proxies: vec![],
-            post_logout_redirect_uri: None,
         };
         assert_eq!(challenge(&site, None, None), "Bearer realm=\"app.example.com\"");
         assert_eq!(

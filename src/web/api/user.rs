@@ -39,7 +39,7 @@ pub(super) fn of_session(
     // RFC 6749 §5.1: those that were asked for, where the provider does not say otherwise.
     let scopes = match stored.and_then(|stored| stored.scope.as_deref()) {
         Some(granted) => granted.split(' ').map(str::to_owned).collect(),
-        None => services.provider.settings().scopes.clone(),
+        None => services.provider_of(session).map(|provider| provider.settings().scopes.clone()).unwrap_or_default(),
     };
     let identity = Identity {
         claims: session.claims(),

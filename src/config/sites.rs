@@ -1,0 +1,280 @@
+//! The sites, typed: the one of the short form, or those of `[[sites]]`; and what holds between them.
+
+use config::{Map, Value, ValueKind};
+
+use super::definitions::{Form, site_sections};
+use super::leaf::Leaf;
+use super::position::Positions;
+use super::raw::{RawConfig, RawProvider, RawSite};
+use super::reader::Reader;
+use super::scope::Scope;
+use super::server::{self, OwnPaths, Process};
+use super::{ProviderConfig, SiteConfig, provider, provider_kind, routes, session, site, static_site, values};
+use crate::origin::PublicOrigin;
+
+/// What the one provider of a site is called, where nobody asks for it by name.
+const ONLY: &str = "default";
+/// Names of providers stand in addresses.
+const MAX_NAME: usize = 64;
+
+/// Lets the sections at the top speak for every site that does not speak for itself: key by key, but lists whole.
+pub(super) fn inherit(values: &mut Map<String, Value>, positions: &mut Positions) {
+    let common: Vec<_> = site_sections()
+        .filter(|section| !matches!(section.name, "provider" | "providers"))
+        .filter_map(|section| Some((section, values.get(section.name)?.clone())))
+        .collect();
+    let prefix = match values.get("server").map(|server| &server.kind) {
+        Some(ValueKind::Table(server)) => server.get("prefix").cloned(),
+        _ => None,
+    };
+    let Some(ValueKind::Array(sites)) = values.get_mut("sites").map(|sites| &mut sites.kind) else { return };
+    for (index, site) in sites.iter_mut().enumerate() {
+        let ValueKind::Table(site) = &mut site.kind else { continue };
+        for (section, common) in &common {
+            let place = format!("sites[{index}].{}", section.name);
+            match (section.form, &common.kind) {
+                (Form::List, _) if site.contains_key(section.name) => {}
+                (Form::List, _) => {
+                    site.insert(section.name.to_owned(), common.clone());
+                    positions.inherit(place);
+                }
+                (_, ValueKind::Table(common)) => {
+                    let own =
+                        site.entry(section.name.to_owned()).or_insert_with(|| Value::from(Map::<_, Value>::new()));
+                    let ValueKind::Table(own) = &mut own.kind else { continue };
+                    for (key, value) in common.iter().filter(|(key, _)| !own.contains_key(*key)).collect::<Vec<_>>() {
+                        own.insert(key.clone(), value.clone());
+                        positions.inherit(format!("{place}.{key}"));
+                    }
+                }
+                _ => {}
+            }
+        }
+        if let Some(prefix) = prefix.as_ref().filter(|_| !site.contains_key("prefix")) {
+            site.insert("prefix".to_owned(), prefix.clone());
+            positions.inherit(format!("sites[{index}].prefix"));
+        }
+    }
+}
+
+/// What is left of the raw configuration once the process has its part.
+pub(super) struct Raw {
+    /// `server.public_url`.
+    pub(super) public_url: Option<Leaf>,
+    /// `server.prefix`.
+    pub(super) prefix: Option<Leaf>,
+    /// The sections of the short form, and `[[sites]]`.
+    pub(super) config: RawConfig,
+}
+
+/// Reads all sites before any is given up; there is one at least.
+pub(super) fn parse(raw: Raw, process: &Process, reader: &mut Reader<'_>) -> Option<Vec<SiteConfig>> {
+    let Raw { public_url, prefix, config } = raw;
+    if config.sites.is_empty() {
+        let site = RawSite {
+            public_url,
+            prefix,
+            provider: config.provider,
+            providers: config.providers,
+            session: config.session,
+            csrf: config.csrf,
+            routes: config.routes,
+            static_site: config.static_site,
+            security_headers: config.security_headers,
+            spa_settings: config.spa_settings,
+            pages: config.pages,
+        };
+        return Some(vec![parse_site(Scope::default(), site, process, reader)?]);
+    }
+    refuse_short_form(
+        &[
+            ("server.public_url", public_url.is_some(), "public_url of its table"),
+            ("provider", config.provider.is_some(), "[sites.provider] below it"),
+            ("providers", !config.providers.is_empty(), "[[sites.providers]] below it"),
+        ],
+        reader,
+    );
+    let sites = config.sites.into_iter().enumerate();
+    let sites: Vec<_> =
+        sites.map(|(index, site)| parse_site(Scope::of_site(Some(index)), site, process, reader)).collect();
+    reader.enter(Scope::default());
+    let sites = sites.into_iter().collect::<Option<Vec<_>>>()?;
+    check_origins(&sites, reader);
+    Some(sites)
+}
+
+/// Whoever adds `[[sites]]` to a configuration must not believe that its first site is there still.
+fn refuse_short_form(keys: &[(&str, bool, &str)], reader: &mut Reader<'_>) {
+    for (key, _, place) in keys.iter().filter(|(_, is_set, _)| *is_set) {
+        reader.error(
+            key,
+            format!(
+                "is of the one site that a configuration without [[sites]] has; make it a [[sites]] too, as {place}"
+            ),
+        );
+    }
+}
+
+fn parse_site(scope: Scope, raw: RawSite, process: &Process, reader: &mut Reader<'_>) -> Option<SiteConfig> {
+    reader.enter(scope);
+    let public_url = reader.value("server.public_url", raw.public_url, values::public_origin);
+    let prefix = reader.value("server.prefix", raw.prefix, values::path_below_root);
+    if let Some(public_url) = public_url.as_ref().filter(|_| process.speaks_tls) {
+        server::check_scheme(public_url, reader);
+    }
+    let own_paths = OwnPaths { prefix: prefix.clone(), public_health_path: process.public_health_path.clone() };
+    server::check_health_path(&own_paths, reader);
+    let about = (public_url.as_ref(), prefix.as_deref());
+    let providers = parse_providers(scope, raw.provider, raw.providers, about, reader);
+    reader.enter(scope);
+    let session = session::parse(raw.session, reader);
+    let csrf = site::csrf(raw.csrf, reader);
+    let first = providers.as_ref().and_then(|providers| providers.first());
+    let groups_claim = first.map(|provider| provider.settings.login_limits.groups_claim.as_str());
+    let routes = routes::parse(raw.routes, &own_paths, groups_claim, reader);
+    let static_site = static_site::parse(raw.static_site, public_url.as_ref(), reader);
+    let security_headers = static_site::security_headers(raw.security_headers, reader);
+    let spa_settings = static_site::spa_settings(raw.spa_settings, reader);
+    let pages = site::pages(raw.pages, reader);
+    if let (Some(routes), Some(public_url)) = (&routes, &public_url) {
+        routes::check_hosts(routes, public_url, reader);
+    }
+    if let (Some(routes), Some(Some(_))) = (&routes, &static_site) {
+        routes::check_against_static(routes, reader);
+    }
+    Some(SiteConfig {
+        scope,
+        public_url: public_url?,
+        prefix: prefix?,
+        providers: providers?,
+        session: session?,
+        csrf: csrf?,
+        routes: routes?,
+        static_site: static_site?,
+        security_headers: security_headers?,
+        spa_settings: spa_settings?,
+        pages: pages?,
+    })
+}
+
+/// `[provider]`, or all of `[[providers]]`.
+fn parse_providers(
+    scope: Scope,
+    single: Option<RawProvider>,
+    several: Vec<RawProvider>,
+    about: (Option<&PublicOrigin>, Option<&str>),
+    reader: &mut Reader<'_>,
+) -> Option<Vec<ProviderConfig>> {
+    if several.is_empty() {
+        let mut raw = single.unwrap_or_default();
+        if raw.name.take().is_some() {
+            reader.error("provider.name", "is for one of several [[providers]]; leave it out");
+        }
+        return Some(vec![parse_provider(scope, Some(ONLY.to_owned()), raw, about, reader)?]);
+    }
+    if single.is_some() {
+        reader.error("provider", "is there beside [[providers]]; make it the first of them, with a name");
+    }
+    let mut names: Vec<Option<String>> = Vec::new();
+    let mut providers = Vec::new();
+    for (index, mut raw) in several.into_iter().enumerate() {
+        let scope = scope.with_provider(Some(index));
+        reader.enter(scope);
+        let name = provider_name(raw.name.take(), &names, reader);
+        names.push(name.clone());
+        providers.push(parse_provider(scope, name, raw, about, reader));
+    }
+    let providers = providers.into_iter().collect::<Option<Vec<_>>>()?;
+    check_registrations(&providers, reader);
+    Some(providers)
+}
+
+fn provider_name(name: Option<Leaf>, others: &[Option<String>], reader: &mut Reader<'_>) -> Option<String> {
+    const KEY: &str = "provider.name";
+    if name.is_none() {
+        reader.error(KEY, "is missing; set it, for example name = \"staff\"");
+    }
+    let name = reader.value(KEY, Some(name?), |leaf| {
+        let text = values::text(leaf)?;
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        if text.len() <= MAX_NAME && text.bytes().all(is_name) {
+            return Ok(text);
+        }
+        Err(format!("{text:?} is not a name; use at most {MAX_NAME} letters, digits, - and _"))
+    })?;
+    if others.iter().flatten().any(|other| *other == name) {
+        reader.error(KEY, format!("{name:?} is the name of another provider; give each its own"));
+        return None;
+    }
+    Some(name)
+}
+
+fn parse_provider(
+    scope: Scope,
+    name: Option<String>,
+    raw: RawProvider,
+    (public_url, prefix): (Option<&PublicOrigin>, Option<&str>),
+    reader: &mut Reader<'_>,
+) -> Option<ProviderConfig> {
+    let settings = provider::parse(raw, reader)?;
+    if let (Some(public_url), Some(prefix)) = (public_url, prefix) {
+        provider_kind::check_post_logout(&settings, public_url, prefix, reader);
+    }
+    if let Some(public_url) = public_url {
+        provider::check_response_mode(&settings, public_url, reader);
+    }
+    Some(ProviderConfig { scope, name: name?, settings })
+}
+
+/// A session says which registration it is of, and must say it of one provider.
+fn check_registrations(providers: &[ProviderConfig], reader: &mut Reader<'_>) {
+    for (index, provider) in providers.iter().enumerate() {
+        let is_same = |other: &&ProviderConfig| {
+            let (own, other) = (&provider.settings, &other.settings);
+            own.issuer == other.issuer && own.client_id == other.client_id
+        };
+        if let Some(first) = providers[..index].iter().find(is_same) {
+            reader.enter(provider.scope);
+            reader.error(
+                "provider.client_id",
+                format!(
+                    "{:?} at this issuer is the registration of {:?} too; remove one",
+                    provider.settings.client_id, first.name
+                ),
+            );
+        }
+    }
+}
+
+/// Requests are told apart by their host, and browsers send cookies to all ports of one.
+fn check_origins(sites: &[SiteConfig], reader: &mut Reader<'_>) {
+    for (index, site) in sites.iter().enumerate() {
+        reader.enter(site.scope);
+        let own = &site.public_url;
+        for other in &sites[..index] {
+            let (first, at) = (&other.public_url, other.key("server.public_url"));
+            if own.authorities().any(|name| first.authorities().any(|other| other == name)) {
+                reader.error(
+                    "server.public_url",
+                    format!("{own} is reached by the same host as {at} ({first}); requests could not be told apart"),
+                );
+            } else if own.host() == first.host() && site.session.cookie_name == other.session.cookie_name {
+                reader.error(
+                    "session.cookie_name",
+                    format!(
+                        "is that of {} too, and browsers send cookies to all ports of {}; give each a name of its own",
+                        other.scope.key("session"),
+                        own.host()
+                    ),
+                );
+            }
+        }
+        if !own.is_https() && sites.iter().any(|site| site.public_url.is_https()) {
+            reader.warning(
+                "server.public_url",
+                format!("{own} is http while other sites are https; its cookies have neither Secure nor __Host-"),
+            );
+        }
+    }
+    reader.enter(Scope::default());
+}
