@@ -27,6 +27,7 @@ mod secrets;
 mod sessions;
 mod shutdown;
 mod silent_login;
+mod sites;
 mod static_site;
 mod step_up;
 #[path = "../support/support.rs"]
