@@ -26,7 +26,7 @@ use crate::config::{Config, Finding, ServerConfig};
 use crate::keyring::{KeyRing, RingHandle, WatchGuard};
 use crate::management::{self, Status};
 use crate::metrics::{Handler, Metrics};
-use crate::proxy::{UpstreamClient, UpstreamWatch};
+use crate::proxy::{RouteTable, UpstreamClient, UpstreamWatch};
 use crate::refresh::Refresher;
 use crate::session::providers::SiteProvider;
 use crate::session::store::Sessions;
@@ -55,7 +55,7 @@ pub struct Application {
     runtime: ProviderRuntime,
     ring_watch: WatchGuard,
     certificate_watch: Option<CertificateWatch>,
-    upstream_watches: Vec<UpstreamWatch>,
+    upstream_watch: UpstreamWatch,
     drain_delay: Duration,
     drain_deadline: Duration,
 }
@@ -117,7 +117,8 @@ impl Application {
         let status = Status::new(ring, providers.collect(), metrics.clone(), clock);
         let refreshers = sites.iter().map(|site| site.refresher.clone()).collect();
         runtime.handle().spawn(forget_unused(sites.iter().map(|site| site.sessions.clone()).collect()));
-        let upstream_watches = sites.iter().map(|site| site.routes.watch(&runtime.handle(), &metrics)).collect();
+        let tables = sites.iter().map(|site| &site.routes);
+        let upstream_watch = RouteTable::watch(tables, &runtime.handle(), &metrics);
         let public_urls: Vec<_> = sites.iter().map(|site| site.site.origin.to_string()).collect();
         let health_path = config.server.public_health_path.clone();
         let server = HttpServer::new(move || {
@@ -162,7 +163,7 @@ impl Application {
             runtime,
             ring_watch,
             certificate_watch,
-            upstream_watches,
+            upstream_watch,
             drain_delay,
             drain_deadline,
         })
@@ -210,7 +211,7 @@ impl Application {
         let _ = management.await;
         drop(self.ring_watch);
         drop(self.certificate_watch);
-        drop(self.upstream_watches);
+        drop(self.upstream_watch);
         drop(self.runtime);
         tracing::info!("stopped");
         Ok(())

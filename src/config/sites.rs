@@ -246,6 +246,14 @@ fn check_registrations(providers: &[ProviderConfig], reader: &mut Reader<'_>) {
     }
 }
 
+/// Whether one is the other's, or could be taken for a cookie beside it: its chunks and companions have its name, then a
+/// dot or a dash.
+fn are_alike(a: &str, b: &str) -> bool {
+    let begins =
+        |a: &str, b: &str| a.strip_prefix(b).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '-']));
+    begins(a, b) || begins(b, a)
+}
+
 /// Requests are told apart by their host, and browsers send cookies to all ports of one.
 fn check_origins(sites: &[SiteConfig], reader: &mut Reader<'_>) {
     for (index, site) in sites.iter().enumerate() {
@@ -258,11 +266,11 @@ fn check_origins(sites: &[SiteConfig], reader: &mut Reader<'_>) {
                     "server.public_url",
                     format!("{own} is reached by the same host as {at} ({first}); requests could not be told apart"),
                 );
-            } else if own.host() == first.host() && site.session.cookie_name == other.session.cookie_name {
+            } else if own.host() == first.host() && are_alike(&site.session.cookie_name, &other.session.cookie_name) {
                 reader.error(
                     "session.cookie_name",
                     format!(
-                        "is that of {} too, and browsers send cookies to all ports of {}; give each a name of its own",
+                        "is like that of {}, and browsers send cookies to all ports of {}; give each a name of its own",
                         other.scope.key("session"),
                         own.host()
                     ),

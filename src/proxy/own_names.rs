@@ -49,6 +49,13 @@ impl OwnNames {
         self
     }
 
+    /// The same, and the cookies of other sites on the same host: browsers send them to all of its ports.
+    #[must_use]
+    pub fn with_cookies_of<'a>(mut self, session_cookies: impl Iterator<Item = &'a str>) -> Self {
+        session_cookies.for_each(|name| self.cookies.add(name));
+        self
+    }
+
     /// Whether a header `name` (in lower case) could be read as one that routes set (CVE-2025-64484).
     pub(super) fn has_header(&self, name: &str) -> bool {
         !self.headers.is_empty()

@@ -46,7 +46,11 @@ fn services(config: &Config, site: &SiteConfig, shared: &Shared) -> Result<Servi
     let origin = site.public_url.clone();
     let names = CookieNames::new(&site.session.cookie_name, origin.is_https());
     let set_by_routes = site.routes.iter().flat_map(|route| &route.access.headers).map(|header| &header.name);
-    let own_names = OwnNames::new(names.session(), &origin).with_headers(set_by_routes);
+    let neighbours =
+        config.sites.iter().filter(|other| other.public_url != origin && other.public_url.host() == origin.host());
+    let own_names = OwnNames::new(names.session(), &origin)
+        .with_headers(set_by_routes)
+        .with_cookies_of(neighbours.map(|other| other.session.cookie_name.as_str()));
     let providers = providers(site, shared)?;
     let registrations = providers.iter().map(|provider| provider.id.clone()).collect();
     let skew = site.providers.iter().map(|provider| provider.settings.clock_skew).max().unwrap_or_default();

@@ -104,13 +104,14 @@ fn two_sites_of_one_host_cannot_be_told_apart() {
 #[test]
 fn sites_at_two_ports_of_one_host_need_cookies_of_two_names() {
     let finding = two("https://a.example", "https://a.example:8443").only_finding();
-    assert!(finding.contains("sites[1].session.cookie_name: is that of sites[0].session too"), "{finding}");
-    let named = Fixture::new(&[&format!(
-        "{}[sites.session]\ncookie_name = \"__Host-b\"\n{}",
-        site("https://a.example", ""),
-        site("https://a.example:8443", "")
-    )]);
-    assert_eq!(named.findings(), Vec::<String>::new());
+    assert!(finding.contains("sites[1].session.cookie_name: is like that of sites[0].session"), "{finding}");
+    let named = |name: &str| {
+        let first = format!("{}[sites.session]\ncookie_name = \"{name}\"\n", site("https://a.example", ""));
+        Fixture::new(&[&format!("{first}{}", site("https://a.example:8443", ""))])
+    };
+    assert_eq!(named("__Host-b").findings(), Vec::<String>::new());
+    assert_eq!(named("__Host-sealgates").findings(), Vec::<String>::new());
+    assert!(named("__Host-sealgate-seen").load().is_err(), "it is the name of another cookie of the second site");
 }
 
 #[test]
