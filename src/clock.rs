@@ -6,7 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 
@@ -94,6 +94,13 @@ pub fn microseconds() -> i64 {
     Timestamp::now().as_microsecond()
 }
 
+/// The system's time in seconds, several times a request: without a calendar.
+fn seconds() -> i64 {
+    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    // A clock before 1970, or one far beyond the sun's end, counts as 1970: every cookie is from the future then.
+    since_epoch.ok().and_then(|since| i64::try_from(since.as_secs()).ok()).unwrap_or(0)
+}
+
 /// Where the time comes from: the system, or a test's hand. Clones share the same hand.
 #[derive(Clone, Debug, Default)]
 pub struct Clock(Source);
@@ -119,7 +126,7 @@ impl Clock {
     /// The present moment.
     pub fn now(&self) -> UnixTime {
         match &self.0 {
-            Source::System => UnixTime(Timestamp::now().as_second()),
+            Source::System => UnixTime(seconds()),
             Source::Manual(hand) => UnixTime(hand.load(Ordering::SeqCst)),
         }
     }

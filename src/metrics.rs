@@ -4,6 +4,7 @@
 //! that their number is fixed.
 
 use std::fmt::{self, Write as _};
+use std::sync::{Arc, OnceLock};
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text::encode};
 use prometheus_client::metrics::counter::Counter;
@@ -23,6 +24,7 @@ pub struct RequestLabels {
 /// The part of the server that answered a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "the names are the endpoints' own")]
+#[repr(u8)]
 pub enum Handler {
     Login,
     Callback,
@@ -150,12 +152,30 @@ pub struct Metrics {
     pub upstream_ejections: Family<UpstreamLabels, Counter>,
     /// Whether upstreams are not left out.
     pub upstream_available: Family<UpstreamLabels, Gauge>,
+    found: Arc<Found>,
 }
+
+/// The counters that every request raises, once they were found in their families.
+#[derive(Debug, Default)]
+struct Found {
+    /// By [`Handler`] and class of status.
+    requests: [[OnceLock<Counter>; STATUS_CLASSES]; HANDLERS],
+    /// Of [`OpenedWith::Primary`], the usual one.
+    opened_with_primary: OnceLock<Counter>,
+}
+
+const HANDLERS: usize = Handler::Other as usize + 1;
+/// 1xx to 5xx, and 0 for what is none of them.
+const STATUS_CLASSES: usize = 6;
 
 impl Metrics {
     /// Counts one answered request.
     pub fn count_request(&self, handler: Handler, status: u16) {
-        self.requests.get_or_create(&RequestLabels { handler, status_class: status / 100 }).inc();
+        let labels = RequestLabels { handler, status_class: status / 100 };
+        match self.found.requests[handler as usize].get(usize::from(labels.status_class)) {
+            Some(found) => found.get_or_init(|| self.requests.get_or_create_owned(&labels)).inc(),
+            None => self.requests.get_or_create(&labels).inc(),
+        };
     }
 
     /// Counts one step of a login.
@@ -175,7 +195,13 @@ impl Metrics {
 
     /// Counts one attempt to open a sealed cookie.
     pub fn count_open(&self, key_state: OpenedWith) {
-        self.opens.get_or_create(&OpenLabels { key_state }).inc();
+        let labels = OpenLabels { key_state };
+        match key_state {
+            OpenedWith::Primary => {
+                self.found.opened_with_primary.get_or_init(|| self.opens.get_or_create_owned(&labels)).inc()
+            }
+            _ => self.opens.get_or_create(&labels).inc(),
+        };
     }
 
     /// Tells when a certificate ends, in seconds since the epoch.

@@ -153,11 +153,10 @@ impl Sealer {
 
     fn key_state(&self, value: &str) -> Result<KeyState, OpenError> {
         // The version and the key id are six bytes at most of the first eight characters.
-        let head = value.get(..8).and_then(|head| BASE64URL.decode(head).ok()).ok_or(OpenError::Malformed)?;
-        let Some([FORMAT_VERSION, kid @ ..]) = head.get(..AUTHENTICATED_BYTES) else {
-            return Err(OpenError::Malformed);
-        };
-        let kid = KeyId::from_bytes(kid.try_into().map_err(|_| OpenError::Malformed)?);
+        let mut head = [0; 6];
+        let decoded = value.get(..8).map(|text| BASE64URL.decode_slice(text, &mut head));
+        let (Some(Ok(6)), [FORMAT_VERSION, kid @ .., _]) = (decoded, head) else { return Err(OpenError::Malformed) };
+        let kid = KeyId::from_bytes(kid);
         usable(&self.ring.current(), kid, self.clock.now()).map(|(_, state)| state)
     }
 

@@ -68,6 +68,11 @@ impl Progress {
         self.since.get() + patience
     }
 
+    /// When the stage began.
+    pub(super) fn since(&self) -> Instant {
+        self.since.get()
+    }
+
     /// Starts the clock again: the connection stands, what came before was not the exchange.
     pub(super) fn restart(&self) {
         self.since.set(Instant::now());

@@ -15,8 +15,9 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::future::Future;
 use std::net::IpAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::time::Duration;
 
 use actix_http::ConnectionType;
 use actix_web::HttpRequest;
@@ -26,7 +27,7 @@ use actix_web::dev::{Payload, ResponseHead};
 use actix_web::http::header::{ALLOW, CONTENT_LENGTH, HeaderValue};
 use actix_web::http::{self as inbound, StatusCode, Version};
 use http::{HeaderName, HeaderValue as UpstreamValue};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::body::{BodyLength, HeadBody, Progress, RequestBody, ResponseBody, Stage};
 use super::error::{BadGateway, BadRequest, ForwardError, TimeoutPhase};
@@ -174,7 +175,17 @@ impl Outgoing<'_> {
             write_head(exchange.head_buffer(), request, route, host, &fields);
             let progress = Rc::clone(body.progress());
             progress.restart();
-            let failure = match self.answer(exchange.send(&mut body, is_head), &progress).await {
+            let first_look = progress.deadline(&route.timeouts()).min(progress.since() + shortest(&route.timeouts()));
+            let mut timer = match exchange.take_timer() {
+                Some(mut timer) => {
+                    timer.as_mut().reset(first_look);
+                    timer
+                }
+                None => Box::pin(sleep_until(first_look)),
+            };
+            let answered = self.answer(exchange.send(&mut body, is_head), &progress, timer.as_mut()).await;
+            exchange.keep_timer(timer);
+            let failure = match answered {
                 Ok(Ok(head)) => {
                     if is_failure(head.status) {
                         upstream.failed()
@@ -234,10 +245,10 @@ impl Outgoing<'_> {
         &self,
         sending: impl Future<Output = Result<Head, SendError>>,
         progress: &Progress,
+        mut timer: Pin<&mut Sleep>,
     ) -> Result<Result<Head, SendError>, ForwardError> {
         let timeouts = self.route.timeouts();
         let mut response = pin!(sending);
-        let mut timer = pin!(sleep_until(next_look(progress, &timeouts)));
         loop {
             tokio::select! {
                 biased;
@@ -255,7 +266,12 @@ impl Outgoing<'_> {
 
 /// When to see whether the time is up: the deadline, unless the next stage could end sooner.
 fn next_look(progress: &Progress, timeouts: &UpstreamTimeouts) -> Instant {
-    progress.deadline(timeouts).min(Instant::now() + timeouts.idle.min(timeouts.first_byte))
+    progress.deadline(timeouts).min(Instant::now() + shortest(timeouts))
+}
+
+/// How soon any stage could end.
+fn shortest(timeouts: &UpstreamTimeouts) -> Duration {
+    timeouts.idle.min(timeouts.first_byte)
 }
 
 fn timed_out(stage: Stage, route: &Route) -> ForwardError {

@@ -275,6 +275,14 @@ impl Route {
         (before < self.limits().max_waiting).then_some(waiting)
     }
 
+    /// The upstream where there is but one, which is tried however it fares.
+    pub(super) fn only_upstream(&self) -> Option<&Upstream> {
+        match &self.upstreams[..] {
+            [only] => Some(only),
+            _ => None,
+        }
+    }
+
     /// The upstreams in the order in which to try them: those that are well, and those that are left out.
     pub(super) fn candidates(&self) -> (Vec<&Upstream>, Vec<&Upstream>) {
         let count = self.upstreams.len();

@@ -13,13 +13,14 @@ mod pool;
 mod tls;
 mod unread;
 
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::select_all;
-use tokio::time::timeout;
+use tokio::time::{Sleep, timeout};
 
 pub use self::check::HealthSettings;
 pub(super) use self::check::check;
@@ -78,6 +79,9 @@ impl UpstreamClient {
         route: &'r Route,
         reuse: Reuse,
     ) -> Result<(&'r Upstream, Exchange), ConnectError> {
+        if let Some(only) = route.only_upstream() {
+            return self.connection_to_any(&[only], route, reuse).await;
+        }
         let (well, left_out) = route.candidates();
         match self.connection_to_any(&well, route, reuse).await {
             Err(error) if left_out.is_empty() || matches!(error, ConnectError::Busy) => Err(error),
@@ -178,6 +182,16 @@ impl Exchange {
     /// Where the head of the request is to be written, whole, before [`send`](Self::send).
     pub(super) fn head_buffer(&mut self) -> &mut Vec<u8> {
         self.connection.head_buffer()
+    }
+
+    /// The connection's timer, which is to be given back: it is cheaper to move one on than to make one.
+    pub(super) fn take_timer(&mut self) -> Option<Pin<Box<Sleep>>> {
+        self.connection.timer.take()
+    }
+
+    /// Keeps the timer for the next request.
+    pub(super) fn keep_timer(&mut self, timer: Pin<Box<Sleep>>) {
+        self.connection.timer = Some(timer);
     }
 
     /// Sends the request, and waits for the head of the response; 1xx are skipped. `is_head`: it is HEAD.

@@ -16,11 +16,16 @@ pub(super) fn is_valid(session: &Session, now: UnixTime) -> bool {
 pub(super) fn is_due(session: &Session, now: UnixTime, refresh_before: Duration) -> bool {
     let Some(stored) = session.access_token() else { return true };
     let ahead = refresh_before.min(stored.lifetime() / 5);
+    let left = now.until(stored.expires_at);
+    if left > ahead + ahead / 4 {
+        // Whatever the jitter is.
+        return false;
+    }
     let mut hasher = DefaultHasher::new();
     (session.sid, session.generation).hash(&mut hasher);
     let quarter = u32::try_from(hasher.finish() % 256).unwrap_or(0);
     let jitter = ahead / 4 * quarter / 256;
-    now.until(stored.expires_at) <= ahead + jitter
+    left <= ahead + jitter
 }
 
 #[cfg(test)]

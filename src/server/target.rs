@@ -37,6 +37,12 @@ pub(super) fn host(request: &HttpRequest) -> &str {
 
 /// `uri-host [ ":" port ]` (RFC 9110 §7.2), which has no user name, and for http is not empty (§4.2.1).
 fn is_host(text: &str) -> bool {
+    // The usual kind needs no parser.
+    let (name, port) = text.split_once(':').unwrap_or((text, ""));
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+    if !name.is_empty() && name.bytes().all(is_plain) && port.bytes().all(|byte| byte.is_ascii_digit()) {
+        return port.is_empty() || port.parse::<u16>().is_ok();
+    }
     let is_usual = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:[]%".contains(&byte);
     let Ok(authority) = text.parse::<Authority>() else { return false };
     let port = text.strip_prefix(authority.host()).and_then(|rest| rest.strip_prefix(':')).unwrap_or_default();

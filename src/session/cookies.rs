@@ -85,19 +85,68 @@ impl CookieNames {
         self.secure
     }
 
-    fn is_ours(&self, name: &str) -> bool {
-        // Only names that we could have set: a deletion repeats the name.
-        let is_token = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
-        is_token
-            && name.strip_prefix(self.session()).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '-']))
-            || name == AFFINITY_COOKIE
+    fn is_ours(&self, name: &[u8]) -> bool {
+        let behind = name.strip_prefix(self.session().as_bytes());
+        match behind {
+            Some([]) => true,
+            // Only names that we could have set: a deletion repeats the name.
+            Some([b'.' | b'-', rest @ ..]) => {
+                rest.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
+            }
+            _ => name == AFFINITY_COOKIE.as_bytes(),
+        }
     }
 }
 
 /// Our cookies in one request. Several `Cookie` fields are read as one (RFC 9113 §8.2.3).
 #[derive(Debug, Default)]
 pub struct RequestCookies {
-    ours: Vec<(String, String)>,
+    ours: Vec<OwnCookie>,
+}
+
+/// A cookie of ours as a request has it.
+#[derive(Debug)]
+struct OwnCookie {
+    /// Name and value, one behind the other.
+    text: String,
+    /// Where the value begins.
+    value: usize,
+}
+
+impl OwnCookie {
+    /// The cookie in `pair` (`name=value`, perhaps with blanks around it), if it is ours and its value reads as text.
+    fn of(pair: &[u8], names: &CookieNames) -> Option<Self> {
+        let equals = memchr::memchr(b'=', pair)?;
+        // The name first: other applications' values need not be looked at.
+        let name = trim_start(&pair[..equals]);
+        if !names.is_ours(name) {
+            return None;
+        }
+        // A name of ours is ASCII. As fast as the processor can: the session is thousands of characters.
+        let value = simdutf8::basic::from_utf8(&pair[equals + 1..]).ok()?.trim_end_matches(BLANKS);
+        let mut text = String::with_capacity(name.len() + value.len());
+        text.push_str(simdutf8::basic::from_utf8(name).ok()?);
+        text.push_str(value);
+        Some(Self { text, value: name.len() })
+    }
+
+    fn name(&self) -> &str {
+        &self.text[..self.value]
+    }
+
+    fn value(&self) -> &str {
+        &self.text[self.value..]
+    }
+
+    /// What it adds to the `Cookie` line.
+    fn characters(&self) -> usize {
+        characters_in_line(self.name().len(), self.value().len())
+    }
+}
+
+fn trim_start(name: &[u8]) -> &[u8] {
+    let blanks = name.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    &name[blanks..]
 }
 
 /// A name of ours that the request carries more than once: which one is meant cannot be told.
@@ -108,18 +157,8 @@ pub struct RepeatedCookie;
 impl RequestCookies {
     /// Picks our cookies out of `fields`; everything else in them is passed over.
     pub fn parse<'a>(fields: impl IntoIterator<Item = &'a [u8]>, names: &CookieNames) -> Self {
-        let ours = fields
-            .into_iter()
-            .flat_map(pairs_of)
-            .filter_map(|pair| {
-                let equals = memchr::memchr(b'=', pair)?;
-                // The name first: other applications' values need not be looked at.
-                let name = std::str::from_utf8(&pair[..equals]).ok()?.trim_start_matches(BLANKS);
-                let value = || Some(std::str::from_utf8(&pair[equals + 1..]).ok()?.trim_end_matches(BLANKS).to_owned());
-                names.is_ours(name).then(|| Some((name.to_owned(), value()?))).flatten()
-            })
-            .take(MAX_OWN_COOKIES)
-            .collect();
+        let pairs = fields.into_iter().flat_map(pairs_of);
+        let ours = pairs.filter_map(|pair| OwnCookie::of(pair, names)).take(MAX_OWN_COOKIES).collect();
         Self { ours }
     }
 
@@ -128,7 +167,7 @@ impl RequestCookies {
     /// # Errors
     /// [`RepeatedCookie`].
     pub fn value(&self, name: &str) -> Result<Option<&str>, RepeatedCookie> {
-        let mut values = self.ours.iter().filter(|(other, _)| other == name).map(|(_, value)| value.as_str());
+        let mut values = self.ours.iter().filter(|cookie| cookie.name() == name).map(OwnCookie::value);
         match (values.next(), values.next()) {
             (_, Some(_)) => Err(RepeatedCookie),
             (first, None) => Ok(first),
@@ -137,20 +176,18 @@ impl RequestCookies {
 
     /// Whether the request has the cookie `name` at all.
     pub fn has(&self, name: &str) -> bool {
-        self.ours.iter().any(|(other, _)| other == name)
+        self.ours.iter().any(|cookie| cookie.name() == name)
     }
 
     /// Names and values of the cookies whose names begin with `prefix`.
     pub fn beginning_with<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
-        self.ours
-            .iter()
-            .filter(move |(name, _)| name.starts_with(prefix))
-            .map(|(name, value)| (name.as_str(), value.as_str()))
+        let among = self.ours.iter().filter(move |cookie| cookie.name().starts_with(prefix));
+        among.map(|cookie| (cookie.name(), cookie.value()))
     }
 
     /// The names of all cookies of ours that the request carries, each once.
     pub fn names(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = self.ours.iter().map(|(name, _)| name.as_str()).collect();
+        let mut names: Vec<&str> = self.ours.iter().map(OwnCookie::name).collect();
         names.sort_unstable();
         names.dedup();
         names
@@ -158,13 +195,13 @@ impl RequestCookies {
 
     /// What all cookies of ours add to the `Cookie` line.
     pub fn characters(&self) -> usize {
-        self.ours.iter().map(|(name, value)| characters_in_line(name.len(), value.len())).sum()
+        self.ours.iter().map(OwnCookie::characters).sum()
     }
 
     /// What the cookies of these names add to the `Cookie` line.
     pub fn characters_of(&self, names: &[String]) -> usize {
-        let among = self.ours.iter().filter(|(name, _)| names.contains(name));
-        among.map(|(name, value)| characters_in_line(name.len(), value.len())).sum()
+        let among = self.ours.iter().filter(|cookie| names.iter().any(|name| name == cookie.name()));
+        among.map(OwnCookie::characters).sum()
     }
 
     /// The sealed session, joined from its chunks.

@@ -49,6 +49,14 @@ impl Visit for Words<'_> {
         self.out.push('"');
     }
 
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        if is_of_the_log_crate(field) {
+            return;
+        }
+        self.key(field);
+        self.out.push_str(itoa::Buffer::new().format(value));
+    }
+
     fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
         match value.source() {
             None => self.record_debug(field, &format_args!("{value}")),
@@ -60,14 +68,18 @@ impl Visit for Words<'_> {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        // Lines of the `log` crate bring their target and file as fields.
-        if field.name().starts_with("log.") {
+        if is_of_the_log_crate(field) {
             return;
         }
         self.key(field);
         // A value whose text ends in an error is cut there.
         let _ = write!(Harmless(self.out), "{value:?}");
     }
+}
+
+/// Lines of the `log` crate bring their target, file and line as fields.
+fn is_of_the_log_crate(field: &Field) -> bool {
+    field.name().starts_with("log.")
 }
 
 /// An error and what led to it, as a list.

@@ -237,8 +237,8 @@ fn tunnel_limits(services: &Services, request: &HttpRequest, session: &Session) 
 
 /// What an upstream would grant to other origins, it cannot grant on a session's behalf.
 fn remove_cors(response: &mut HttpResponse) {
-    let names = response.headers().keys().filter(|name| name.as_str().starts_with("access-control-"));
-    for name in names.cloned().collect::<Vec<HeaderName>>() {
+    let is_grant = |name: &&HeaderName| name.as_str().starts_with("access-control-");
+    while let Some(name) = response.headers().keys().find(is_grant).cloned() {
         response.headers_mut().remove(name);
     }
 }

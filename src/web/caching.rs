@@ -27,6 +27,10 @@ pub fn keep_private(response: &mut HttpResponse, sets_our_cookie: bool) {
 /// Adds `Vary` for what may mean another answer (RFC 9110 §12.5.5): another cookie, and another site that asks.
 pub fn vary(response: &mut HttpResponse) {
     let headers = response.headers_mut();
+    if !headers.contains_key(VARY) {
+        headers.insert(VARY, HeaderValue::from_static("Cookie, Sec-Fetch-Site"));
+        return;
+    }
     for field in ["Cookie", "Sec-Fetch-Site"] {
         let named = headers.get_all(VARY).filter_map(|value| value.to_str().ok());
         let mut named = named.flat_map(|value| value.split(',')).map(str::trim);
@@ -104,7 +108,7 @@ mod tests {
 
     #[test]
     fn the_answer_varies_by_cookie_and_by_who_asks_once() {
-        assert_eq!(after(&[], false).1, ["Cookie", "Sec-Fetch-Site"]);
+        assert_eq!(after(&[], false).1, ["Cookie, Sec-Fetch-Site"]);
         assert_eq!(after(&[("vary", "Accept")], false).1, ["Accept", "Cookie", "Sec-Fetch-Site"]);
         assert_eq!(after(&[("vary", "accept, cookie")], false).1, ["accept, cookie", "Sec-Fetch-Site"]);
         assert_eq!(after(&[("vary", "*")], false).1, ["*"]);

@@ -12,10 +12,12 @@ mod io;
 mod offline;
 mod send;
 
+use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, ReadBuf};
+use tokio::time::Sleep;
 
 use self::chunks::Chunks;
 pub(in crate::proxy) use self::head::Head;
@@ -83,6 +85,8 @@ pub(super) struct Connection {
     framing: Framing,
     /// The answer lets the connection live on, and nothing of the exchange is amiss.
     reusable: bool,
+    /// What requests on it are waited for with, one after the other.
+    pub(super) timer: Option<Pin<Box<Sleep>>>,
 }
 
 /// How an answer's body ends (RFC 9112 §6.3).
@@ -107,6 +111,7 @@ impl Connection {
             write: Vec::new(),
             framing: Framing::Ended,
             reusable: true,
+            timer: None,
         }
     }
 
@@ -116,7 +121,7 @@ impl Connection {
         let mut buffer = ReadBuf::new(&mut byte);
         // Nobody waits for what it says: it is looked at when it is wanted.
         let mut nobody = Context::from_waker(Waker::noop());
-        std::pin::Pin::new(&mut self.io).poll_read(&mut nobody, &mut buffer).is_pending()
+        Pin::new(&mut self.io).poll_read(&mut nobody, &mut buffer).is_pending()
     }
 
     /// Whether it may take another request: both messages have ended, and nothing came behind the answer.

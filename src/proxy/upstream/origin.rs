@@ -1,6 +1,7 @@
 //! One upstream of a route: where it is, how it fares, and how many requests it has.
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use http::{HeaderValue, Uri};
@@ -12,7 +13,7 @@ use super::tls::UpstreamTls;
 use crate::metrics::UpstreamMetrics;
 
 /// Scheme, host and port: what connections are pooled by.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Origin {
     /// Whether to speak TLS.
     pub(super) https: bool,
@@ -20,6 +21,24 @@ pub(super) struct Origin {
     pub(super) host: String,
     /// The port, also where it is the scheme's default.
     pub(super) port: u16,
+    /// Of the three above, made once: every request asks for it twice.
+    hash: u64,
+}
+
+impl Origin {
+    /// The origin of these three.
+    pub(super) fn new(https: bool, host: String, port: u16) -> Self {
+        let mut hasher = DefaultHasher::new();
+        (https, &host, port).hash(&mut hasher);
+        let hash = hasher.finish();
+        Self { https, host, port, hash }
+    }
+}
+
+impl Hash for Origin {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
 }
 
 /// One upstream of a route.
@@ -57,7 +76,7 @@ impl Upstream {
         let host_header = HeaderValue::from_str(host_and_port).ok()?;
         let most = most.min(Semaphore::MAX_PERMITS);
         Some(Self {
-            origin: Arc::new(Origin { https, host, port }),
+            origin: Arc::new(Origin::new(https, host, port)),
             host_header,
             tls: https.then(|| Arc::clone(tls)),
             health: Health::new(ejection, metrics),
@@ -179,7 +198,7 @@ mod tests {
             ("https://user@api.test:8443", true, "api.test", 8443, "api.test:8443"),
         ] {
             let upstream = upstream(uri);
-            let origin = Origin { https, host: host.to_owned(), port };
+            let origin = Origin::new(https, host.to_owned(), port);
             assert_eq!(**upstream.origin(), origin);
             assert_eq!(upstream.host_header(), header);
         }

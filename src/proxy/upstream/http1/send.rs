@@ -44,9 +44,14 @@ impl Outgoing {
     {
         loop {
             while self.written < self.line.len() || !self.piece.is_empty() || !self.tail.is_empty() {
-                let pieces =
-                    [IoSlice::new(&self.line[self.written..]), IoSlice::new(&self.piece), IoSlice::new(self.tail)];
-                let count = ready!(Pin::new(&mut *io).poll_write_vectored(cx, &pieces))?;
+                let line = &self.line[self.written..];
+                let count = if self.piece.is_empty() && self.tail.is_empty() {
+                    // Most requests are a head alone, and the kernel takes one piece at less cost.
+                    ready!(Pin::new(&mut *io).poll_write(cx, line))?
+                } else {
+                    let pieces = [IoSlice::new(line), IoSlice::new(&self.piece), IoSlice::new(self.tail)];
+                    ready!(Pin::new(&mut *io).poll_write_vectored(cx, &pieces))?
+                };
                 if count == 0 {
                     return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
                 }
