@@ -139,6 +139,7 @@ pub(super) struct RawRoute {
     pub(super) path: Option<Leaf>,
     pub(super) upstream: Option<Leaf>,
     pub(super) auth: Option<Leaf>,
+    pub(super) providers: Option<Leaf>,
     pub(super) csrf: Option<Leaf>,
     pub(super) methods: Option<Leaf>,
     pub(super) forward_cookies: Option<Leaf>,

@@ -12,7 +12,7 @@ use super::leaf::Leaf;
 use super::raw::RawRoute;
 use super::reader::Reader;
 use super::server::{OwnPaths, is_under};
-use super::{network, upstreams, values};
+use super::{ProviderConfig, network, upstreams, values};
 use crate::origin::PublicOrigin;
 use crate::proxy::{AccessSettings, CsrfMode, PathRewrite, RouteAuth, RouteSettings, TargetSettings, UpstreamTimeouts};
 
@@ -52,6 +52,21 @@ pub(super) fn parse(
 pub(super) fn check_against_static(routes: &[RouteSettings], reader: &mut Reader<'_>) {
     if let Some(index) = routes.iter().position(|route| route.path == "/" && route.target.host.is_none()) {
         reader.error(&format!("routes[{index}].path"), "takes all paths, so that [static] is never served; remove one");
+    }
+}
+
+/// A name that no provider has would keep everybody out.
+pub(super) fn check_providers(routes: &[RouteSettings], providers: &[ProviderConfig], reader: &mut Reader<'_>) {
+    let known: Vec<_> = providers.iter().map(|provider| provider.name.as_str()).collect();
+    for (index, route) in routes.iter().enumerate() {
+        for (position, name) in route.access.providers.iter().enumerate() {
+            if !known.contains(&name.as_str()) {
+                reader.error(
+                    &format!("routes[{index}].providers[{position}]"),
+                    format!("{name:?} is the name of no provider of the site; use {}", known.join(", ")),
+                );
+            }
+        }
     }
 }
 
@@ -182,6 +197,7 @@ fn access(
     reader: &mut Reader<'_>,
 ) -> Option<AccessSettings> {
     let route = format!("routes[{index}]");
+    let providers = reader.list(&format!("{route}.providers"), raw.providers.take(), values::text);
     let (has_rules, has_headers) = (!raw.rules.is_empty(), raw.headers.is_some() || raw.header_preset.is_some());
     let groups = reader.optional(&format!("{route}.groups_claim"), raw.groups_claim.take(), values::text);
     let roles = reader.value(&format!("{route}.roles_claim"), raw.roles_claim.take(), values::text);
@@ -190,7 +206,7 @@ fn access(
         ClaimNames { groups: groups?.unwrap_or_else(|| groups_claim.unwrap_or("groups").to_owned()), roles: roles? };
     let rules = rules::parse(&route, std::mem::take(&mut raw.rules), &names, reader);
     let headers = headers::parse(&route, raw.header_preset.take(), raw.headers.take(), &names, reader);
-    let (auth, issuers) = (auth?, issuers?);
+    let (auth, issuers, providers) = (auth?, issuers?, providers?);
     let takes_tokens = matches!(auth, RouteAuth::Bearer | RouteAuth::SessionOrBearer);
     if takes_tokens && issuers.is_empty() {
         reader.error(&format!("{route}.issuers"), "is missing; say with [[routes.issuers]] whose access tokens pass");
@@ -211,7 +227,13 @@ fn access(
             }
         }
     }
-    Some(AccessSettings { issuers, rules: rules?, headers: headers? })
+    if matches!(auth, RouteAuth::Bearer | RouteAuth::None) && !providers.is_empty() {
+        reader.error(
+            &format!("{route}.providers"),
+            "has no meaning with this auth, which takes no sessions; set another auth, or leave it out",
+        );
+    }
+    Some(AccessSettings { issuers, providers, rules: rules?, headers: headers? })
 }
 
 fn check_against_own(key: &str, path: &str, own: &OwnPaths, reader: &mut Reader<'_>) {

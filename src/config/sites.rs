@@ -139,6 +139,9 @@ fn parse_site(scope: Scope, raw: RawSite, process: &Process, reader: &mut Reader
     if let (Some(routes), Some(public_url)) = (&routes, &public_url) {
         routes::check_hosts(routes, public_url, reader);
     }
+    if let (Some(routes), Some(providers)) = (&routes, &providers) {
+        routes::check_providers(routes, providers, reader);
+    }
     if let (Some(routes), Some(Some(_))) = (&routes, &static_site) {
         routes::check_against_static(routes, reader);
     }

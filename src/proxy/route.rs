@@ -186,6 +186,11 @@ impl Route {
         self.index
     }
 
+    /// The names of the providers whose sessions pass; empty: all.
+    pub fn providers(&self) -> &[String] {
+        &self.settings.access.providers
+    }
+
     /// What the user must have.
     pub fn rules(&self) -> &[Rule] {
         &self.settings.access.rules

@@ -210,6 +210,7 @@ impl TwoProviders {
             table
         });
         let options = options.set("provider", Value::Null).set("providers", providers.to_vec());
+        let options = options.set("routes.4.providers", json!(["staff"]));
         let gate = Sealgate::start(options).await;
         let browser = Browser::new(gate.url());
         Self { staff, guests, _upstream: upstream, gate, browser }
@@ -245,6 +246,17 @@ async fn a_login_and_all_that_follows_is_with_the_provider_that_was_chosen() {
         (world.staff.stats().await.requests("revocation"), world.guests.stats().await.requests("revocation"));
     assert_eq!(revocations, (0, 1));
     assert_eq!(browser.user().await["bff:provider"], "staff");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_takes_the_sessions_of_the_providers_that_it_names() {
+    let world = TwoProviders::start().await;
+    let guest = Browser::new(world.gate.url());
+    guest.sign_in_at("/bff/login?provider=guests").await;
+    assert_eq!(guest.get("/readonly/echo").await.problem(403), "urn:sealgate:error:forbidden-by-rule");
+    assert_eq!(guest.get("/api/echo").await.status, StatusCode::OK);
+    world.browser.sign_in().await;
+    assert_eq!(world.browser.get("/readonly/echo").await.status, StatusCode::OK);
 }
 
 #[tokio::test(flavor = "multi_thread")]

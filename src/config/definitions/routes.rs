@@ -30,6 +30,14 @@ bearer, without one as session. \"optional\": everybody, and the access token of
 \"none\": everybody, with nothing attached.",
         },
         KeyDefinition {
+            name: "providers",
+            unit: "list of names of [[providers]]",
+            preset: Preset::Default("[]"),
+            doc: "\
+Whose sessions pass, where the site has several providers: those of another one get 403, and no token of theirs goes
+to the upstream. Name them where an API takes the tokens of one provider only. Empty: all.",
+        },
+        KeyDefinition {
             name: "csrf",
             unit: r#""header", "metadata" or "page""#,
             preset: Preset::Default(r#""header""#),

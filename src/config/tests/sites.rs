@@ -180,6 +180,19 @@ fn providers_have_names_and_registrations_of_their_own() {
 }
 
 #[test]
+fn a_route_names_providers_of_its_own_site() {
+    let route = |names: &str, auth: &str| {
+        format!("[[routes]]\npath = \"/a\"\nupstream = \"http://a\"\nproviders = {names}\nauth = \"{auth}\"\n")
+    };
+    let with = |route: String| of_providers(&[provider("staff", "a"), provider("guests", "b"), route]);
+    assert_eq!(with(route("[\"guests\"]", "session")).findings(), Vec::<String>::new());
+    let finding = with(route("[\"staff\", \"gests\"]", "session")).only_finding();
+    assert!(finding.contains("routes[0].providers[1]: \"gests\" is the name of no provider of the site"), "{finding}");
+    let finding = with(route("[\"staff\"]", "none")).only_finding();
+    assert!(finding.contains("routes[0].providers: has no meaning with this auth"), "{finding}");
+}
+
+#[test]
 fn secrets_of_sites_and_providers_are_in_no_message() {
     let text =
         format!("{}{}", site("https://a.example", ""), provider("x", "y")).replace("client_secret", "client_secrt");

@@ -32,6 +32,9 @@ pub(super) fn of_session(
     method: &Method,
     session: &Session,
 ) -> Result<Fields, Problem> {
+    if !route.providers().is_empty() {
+        check_provider(services, route, session)?;
+    }
     if !is_asked_for(route, method) {
         return Ok(Fields::new());
     }
@@ -49,6 +52,16 @@ pub(super) fn of_session(
     };
     check(route, method, &identity).map_err(|missing| forbidden(&missing))?;
     Ok(identity_headers(route.identity_headers(), &identity))
+}
+
+/// Whether the route takes sessions of this one's provider.
+fn check_provider(services: &Services, route: &Route, session: &Session) -> Result<(), Problem> {
+    let own = services.providers.of(&session.provider).map(|provider| provider.name.as_str());
+    if own.is_some_and(|own| route.providers().iter().any(|name| name == own)) {
+        return Ok(());
+    }
+    tracing::info!(provider = own, "a route does not take sessions of this provider");
+    Err(Problem::new(&FORBIDDEN_BY_RULE, "You are signed in with a provider that does not count here."))
 }
 
 /// The headers for the user of an access token that the client brought along, or what the rules find missing.
