@@ -116,6 +116,7 @@ impl SectionDefinition {
 pub const SECTIONS: &[SectionDefinition] = &[
     server::SERVER,
     provider::PROVIDER,
+    sites::PROVIDERS,
     session::SESSION,
     session::CSRF,
     session::KEYS,
@@ -126,9 +127,8 @@ pub const SECTIONS: &[SectionDefinition] = &[
     site::SECURITY_HEADERS,
     site::SPA_SETTINGS,
     site::PAGES,
-    session::LOG,
     sites::SITES,
-    sites::PROVIDERS,
+    session::LOG,
 ];
 
 /// The sections that each site has of its own: at the top for the one site of the short form, else within `[[sites]]`.

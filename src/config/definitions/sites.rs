@@ -41,7 +41,7 @@ is the default; /bff/login?provider=NAME asks another. A session belongs to the 
         unit: "letters, digits, - and _",
         preset: Preset::Required(r#""staff""#),
         doc: "\
-What links call it. The redirect URI of the first provider is /bff/callback, that of each other one /bff/callback/NAME:
-register exactly that one, so that the answer of one provider cannot pass for another's.",
+What links call it. The redirect URI of the first provider is /bff/callback, that of each other one
+/bff/callback/NAME: register exactly that one, so that the answer of one provider cannot pass for another's.",
     }],
 };
