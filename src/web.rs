@@ -165,7 +165,7 @@ impl Services {
     }
 
     /// Our cookies in the request.
-    pub fn cookies(&self, request: &HttpRequest) -> RequestCookies {
+    pub fn cookies<'a>(&self, request: &'a HttpRequest) -> RequestCookies<'a> {
         let fields = request.headers().get_all(COOKIE).map(HeaderValue::as_bytes);
         RequestCookies::parse(fields, self.sessions.names())
     }

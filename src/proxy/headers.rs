@@ -7,6 +7,8 @@
 mod request;
 mod response;
 
+use std::borrow::Cow;
+
 pub(super) use self::request::{RequestFields, body_length, max_forwards, request_fields};
 pub(super) use self::response::copy_response_fields;
 
@@ -89,7 +91,7 @@ pub(super) fn dashed(byte: u8) -> u8 {
 
 /// The fields that `Connection` names, but those that are removed anyway: nearly always none, and then nothing is
 /// allocated.
-struct ConnectionOptions<'a>(Vec<&'a [u8]>);
+struct ConnectionOptions<'a>(Vec<Cow<'a, [u8]>>);
 
 /// `Connection` names more fields than any peer has reason to.
 #[derive(Debug)]
@@ -107,9 +109,14 @@ impl<'a> ConnectionOptions<'a> {
             if options.len() >= MAX_CONNECTION_OPTIONS {
                 return Err(TooManyOptions);
             }
-            options.push(option);
+            options.push(Cow::Borrowed(option));
         }
         Ok(Self(options))
+    }
+
+    /// The same, without the fields.
+    fn into_owned(self) -> ConnectionOptions<'static> {
+        ConnectionOptions(self.0.into_iter().map(|option| Cow::Owned(option.into_owned())).collect())
     }
 
     /// Whether the field `name` is for this connection only.

@@ -100,47 +100,35 @@ impl CookieNames {
 
 /// Our cookies in one request. Several `Cookie` fields are read as one (RFC 9113 §8.2.3).
 #[derive(Debug, Default)]
-pub struct RequestCookies {
-    ours: Vec<OwnCookie>,
+pub struct RequestCookies<'a> {
+    ours: Vec<OwnCookie<'a>>,
 }
 
 /// A cookie of ours as a request has it.
 #[derive(Debug)]
-struct OwnCookie {
-    /// Name and value, one behind the other.
-    text: String,
-    /// Where the value begins.
-    value: usize,
+struct OwnCookie<'a> {
+    name: Cow<'a, str>,
+    value: Cow<'a, str>,
 }
 
-impl OwnCookie {
+impl<'a> OwnCookie<'a> {
     /// The cookie in `pair` (`name=value`, perhaps with blanks around it), if it is ours and its value reads as text.
-    fn of(pair: &[u8], names: &CookieNames) -> Option<Self> {
+    fn of(pair: &'a [u8], names: &CookieNames) -> Option<Self> {
         let equals = memchr::memchr(b'=', pair)?;
         // The name first: other applications' values need not be looked at.
         let name = trim_start(&pair[..equals]);
         if !names.is_ours(name) {
             return None;
         }
-        // A name of ours is ASCII. As fast as the processor can: the session is thousands of characters.
-        let value = simdutf8::basic::from_utf8(&pair[equals + 1..]).ok()?.trim_end_matches(BLANKS);
-        let mut text = String::with_capacity(name.len() + value.len());
-        text.push_str(simdutf8::basic::from_utf8(name).ok()?);
-        text.push_str(value);
-        Some(Self { text, value: name.len() })
-    }
-
-    fn name(&self) -> &str {
-        &self.text[..self.value]
-    }
-
-    fn value(&self) -> &str {
-        &self.text[self.value..]
+        let name = Cow::Borrowed(std::str::from_utf8(name).ok()?);
+        // As fast as the processor can: the session is thousands of characters.
+        let value = simdutf8::basic::from_utf8(&pair[equals + 1..]).ok()?;
+        Some(Self { name, value: Cow::Borrowed(value.trim_end_matches(BLANKS)) })
     }
 
     /// What it adds to the `Cookie` line.
     fn characters(&self) -> usize {
-        characters_in_line(self.name().len(), self.value().len())
+        characters_in_line(self.name.len(), self.value.len())
     }
 }
 
@@ -154,12 +142,20 @@ fn trim_start(name: &[u8]) -> &[u8] {
 #[error("the cookie is sent more than once")]
 pub struct RepeatedCookie;
 
-impl RequestCookies {
+impl<'a> RequestCookies<'a> {
     /// Picks our cookies out of `fields`; everything else in them is passed over.
-    pub fn parse<'a>(fields: impl IntoIterator<Item = &'a [u8]>, names: &CookieNames) -> Self {
+    pub fn parse(fields: impl IntoIterator<Item = &'a [u8]>, names: &CookieNames) -> Self {
         let pairs = fields.into_iter().flat_map(pairs_of);
         let ours = pairs.filter_map(|pair| OwnCookie::of(pair, names)).take(MAX_OWN_COOKIES).collect();
         Self { ours }
+    }
+
+    /// The same, without the request.
+    pub fn into_owned(self) -> RequestCookies<'static> {
+        let own = |text: Cow<'a, str>| Cow::Owned(text.into_owned());
+        let cookies =
+            self.ours.into_iter().map(|cookie| OwnCookie { name: own(cookie.name), value: own(cookie.value) });
+        RequestCookies { ours: cookies.collect() }
     }
 
     /// The value of the cookie `name`, if the request has it.
@@ -167,7 +163,7 @@ impl RequestCookies {
     /// # Errors
     /// [`RepeatedCookie`].
     pub fn value(&self, name: &str) -> Result<Option<&str>, RepeatedCookie> {
-        let mut values = self.ours.iter().filter(|cookie| cookie.name() == name).map(OwnCookie::value);
+        let mut values = self.ours.iter().filter(|cookie| cookie.name == name).map(|cookie| &*cookie.value);
         match (values.next(), values.next()) {
             (_, Some(_)) => Err(RepeatedCookie),
             (first, None) => Ok(first),
@@ -176,18 +172,18 @@ impl RequestCookies {
 
     /// Whether the request has the cookie `name` at all.
     pub fn has(&self, name: &str) -> bool {
-        self.ours.iter().any(|cookie| cookie.name() == name)
+        self.ours.iter().any(|cookie| cookie.name == name)
     }
 
     /// Names and values of the cookies whose names begin with `prefix`.
-    pub fn beginning_with<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
-        let among = self.ours.iter().filter(move |cookie| cookie.name().starts_with(prefix));
-        among.map(|cookie| (cookie.name(), cookie.value()))
+    pub fn beginning_with<'b>(&'b self, prefix: &'b str) -> impl Iterator<Item = (&'b str, &'b str)> {
+        let among = self.ours.iter().filter(move |cookie| cookie.name.starts_with(prefix));
+        among.map(|cookie| (&*cookie.name, &*cookie.value))
     }
 
     /// The names of all cookies of ours that the request carries, each once.
     pub fn names(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = self.ours.iter().map(OwnCookie::name).collect();
+        let mut names: Vec<&str> = self.ours.iter().map(|cookie| &*cookie.name).collect();
         names.sort_unstable();
         names.dedup();
         names
@@ -200,7 +196,7 @@ impl RequestCookies {
 
     /// What the cookies of these names add to the `Cookie` line.
     pub fn characters_of(&self, names: &[String]) -> usize {
-        let among = self.ours.iter().filter(|cookie| names.iter().any(|name| name == cookie.name()));
+        let among = self.ours.iter().filter(|cookie| names.iter().any(|name| *name == cookie.name));
         among.map(OwnCookie::characters).sum()
     }
 
@@ -227,8 +223,16 @@ impl RequestCookies {
 }
 
 fn pairs_of(field: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let ends = memchr::memchr_iter(b';', field).chain([field.len()]);
-    ends.scan(0, |from, to| Some(&field[std::mem::replace(from, to + 1)..to]))
+    let mut rest = Some(field);
+    std::iter::from_fn(move || {
+        let field = rest?;
+        let (pair, behind) = match memchr::memchr(b';', field) {
+            Some(end) => (&field[..end], Some(&field[end + 1..])),
+            None => (field, None),
+        };
+        rest = behind;
+        Some(pair)
+    })
 }
 
 /// What a request has of a session cookie.

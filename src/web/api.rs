@@ -133,13 +133,13 @@ fn is_ending(services: &Services, active: &ActiveSession, tunnel: &TunnelLimits)
 }
 
 /// A request's session, ready to be used.
-struct SessionState {
+struct SessionState<'a> {
     /// As the request showed it.
     active: ActiveSession,
     /// As it is now.
     usable: Usable,
     /// The request's cookies.
-    cookies: RequestCookies,
+    cookies: RequestCookies<'a>,
     /// When what the request opens ends.
     tunnel: TunnelLimits,
 }
@@ -151,7 +151,7 @@ async fn on_behalf(
     route: &Route,
     request: &HttpRequest,
     payload: web::Payload,
-    state: SessionState,
+    state: SessionState<'_>,
 ) -> Result<HttpResponse, Problem> {
     let SessionState { active, usable, cookies, tunnel } = state;
     let forwarded = match user::of_session(services, route, request.method(), &usable.session) {

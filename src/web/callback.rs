@@ -116,7 +116,7 @@ pub(super) async fn parameters(request: &HttpRequest, payload: web::Payload) -> 
 pub(super) fn without_transaction(
     services: &Services,
     request: &HttpRequest,
-    cookies: &RequestCookies,
+    cookies: &RequestCookies<'_>,
 ) -> Result<HttpResponse, Problem> {
     if services.sessions.open(cookies).is_err() {
         let detail = "It took too long, was finished before, or began in another browser. Continue and sign in again.";
@@ -167,7 +167,7 @@ async fn complete(
     asked: &SiteProvider,
     answer: &Answer<'_>,
     transaction: &LoginTransaction,
-    cookies: &RequestCookies,
+    cookies: &RequestCookies<'_>,
 ) -> Result<HttpResponse, Problem> {
     let provider = &asked.provider;
     if let Err(error) = provider.ready().await {
@@ -274,7 +274,7 @@ fn signed_in(
     services: &Services,
     session: Session,
     transaction: &LoginTransaction,
-    cookies: &RequestCookies,
+    cookies: &RequestCookies<'_>,
 ) -> Result<HttpResponse, Problem> {
     let sid = session.sid;
     let sealed = services.sessions.seal(session).map_err(|error| seal_problem(services, &error))?;

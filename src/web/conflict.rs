@@ -30,7 +30,7 @@ pub async fn answer(
     services: &Services,
     request: &HttpRequest,
     active: &ActiveSession,
-    cookies: &RequestCookies,
+    cookies: &RequestCookies<'_>,
     unusable: Unusable,
 ) -> Result<HttpResponse, Problem> {
     let session = &active.session;
@@ -50,7 +50,7 @@ async fn lost_race(
     services: &Services,
     request: &HttpRequest,
     session: &Session,
-    cookies: &RequestCookies,
+    cookies: &RequestCookies<'_>,
 ) -> Result<HttpResponse, Problem> {
     let now = services.clock.now();
     let since = services.sessions.refresh_marker(session, cookies);
@@ -87,7 +87,7 @@ fn conflict() -> Problem {
 }
 
 /// The session is over: a tombstone says so, so that `/bff/user` agrees from now on.
-fn ended(services: &Services, session: &Session, cookies: &RequestCookies, problem: Problem) -> Problem {
+fn ended(services: &Services, session: &Session, cookies: &RequestCookies<'_>, problem: Problem) -> Problem {
     tracing::info!(target: "sealgate::audit", event = "session_ended", sid = ?session.sid, "the session cannot be refreshed any more");
     services.tunnels.end(session.sid);
     match services.sessions.bury(session.into(), cookies) {

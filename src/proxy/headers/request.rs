@@ -1,6 +1,8 @@
 //! The head of the request that goes to the upstream.
 
+use std::cell::Cell;
 use std::net::IpAddr;
+use std::ops::Deref;
 
 use actix_web::HttpRequest;
 use actix_web::http::Method;
@@ -14,6 +16,8 @@ use crate::proxy::{Credentials, ForwardContext, OwnNames, Route};
 
 /// What the fields of a browser's request take, with an access token of usual length.
 const USUAL_BYTES: usize = 3 * 1024;
+/// Memory beyond this is given back behind a request.
+const MOST_KEPT: usize = 16 * 1024;
 /// From here on a value is looked through with the processor's widest instructions.
 const LONG: usize = 64;
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -36,11 +40,11 @@ pub(in crate::proxy) struct RequestFields<'a> {
 
 /// The fields of the request to the upstream as they go over the wire, but `Host`, which depends on the upstream and comes
 /// first.
-pub(in crate::proxy) fn request_fields(input: &RequestFields<'_>) -> Result<Vec<u8>, ForwardError> {
+pub(in crate::proxy) fn request_fields(input: &RequestFields<'_>) -> Result<Fields, ForwardError> {
     let incoming = input.request.headers();
     let options = ConnectionOptions::parse(incoming.get_all(inbound::CONNECTION).map(|value| value.as_bytes()))
         .map_err(|_| BadRequest::TooManyConnectionOptions)?;
-    let mut out = Fields(Vec::with_capacity(USUAL_BYTES));
+    let mut out = Fields::new();
     for (name, value) in incoming {
         let name = name.as_str();
         let passes = treatment(name) == Treatment::Pass && !input.context.own_names.has_header(name);
@@ -82,13 +86,41 @@ pub(in crate::proxy) fn request_fields(input: &RequestFields<'_>) -> Result<Vec<
     for (name, value) in input.context.identity {
         out.add(name.as_str(), value.as_bytes())?;
     }
-    Ok(out.0)
+    Ok(out)
+}
+
+thread_local! {
+    /// The memory of this worker's last request.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// Fields as they go over the wire: nothing gets into it that could end a field before its end.
-struct Fields(Vec<u8>);
+pub(in crate::proxy) struct Fields(Vec<u8>);
+
+impl Deref for Fields {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Fields {
+    fn drop(&mut self) {
+        let mut spare = std::mem::take(&mut self.0);
+        spare.clear();
+        spare.shrink_to(MOST_KEPT);
+        let _ = SPARE.try_with(|kept| kept.set(spare));
+    }
+}
 
 impl Fields {
+    fn new() -> Self {
+        let mut out = SPARE.try_with(Cell::take).unwrap_or_default();
+        out.reserve(USUAL_BYTES);
+        Self(out)
+    }
+
     /// Adds a field; `name` is a field name in lower case.
     fn add(&mut self, name: &str, value: &[u8]) -> Result<(), BadRequest> {
         self.add_all(name, &[value])

@@ -21,18 +21,19 @@ pub(in crate::proxy) fn copy_response_fields(
     let keeps_length = (is_head || from.status == StatusCode::NOT_MODIFIED)
         // A transfer coding overrides a length (RFC 9112 §6.3).
         && from.values(&TRANSFER_ENCODING).next().is_none();
-    let mut dropped = vec![false; from.len()];
-    let options = ConnectionOptions::parse(from.values(&CONNECTION)).map_err(|_| BadGateway::Malformed)?;
-    for ((name, value), dropped) in from.fields().zip(&mut dropped) {
-        *dropped = is_hop_by_hop(name.as_str())
-            || options.names(name.as_str())
-            || *name == CONTENT_LENGTH && !keeps_length
-            || *name == SET_COOKIE && own.cookies.owns_pair(cookie_pair(value));
-    }
+    // Nearly always none.
+    let options = ConnectionOptions::parse(from.values(&CONNECTION)).map_err(|_| BadGateway::Malformed)?.into_owned();
     let via = own.via(from.version).clone();
     to.reserve(from.len() + 1);
-    for ((name, value), _) in from.into_fields().zip(dropped).filter(|(_, dropped)| !dropped) {
-        to.append(name, value.ok_or(BadGateway::Malformed)?);
+    for (name, value) in from.into_fields() {
+        let value = value.ok_or(BadGateway::Malformed)?;
+        let dropped = is_hop_by_hop(name.as_str())
+            || options.names(name.as_str())
+            || name == CONTENT_LENGTH && !keeps_length
+            || name == SET_COOKIE && own.cookies.owns_pair(cookie_pair(value.as_bytes()));
+        if !dropped {
+            to.append(name, value);
+        }
     }
     to.append(VIA, via);
     Ok(())

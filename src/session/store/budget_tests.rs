@@ -61,8 +61,8 @@ impl Jar {
         sent.map(|(name, (value, _))| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
     }
 
-    fn request(&self, site: &Site, from_elsewhere: bool) -> RequestCookies {
-        RequestCookies::parse([self.line(from_elsewhere).as_bytes()], site.sessions.names())
+    fn request(&self, site: &Site, from_elsewhere: bool) -> RequestCookies<'static> {
+        RequestCookies::parse([self.line(from_elsewhere).as_bytes()], site.sessions.names()).into_owned()
     }
 }
 

@@ -39,13 +39,13 @@ pub(crate) fn site() -> Site {
 
 impl Site {
     /// What a browser would send after these `Set-Cookie` values.
-    pub(crate) fn cookies(&self, lines: &[SetCookie]) -> RequestCookies {
+    pub(crate) fn cookies(&self, lines: &[SetCookie]) -> RequestCookies<'static> {
         let kept = lines.iter().filter(|line| !line.contains("Max-Age=0"));
         let field = kept.filter_map(|line| line.split(';').next()).collect::<Vec<_>>().join("; ");
-        RequestCookies::parse([field.as_bytes()], self.sessions.names())
+        RequestCookies::parse([field.as_bytes()], self.sessions.names()).into_owned()
     }
 
-    fn carrying(&self, session: Session) -> RequestCookies {
+    fn carrying(&self, session: Session) -> RequestCookies<'static> {
         let sealed = self.sessions.seal(session).expect("it fits");
         self.cookies(&self.sessions.deliver(&sealed, &RequestCookies::default()))
     }

@@ -25,7 +25,9 @@ pub(in crate::proxy) struct Head {
 impl Head {
     /// Takes a head out of `read`; none while it is not whole. `searched` says up to where its end was looked for before.
     pub(super) fn take(read: &mut BytesMut, searched: &mut usize) -> Result<Option<Self>, ExchangeError> {
-        if !has_end(read, searched) {
+        // As a rule all of it comes at once.
+        let is_first = *searched == 0;
+        if read.is_empty() || !is_first && !has_end(read, searched) {
             return if read.len() > MAX_HEAD { Err(ExchangeError::HeadTooLong) } else { Ok(None) };
         }
         let mut space = [const { MaybeUninit::uninit() }; MAX_FIELDS];
@@ -34,8 +36,14 @@ impl Head {
         let length = match strict.parse_response_with_uninit_headers(&mut parsed, read, &mut space) {
             Ok(Status::Complete(length)) if length <= MAX_HEAD => length,
             Ok(Status::Complete(_)) | Err(httparse::Error::TooManyHeaders) => return Err(ExchangeError::HeadTooLong),
-            // What looked like the end was empty lines before the head.
-            Ok(Status::Partial) => return Ok(None),
+            // It is not whole, or what looked like its end was empty lines before it.
+            Ok(Status::Partial) if read.len() > MAX_HEAD => return Err(ExchangeError::HeadTooLong),
+            Ok(Status::Partial) => {
+                if is_first {
+                    *searched = read.len();
+                }
+                return Ok(None);
+            }
             Err(_) => return Err(ExchangeError::NotHttp),
         };
         let place = |part: &[u8]| {
