@@ -293,20 +293,24 @@ struct Worker {
 async fn dispatch(worker: web::Data<Worker>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
     let started = Instant::now();
     let Worker { sites, client, metrics, health_path } = worker.get_ref();
+    let mut site = None;
     let (handler, result) = match target::check(&request) {
         Err(problem) => (Handler::Other, Err(problem)),
         Ok(()) if health_path.as_deref() == Some(request.uri().path()) => {
             (Handler::Other, Ok(HttpResponse::Ok().body("ok\n")))
         }
         Ok(()) => match sites.of(&request) {
-            Some(services) => answer(services, client, &request, payload).await,
+            Some(services) => {
+                site = sites.shown(services);
+                answer(services, client, &request, payload).await
+            }
             None => (Handler::Other, Err(Problem::new(&MISDIRECTED, "No site of this server has this host."))),
         },
     };
     let response = result.unwrap_or_else(|problem| problem.respond(&request));
     let status = response.status().as_u16();
     metrics.count_request(handler, status);
-    telemetry::access(status, started.elapsed());
+    telemetry::access(site, status, started.elapsed());
     response
 }
 

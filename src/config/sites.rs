@@ -189,6 +189,7 @@ fn parse_providers(
     }
     let providers = providers.into_iter().collect::<Option<Vec<_>>>()?;
     check_registrations(&providers, reader);
+    check_passthrough(&providers, reader);
     Some(providers)
 }
 
@@ -246,6 +247,19 @@ fn check_registrations(providers: &[ProviderConfig], reader: &mut Reader<'_>) {
                 ),
             );
         }
+    }
+}
+
+/// The parameter that chooses a provider goes to none of them.
+fn check_passthrough(providers: &[ProviderConfig], reader: &mut Reader<'_>) {
+    let takes =
+        |provider: &&ProviderConfig| provider.settings.passthrough_parameters.iter().any(|name| name == "provider");
+    for provider in providers.iter().filter(takes) {
+        reader.enter(provider.scope);
+        reader.error(
+            "provider.passthrough_parameters",
+            "has \"provider\", by which links choose one of [[providers]]; leave it out",
+        );
     }
 }
 

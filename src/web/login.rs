@@ -40,8 +40,12 @@ pub async fn handle(services: &Services, request: &HttpRequest) -> Result<HttpRe
     begin(services, request, Flow { provider, return_url: return_url.as_str(), extra, max_age, silent }).await
 }
 
-/// The provider that `provider` names; without it the default one.
+/// The provider that `provider` names; without it the default one. Where there is one alone the parameter is none of ours:
+/// it may be one that passes through.
 pub(super) fn provider<'a>(services: &'a Services, parameters: &Parameters) -> Result<&'a SiteProvider, Problem> {
+    if !services.providers.are_several() {
+        return Ok(services.providers.default_one());
+    }
     let named = match parameters.single(PROVIDER) {
         Ok(None) => return Ok(services.providers.default_one()),
         Ok(Some(name)) => services.providers.named(name),

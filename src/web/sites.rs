@@ -42,6 +42,11 @@ impl Sites {
         self.sites.get(position(&self.hosts, authority(request))?).map(AsRef::as_ref)
     }
 
+    /// What the log calls a site: by its public URL, where there are several.
+    pub fn shown<'a>(&self, site: &'a Services) -> Option<&'a str> {
+        (!self.hosts.is_empty()).then(|| site.site.origin.as_str())
+    }
+
     /// All sites.
     pub fn iter(&self) -> impl Iterator<Item = &Services> {
         self.sites.iter().map(AsRef::as_ref)

@@ -171,6 +171,9 @@ fn providers_have_names_and_registrations_of_their_own() {
         finding.contains("providers[1].client_id: \"a\" at this issuer is the registration of \"staff\""),
         "{finding}"
     );
+    let passes = "passthrough_parameters = [\"provider\"]\n".to_owned();
+    let finding = of_providers(&[provider("staff", "a"), provider("x", "b"), passes]).only_finding();
+    assert!(finding.contains("providers[1].passthrough_parameters: has \"provider\""), "{finding}");
     let finding = of_providers(&[provider("a/b", "a")]).only_finding();
     assert!(finding.contains("providers[0].name: \"a/b\" is not a name"), "{finding}");
     let finding = extended(&provider("x", "y")).only_finding();
