@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use crate::support::browser::Context;
+use crate::support::quirky_provider::{Kind, QuirkyProvider};
 use crate::support::world::SESSION;
 use crate::support::{Browser, Provider, ProviderOptions, Reply, Sealgate, SealgateOptions, Upstream};
 
@@ -273,10 +274,10 @@ async fn a_provider_that_there_is_none_of_is_refused() {
 
 /// The answer of `guests` for a login that began with `staff`, as a mix-up brings it about: the attacker, who is the
 /// first provider or has got between, leads the browser on to the second one.
-async fn mixed_up(world: &TwoProviders) -> Url {
-    let begun = world.browser.navigate("/bff/login?provider=staff").await.location();
+async fn mixed_up(browser: &Browser) -> Url {
+    let begun = browser.navigate("/bff/login?provider=staff").await.location();
     let parameter = |name: &str| begun.query_pairs().find(|(key, _)| key == name).expect("it is there").1.into_owned();
-    let other = world.browser.navigate("/bff/login?provider=guests").await.location();
+    let other = browser.navigate("/bff/login?provider=guests").await.location();
     let pairs: Vec<(String, String)> = other
         .query_pairs()
         .map(|(key, value)| {
@@ -288,9 +289,9 @@ async fn mixed_up(world: &TwoProviders) -> Url {
     url.query_pairs_mut().clear().extend_pairs(pairs);
     let mut next = url;
     for _ in 0..10 {
-        let reply: Reply = world.browser.arrive_from_elsewhere(next.as_str()).await;
+        let reply: Reply = browser.arrive_from_elsewhere(next.as_str()).await;
         next = reply.location();
-        if next.host_str() == Some(world.browser.host()) {
+        if next.host_str() == Some(browser.host()) {
             return next;
         }
     }
@@ -320,7 +321,7 @@ async fn a_mix_up_of_two_providers_is_refused_and_the_code_goes_nowhere() {
         ("there, and without an issuer", &|url| without_issuer(&at_the_first(url))),
     ];
     for (how, change) in changes {
-        let callback = mixed_up(&world).await;
+        let callback = mixed_up(&world.browser).await;
         assert_eq!(callback.path(), "/bff/callback/guests", "the provider sends to what is registered there alone");
         let reply = world.browser.arrive_from_elsewhere(change(&callback).as_str()).await;
         assert_eq!(reply.error_page(4), 400, "{how}");
@@ -330,6 +331,31 @@ async fn a_mix_up_of_two_providers_is_refused_and_the_code_goes_nowhere() {
         assert_eq!(again.error_page(4), 400, "{how}");
     }
     assert_eq!(world.redemptions().await, (0, 0), "no code went to anybody");
+}
+
+/// RFC 9700 §4.4.2.2: where neither provider says who it is, nothing but the address tells them apart.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mix_up_is_refused_among_providers_that_name_no_issuer() {
+    let (attacker, honest) = tokio::join!(QuirkyProvider::start(Kind::Keycloak), QuirkyProvider::start(Kind::Okta));
+    let mut options = SealgateOptions::new(&attacker.issuer, 1);
+    options.public_url = format!("http://shop.localhost:{}", options.port);
+    let table = |name: &str, provider: &QuirkyProvider| {
+        json!({
+            "name": name, "issuer": provider.issuer, "client_id": "app", "client_secret": "s",
+            "id_token_algorithms": ["ES256"],
+        })
+    };
+    let providers = vec![table("staff", &attacker), table("guests", &honest)];
+    let gate = Sealgate::start(options.set("provider", Value::Null).set("providers", providers)).await;
+    let browser = Browser::new(gate.url());
+    let callback = mixed_up(&browser).await;
+    assert!(!callback.query_pairs().any(|(key, _)| key == "iss"), "{callback}");
+    assert_eq!(browser.arrive_from_elsewhere(callback.as_str()).await.error_page(4), 400);
+    assert_eq!((attacker.requests("/token"), honest.requests("/token")), (0, 0), "the code stays where it is");
+    assert!(gate.log().contains("mix_up"));
+    browser.sign_in_at("/bff/login?provider=guests").await;
+    assert_eq!((attacker.requests("/token"), honest.requests("/token")), (0, 1));
+    assert_eq!(browser.user().await["bff:provider"], "guests");
 }
 
 /// OpenID Connect Core §4.
