@@ -15,7 +15,7 @@ BROWSER := tests/browser/node_modules/.installed
 EXPRESS := benches/proxy/express/node_modules/.installed
 PYTHON := tests/.venv/.installed
 
-.PHONY: help demo test test-keycloak soak docs lint audit bench bench-proxy bench-streams fuzz-smoke tools rust node system-packages peer-packages
+.PHONY: help demo test test-keycloak soak docs lint audit bench bench-count bench-proxy bench-streams fuzz-smoke tools rust node system-packages peer-packages
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,11 @@ bench-proxy: rust $(PROVIDER) ## What an authenticated request costs beside ngin
 ifdef BENCH_PEERS
 bench-proxy: $(EXPRESS) $(PYTHON) peer-packages
 endif
+
+bench-count: rust $(PROVIDER) ## Count the instructions that a request takes in the running server
+	@scripts/ensure-packages nginx wrk python3 valgrind
+	@[ -n "$${SEALGATE_BINARY:-}" ] || cargo build --release
+	@python3 benches/proxy/count.py
 
 bench-streams: rust ## Move 1 GiB each way, open thousands of connections, and print what they cost
 	@open=$$(ulimit -Hn); [ "$$open" = unlimited ] || [ "$$open" -ge 12000 ] || { echo "12,000 open files are needed and $$open allowed: raise ulimit -n." >&2; exit 1; }

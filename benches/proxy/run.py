@@ -27,7 +27,7 @@ def main():
     wanted = os.environ.get("BENCH_ROWS", "").split()
     folder = tempfile.mkdtemp(prefix="sealgate-bench-")
     os.chmod(folder, 0o755)
-    os.environ["PATH"] += ":/usr/sbin:/sbin"  # where Debian has nginx and apache2
+    servers.find_system_binaries()
     # An interrupt and a SIGTERM alike end what was started.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

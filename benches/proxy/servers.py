@@ -24,6 +24,11 @@ NGINX_PROXY = "nginx-cookie"
 """The row that all others are compared with."""
 
 
+def find_system_binaries():
+    """Adds where Debian has nginx and apache2."""
+    os.environ["PATH"] += ":/usr/sbin:/sbin"
+
+
 class Upstream:
     """nginx beside the load generator: 1 KB of JSON under `…/orders`, the request itself under `…/seen`."""
 
