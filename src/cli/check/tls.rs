@@ -126,6 +126,28 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_must_be_for_every_site() {
+        let folder = Folder::new("");
+        let own = KeyPair::generate().expect("a key");
+        let certificate = CertificateParams::new(["a.example.com".to_owned()]).expect("a name").self_signed(&own);
+        fs::write(folder.path("tls.crt"), certificate.expect("signed").pem()).expect("the folder is ours");
+        fs::write(folder.path("tls.key"), own.serialize_pem()).expect("the folder is ours");
+        folder.set_mode("tls.key", 0o600);
+        let (certificate, key) = (folder.path("tls.crt"), folder.path("tls.key"));
+        let site = |name: &str| {
+            format!(
+                "[[sites]]\npublic_url = \"https://{name}.example.com\"\n[sites.provider]\n\
+                 issuer = \"https://login.example.com\"\nclient_id = \"a\"\nclient_secret = \"x\"\n"
+            )
+        };
+        let server = format!("[server]\ntls_certificate_file = {certificate:?}\ntls_key_file = {key:?}\n");
+        folder.configure_alone(&format!("{server}{}{}", site("a"), site("b")));
+        let checked = folder.check(check);
+        checked.has(Verdict::Ok, KEY, "it is for https://a.example.com");
+        checked.has(Verdict::Error, KEY, "it is not for sites[1].public_url (https://b.example.com)");
+    }
+
+    #[test]
     fn a_key_of_another_certificate_is_an_error() {
         let other = KeyPair::generate().expect("a key");
         let checked = checked("app.example.com", Some(&other), "2027-01-01T00:00:00Z");

@@ -337,6 +337,34 @@ fn input_that_is_no_cookie_header_is_refused_with_the_remedy() {
 }
 
 #[test]
+fn of_several_sites_the_cookies_own_is_to_be_named() {
+    let site = Site::new();
+    let (secret, ring) = (site.folder.path().join("secret"), site.ring().path().to_owned());
+    let table = |url: &str| {
+        format!(
+            "[[sites]]\npublic_url = {url:?}\n[sites.provider]\nissuer = \"https://login.example.com\"\n\
+             client_id = \"spa-bff\"\nclient_secret_file = {secret:?}\n"
+        )
+    };
+    let field = site.session_field(0);
+    let (own, other) = (table("https://app.example.com"), table("https://other.example.com"));
+    fs::write(site.config(), format!("[keys]\nring = {ring:?}\n{other}{own}")).expect("the folder is ours");
+    let inspect = |named: Option<&str>| {
+        let args = InspectArgs { site: named.map(str::to_owned), config: vec![site.config()], json: false };
+        let mut out = Vec::new();
+        run(&CookieCommand::Inspect(args), &site.clock, &mut field.as_bytes(), &mut out)?;
+        Ok::<_, CliError>(String::from_utf8(out).expect("text"))
+    };
+    for wrong in [None, Some("https://nobody.example.com")] {
+        let error = inspect(wrong).expect_err("which one?").to_string();
+        assert!(error.contains("--site must be one of https://other.example.com, https://app.example.com"), "{error}");
+    }
+    let of = |named| inspect(Some(named)).expect("a description");
+    assert!(of("https://app.example.com/").contains("The request is signed in"), "{}", of("https://app.example.com"));
+    assert!(of("https://other.example.com").contains("The request is signed out"), "a cookie of another site");
+}
+
+#[test]
 fn claims_of_userinfo_are_named() {
     let site = Site::new();
     let sessions = site.sessions();
