@@ -65,3 +65,42 @@ impl Providers {
         self.0.iter()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::runtime::Handle;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::oidc::ProviderSettings;
+    use crate::oidc::test_party::settings;
+    use crate::session::tests::NOW;
+
+    fn provider(name: &str, issuer: &str, client_id: &str) -> (String, Provider) {
+        let settings = ProviderSettings { client_id: client_id.to_owned(), ..settings(issuer) };
+        let provider = Provider::new(settings, Clock::manual(NOW), Handle::current()).expect("no network is needed");
+        (name.to_owned(), provider)
+    }
+
+    fn id(issuer: &str, client_id: &str) -> ProviderId {
+        ProviderId { issuer: issuer.to_owned(), client_id: client_id.to_owned() }
+    }
+
+    #[tokio::test]
+    async fn a_registration_is_one_provider_s_to_the_letter() {
+        const A: &str = "http://127.0.0.1:1";
+        const B: &str = "http://127.0.0.1:2";
+        let all = Providers::new(vec![provider("a", A, "x"), provider("b", B, "x"), provider("c", A, "y")]);
+        let name = |found: Option<&SiteProvider>| found.map(|provider| provider.name.clone());
+        assert_eq!(name(all.of(&id(A, "x"))).as_deref(), Some("a"));
+        assert_eq!(name(all.of(&id(B, "x"))).as_deref(), Some("b"));
+        assert_eq!(name(all.of(&id(A, "y"))).as_deref(), Some("c"));
+        for unknown in [id(B, "y"), id("http://127.0.0.1:1/", "x"), id(A, "X"), id("", "")] {
+            assert_eq!(name(all.of(&unknown)), None, "{unknown:?}");
+        }
+        assert_eq!(name(all.with_issuer(A)).as_deref(), Some("a"), "the first one");
+        assert_eq!((name(all.named("b")).as_deref(), name(all.named("B"))), (Some("b"), None));
+        let defaults: Vec<_> = all.iter().filter(|provider| provider.is_default).map(|one| one.name.as_str()).collect();
+        assert_eq!(defaults, [all.default_one().name.as_str()]);
+    }
+}

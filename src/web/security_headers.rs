@@ -55,10 +55,14 @@ impl SecurityHeaders {
     /// The fields for a site at `origin` whose providers have these issuers. Values that are no field values are left out;
     /// the configuration has refused them.
     pub fn new(settings: &SecurityHeaderSettings, origin: &PublicOrigin, issuers: &[&str]) -> Self {
-        let providers =
+        let origins =
             issuers.iter().filter_map(|issuer| Some(url::Url::parse(issuer).ok()?.origin().ascii_serialization()));
-        let mut providers: Vec<_> = providers.collect();
-        providers.dedup();
+        let mut providers: Vec<String> = Vec::new();
+        for origin in origins {
+            if !providers.contains(&origin) {
+                providers.push(origin);
+            }
+        }
         let policy = settings.content_security_policy.replace(PROVIDER, &providers.join(" "));
         let policy = if policy.is_empty() { Vec::new() } else { policy.split(NONCE).map(str::to_owned).collect() };
         let https =

@@ -47,11 +47,15 @@ impl TwoSites {
         );
         let mut options = SealgateOptions::new(&shop_provider.issuer, upstream.port);
         let mut sites = Vec::new();
+        let pages = tempfile::tempdir().expect("a temporary folder");
+        let words = "[en.problems.not-found]\ntitle = \"Nothing at the desk\"\n";
+        std::fs::write(pages.path().join("texts.toml"), words).expect("a new file");
         for (name, provider) in [("shop", &shop_provider), ("desk", &desk_provider)] {
             let url = format!("http://{name}.localhost:{}", options.port);
             provider.register(registration(&options, &format!("{url}/bff/callback"), &format!("{url}/"))).await;
             sites.push(json!({"public_url": url, "provider": provider_table(&options, provider)}));
         }
+        sites[1]["pages"] = json!({"templates": pages.path()});
         options = options.set("server.public_url", Value::Null).set("provider", Value::Null).set("sites", sites);
         let gate = Sealgate::start(options).await;
         Self { shop_provider, desk_provider, _upstream: upstream, gate }
@@ -169,6 +173,17 @@ async fn a_host_of_no_site_is_misdirected() {
     let shouted = format!("SHOP.localhost:{}", world.gate.options.port);
     let shouted = shop.fetch(Method::GET, "/bff/user").field("Host", &shouted).send().await;
     assert_eq!(shouted.status, StatusCode::OK, "{}", shouted.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_and_the_log_are_the_site_s_own() {
+    let world = TwoSites::start().await;
+    let shown = |reply: Reply| reply.body.contains("Nothing at the desk");
+    assert!(!shown(world.browser("shop").navigate("/bff/nothing").await));
+    assert!(shown(world.browser("desk").navigate("/bff/nothing").await));
+    for name in ["shop", "desk"] {
+        assert!(world.gate.log().contains(&format!("\"site\":\"{}\"", world.url(name))), "{name}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
