@@ -6,6 +6,7 @@
 //! Must never print a value that may be a secret, not even in an error.
 
 mod definitions;
+mod easy_auth;
 mod finding;
 mod leaf;
 mod markdown;
@@ -44,12 +45,14 @@ use self::reader::Reader;
 pub use self::reader::SecretFile;
 pub use self::reference::reference;
 pub use self::scope::Scope;
+use self::sites::OwnKeys;
 use crate::certificates::CertificateFiles;
 use crate::oidc::ProviderSettings;
 use crate::origin::PublicOrigin;
 use crate::proxy::RouteSettings;
 use crate::session::SessionSettings;
 use crate::web::CsrfHeader;
+use crate::web::easy_auth::EasyAuth;
 use crate::web::page::Pages;
 use crate::web::security_headers::SecurityHeaderSettings;
 use crate::web::static_site::StaticSettings;
@@ -78,6 +81,8 @@ pub struct SiteConfig {
     pub prefix: String,
     /// The OpenID providers, one at least; the first is the default. No two have the same name or registration.
     pub providers: Vec<ProviderConfig>,
+    /// Azure App Service's endpoints, if we have them besides our own; never with several providers.
+    pub easy_auth: Option<EasyAuth>,
     /// Sessions and their cookies.
     pub session: SessionSettings,
     /// The custom header of `csrf = "header"` routes.
@@ -191,14 +196,13 @@ impl Config {
         }
     }
 
-    fn parse(raw: raw::RawConfig, reader: &mut Reader<'_>) -> Option<Self> {
+    fn parse(mut raw: raw::RawConfig, reader: &mut Reader<'_>) -> Option<Self> {
         // Every section is read before any is given up.
-        let mut raw = raw;
-        let (public_url, prefix) = (raw.server.public_url.take(), raw.server.prefix.take());
+        let own = OwnKeys::take(&mut raw.server);
         let (process, server) = server::parse(std::mem::take(&mut raw.server), reader);
         let ring = site::ring(std::mem::take(&mut raw.keys), reader);
         let log = site::log(std::mem::take(&mut raw.log), reader);
-        let sites = sites::parse(sites::Raw { public_url, prefix, config: raw }, &process, reader);
+        let sites = sites::parse(own, raw, &process, reader);
         Some(Self { server: server?, sites: sites?, ring: ring?, log: log? })
     }
 }

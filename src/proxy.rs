@@ -4,6 +4,7 @@
 
 mod body;
 mod cookies;
+pub mod easy_auth;
 mod error;
 mod forward;
 mod headers;
@@ -127,6 +128,8 @@ pub struct AccessSettings {
     pub rules: Vec<Rule>,
     /// Headers made of the user's claims.
     pub headers: Vec<IdentityHeader>,
+    /// Whether a page that a browser loads without a session leads to the login.
+    pub leads_to_login: bool,
 }
 
 /// For which host a route is, and what its upstreams see of a request's target.
@@ -174,6 +177,15 @@ pub enum CsrfMode {
     Metadata,
     /// As `Metadata`, and top-level GET navigations.
     Page,
+    /// As `Page`, and every method with `Sec-Fetch-Site: same-origin`: for apps that know of no header, and forms.
+    SameOrigin,
+}
+
+impl CsrfMode {
+    /// Whether browsers may load pages.
+    pub fn takes_pages(self) -> bool {
+        matches!(self, Self::Page | Self::SameOrigin)
+    }
 }
 
 /// Bounds on how long an upstream may keep us waiting.

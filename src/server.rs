@@ -2,6 +2,7 @@
 //!
 //! Provider traffic and refresh flights run on a runtime of their own, because work on a worker dies with the worker.
 
+mod easy_auth;
 mod error;
 mod runtime;
 mod services;
@@ -326,7 +327,10 @@ async fn answer(
     }
     match endpoint(&services.site.prefix, request.uri().path()) {
         Some(endpoint) => call(endpoint, services, request, payload).await,
-        None => beyond_the_prefix(services, client, request, payload).await,
+        None => match easy_auth::find(services, request.uri().path()) {
+            Some(endpoint) => easy_auth::call(endpoint, services, request, payload).await,
+            None => beyond_the_prefix(services, client, request, payload).await,
+        },
     }
 }
 

@@ -71,7 +71,10 @@ pub enum UserFormat {
     /// One object, a member a claim.
     Object,
     /// A list of `{"type":…,"value":…}`, as Duende's BFF answers.
-    Duende,
+    Duende {
+        /// Whether it is 200 and `null` when nobody is signed in, in place of 401.
+        anonymous_is_null: bool,
+    },
 }
 
 /// The registration that a session was opened with: both must match the configuration when the cookie comes back.

@@ -8,6 +8,7 @@ pub mod callback;
 pub mod conflict;
 pub mod cookie_line;
 pub mod csrf;
+pub mod easy_auth;
 pub mod event_stream;
 pub mod fetch_metadata;
 pub mod head;
@@ -37,6 +38,7 @@ use actix_web::http::header::{COOKIE, HeaderValue, SET_COOKIE};
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use ipnet::IpNet;
 
+use self::easy_auth::EasyAuth;
 use self::page::Pages;
 use self::problem::Problem;
 use self::redemptions::Redemptions;
@@ -49,6 +51,7 @@ use crate::oidc::{BearerVerifier, Provider};
 use crate::origin::PublicOrigin;
 use crate::proxy::{OwnNames, RouteTable};
 use crate::refresh::Refresher;
+use crate::return_url::{ReturnUrl, ReturnUrlError};
 use crate::session::Session;
 use crate::session::cookies::{RequestCookies, SetCookie};
 use crate::session::providers::{Providers, SiteProvider};
@@ -74,6 +77,8 @@ pub struct Site {
     pub csrf: CsrfHeader,
     /// Peers whose `X-Forwarded-*` count.
     pub trusted_proxies: Vec<IpNet>,
+    /// Azure App Service's names, if we answer to them besides our own.
+    pub easy_auth: Option<EasyAuth>,
 }
 
 impl Site {
@@ -81,12 +86,25 @@ impl Site {
     /// pass for another's (RFC 9700 §4.4.2.2).
     pub fn redirect_uri(&self, provider: &SiteProvider) -> String {
         let name = Some(provider.name.as_str()).filter(|_| !provider.is_default);
-        self.origin.join(&callback_path(&self.prefix, name))
+        redirect_uri(&self.origin, &self.prefix, self.easy_auth.as_ref(), name)
     }
 
-    /// Where the provider sends the browser after a logout: the root, unless configured.
+    /// Where the provider sends the browser after a logout.
     pub fn post_logout_redirect_uri(&self, provider: &Provider) -> String {
-        provider.settings().particulars.post_logout_redirect_uri.clone().unwrap_or_else(|| self.home())
+        let configured = provider.settings().particulars.post_logout_redirect_uri.as_deref();
+        post_logout_redirect_uri(&self.origin, configured, self.easy_auth.as_ref())
+    }
+
+    /// A page of this site that a login or logout may lead to.
+    ///
+    /// # Errors
+    /// See [`ReturnUrlError`].
+    pub fn return_url(&self, text: &str) -> Result<ReturnUrl, ReturnUrlError> {
+        let return_url = ReturnUrl::parse(text, &self.prefix)?;
+        match self.easy_auth {
+            Some(_) => ReturnUrl::parse(text, easy_auth::PREFIX),
+            None => Ok(return_url),
+        }
     }
 
     /// The site's root.
@@ -105,12 +123,25 @@ impl Site {
     }
 }
 
-/// The path of the callback: of the default provider, or of another one by its name.
-pub fn callback_path(prefix: &str, name: Option<&str>) -> String {
-    match name {
-        None => format!("{prefix}/callback"),
-        Some(name) => format!("{prefix}/callback/{name}"),
-    }
+/// The redirect URI to register at the provider: of the default one, with Easy Auth's names the one that its registrations
+/// have; or of another one by its `name`.
+pub fn redirect_uri(origin: &PublicOrigin, prefix: &str, easy_auth: Option<&EasyAuth>, name: Option<&str>) -> String {
+    origin.join(&match (name, easy_auth) {
+        (Some(name), _) => format!("{prefix}/callback/{name}"),
+        (None, Some(names)) => names.callback_path(),
+        (None, None) => format!("{prefix}/callback"),
+    })
+}
+
+/// The address for after a logout to register at the provider: what is configured, else the root, or what is there for
+/// it among Easy Auth's endpoints.
+pub fn post_logout_redirect_uri(
+    origin: &PublicOrigin,
+    configured: Option<&str>,
+    easy_auth: Option<&EasyAuth>,
+) -> String {
+    let default = easy_auth.map_or("/", |_| easy_auth::LOGGED_OUT);
+    configured.map_or_else(|| origin.join(default), str::to_owned)
 }
 
 #[cfg(test)]
@@ -122,6 +153,7 @@ impl Site {
             prefix: "/bff".into(),
             csrf: CsrfHeader { name: "X-CSRF".into(), value: "1".into() },
             trusted_proxies: Vec::new(),
+            easy_auth: None,
         }
     }
 }

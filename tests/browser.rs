@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 use support::ports::{free_port, loopback};
-use support::{Provider, ProviderOptions, Sealgate, SealgateOptions, Upstream, eventually};
+use support::{App, Provider, ProviderOptions, Sealgate, SealgateOptions, Upstream, eventually};
 
 #[path = "support/support.rs"]
 mod support;
@@ -156,6 +156,49 @@ async fn an_app_of_vite_s_runs_under_the_strict_policy_and_what_is_slipped_in_do
     play("app.mjs", json!({"origin": gate.url(), "provider": provider.issuer})).await;
 }
 
+/// Pages, their script and an API that know Azure App Service authentication alone: docs/migrate/easy-auth.md.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_that_was_written_for_easy_auth_runs_unchanged() {
+    let (provider, app) = tokio::join!(Provider::start(ProviderOptions::default()), App::start("easy-auth"));
+    let options = SealgateOptions::new(&provider.issuer, app.port);
+    let upstream = format!("http://127.0.0.1:{}", app.port);
+    let page = json!({"path": "/", "upstream": upstream, "csrf": "same_origin", "on_signed_out": "login"});
+    let goodbye = json!({"path": "/goodbye", "upstream": upstream, "auth": "optional", "csrf": "same_origin"});
+    let options = options
+        .set("server.compat", "easyauth")
+        .set("server.compat_provider", "aad")
+        .set("session.same_site", "lax")
+        .set("static", Value::Null)
+        .set("routes", vec![page, goodbye])
+        .set("provider.scopes", vec!["openid", "profile", "email", "offline_access"]);
+    let mut registration = options.registration();
+    registration["redirect_uris"] = json!([format!("{}/.auth/login/aad/callback", options.public_url)]);
+    registration["post_logout_redirect_uris"] = json!([format!("{}/.auth/logout/complete", options.public_url)]);
+    provider.register(registration).await;
+    let gate = Sealgate::start(options).await;
+    play("compat.mjs", json!({"app": "easy-auth", "origin": gate.url()})).await;
+}
+
+/// docs/migrate/duende.md; with both answers for those who are signed out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_front_end_that_was_written_for_duende_s_bff_runs_unchanged() {
+    let (provider, upstream) = tokio::join!(Provider::start(ProviderOptions::default()), Upstream::start());
+    let app = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/apps/duende");
+    for anonymous in [401, 200] {
+        let address = format!("http://127.0.0.1:{}", upstream.port);
+        let options = SealgateOptions::new(&provider.issuer, upstream.port)
+            .set("static", json!({"root": app}))
+            .set("routes", vec![json!({"path": "/todos", "upstream": address})])
+            .set("session.user_format", "duende")
+            .set("session.anonymous_user_status", anonymous)
+            .set("provider.scopes", vec!["openid", "profile", "groups", "offline_access"])
+            .set("provider.post_logout_redirect_uri", "PUBLIC_URL/bff/logged-out");
+        provider.register(options.registration()).await;
+        let gate = Sealgate::start(options).await;
+        play("compat.mjs", json!({"app": "duende", "anonymous": anonymous, "origin": gate.url()})).await;
+    }
+}
+
 /// As `docs/getting-started.md` has it, with the component that stands there.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_app_that_npm_create_vite_made_signs_in_changes_while_it_runs_and_is_built() {
@@ -230,6 +273,11 @@ async fn the_pages_that_people_see_are_accessible_in_every_size_colour_and_langu
         options.set("provider.post_logout_redirect_uri", "PUBLIC_URL/bff/logged-out")
     })
     .await;
+    let compat = SealgateOptions::new(&provider.issuer, upstream.port).set("server.compat", "easyauth");
+    let mut registration = compat.registration();
+    registration["redirect_uris"] = json!([format!("{}/.auth/login/oidc/callback", compat.public_url)]);
+    provider.register(registration).await;
+    let compat = Sealgate::start(compat).await;
     // The provider knows its client by another secret.
     let upstream_down = registered(&provider, free_port(), |mut options| {
         options.client_secret.push_str("-of-last-year");
@@ -245,7 +293,7 @@ async fn the_pages_that_people_see_are_accessible_in_every_size_colour_and_langu
     let origins = json!({
         "origin": gate.url(), "provider": provider.issuer, "providerDown": without_provider.url(),
         "upstreamDown": upstream_down.url(), "withoutLogout": without_logout.url(),
-        "withReturn": with_return.url(),
+        "withReturn": with_return.url(), "compat": compat.url(),
     });
     play("pages.mjs", origins).await;
 }

@@ -101,7 +101,8 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 #[test]
 fn the_reference_has_every_endpoint_and_command() {
     let reference = read(&root().join("docs/reference.md"));
-    let endpoints = names_behind(&read(&root().join("src/server.rs")), "(\"/").into_iter().map(str::to_owned).collect();
+    let tables = ["src/server.rs", "src/server/easy_auth.rs"].map(|file| read(&root().join(file)));
+    let endpoints = tables.iter().flat_map(|table| names_behind(table, "(\"/")).map(str::to_owned).collect();
     let commands = |of: &str| -> BTreeSet<String> {
         let help = sealgate(root(), &format!("{of} --help"));
         let listed = help.split("Commands:\n").nth(1).unwrap_or_default().lines().take_while(|line| !line.is_empty());
@@ -216,7 +217,8 @@ fn missing_files(line: &str) -> Vec<&str> {
 /// The pages at the top, in docs, in keys and in deploy.
 fn pages() -> Vec<PathBuf> {
     let recipes = ["haproxy", "nginx", "envoy", "kubernetes", "container", "systemd"];
-    let mut folders = vec![root().to_owned(), root().join("docs"), root().join("keys"), root().join("deploy")];
+    let mut folders = vec![root().to_owned(), root().join("docs"), root().join("docs/migrate")];
+    folders.extend([root().join("keys"), root().join("deploy")]);
     folders.extend(recipes.map(|recipe| root().join("deploy").join(recipe)));
     let entries = folders.iter().flat_map(|folder| fs::read_dir(folder).expect("a folder of the repository"));
     let mut pages: Vec<PathBuf> = entries

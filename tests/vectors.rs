@@ -284,7 +284,7 @@ fn silent_login_transaction() -> LoginTransaction {
 }
 
 fn logout_state() -> LogoutState {
-    LogoutState { sid: sid(1), at: NOW }
+    LogoutState { sid: sid(1), at: NOW, return_url: None }
 }
 
 fn posted_login_transaction() -> LoginTransaction {

@@ -179,6 +179,7 @@ fn site(
         public_url: format!("http://{app}").parse()?,
         prefix: "/bff".to_owned(),
         providers: vec![ProviderConfig { scope: Scope::default(), name: "demo".to_owned(), settings: provider(demo) }],
+        easy_auth: None,
         session: SessionSettings {
             cookie_name: "__Host-sealgate".to_owned(),
             same_site: SameSite::Strict,

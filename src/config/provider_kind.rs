@@ -9,6 +9,7 @@ use super::server::is_under;
 use super::values;
 use crate::oidc::{LogoutUrl, Particulars, Preset, ProviderSettings, is_shared_issuer, is_tenant_id};
 use crate::origin::{PublicOrigin, is_loopback};
+use crate::web::easy_auth;
 
 /// Reads the particulars, and puts the preset's defaults where nothing else is said.
 pub(super) fn parse(raw: &mut RawProvider, reader: &mut Reader<'_>) -> Option<Particulars> {
@@ -124,12 +125,19 @@ fn is_local(issuer: &str) -> bool {
 /// An address under our prefix must be the endpoint that is there for it; and its provider must send `state` back.
 pub(super) fn check_post_logout(
     settings: &ProviderSettings,
-    public_url: &PublicOrigin,
-    prefix: &str,
+    (public_url, prefix): (&PublicOrigin, &str),
+    easy_auth: bool,
     reader: &mut Reader<'_>,
 ) {
     let Some(back) = &settings.particulars.post_logout_redirect_uri else { return };
     let Some(path) = back.strip_prefix(public_url.as_str()) else { return };
+    if easy_auth && is_under(path, easy_auth::PREFIX) {
+        let complete = format!("{public_url}{}", easy_auth::LOGGED_OUT);
+        if *back != complete {
+            reader.error(POST_LOGOUT, format!("{back:?} is no endpoint for this; write {complete:?}"));
+        }
+        return;
+    }
     if !is_under(path, prefix) {
         return;
     }

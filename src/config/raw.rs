@@ -34,6 +34,8 @@ pub(super) struct RawConfig {
 pub(super) struct RawSite {
     pub(super) public_url: Option<Leaf>,
     pub(super) prefix: Option<Leaf>,
+    pub(super) compat: Option<Leaf>,
+    pub(super) compat_provider: Option<Leaf>,
     pub(super) provider: Option<RawProvider>,
     pub(super) providers: Vec<RawProvider>,
     pub(super) session: RawSession,
@@ -54,6 +56,8 @@ pub(super) struct RawServer {
     pub(super) public_url: Option<Leaf>,
     pub(super) management_listen: Option<Leaf>,
     pub(super) prefix: Option<Leaf>,
+    pub(super) compat: Option<Leaf>,
+    pub(super) compat_provider: Option<Leaf>,
     pub(super) trusted_proxies: Option<Leaf>,
     pub(super) workers: Option<Leaf>,
     pub(super) public_health_path: Option<Leaf>,
@@ -117,6 +121,7 @@ pub(super) struct RawSession {
     pub(super) refresh_before: Option<Leaf>,
     pub(super) persistent: Option<Leaf>,
     pub(super) user_format: Option<Leaf>,
+    pub(super) anonymous_user_status: Option<Leaf>,
     pub(super) write_format: Option<Leaf>,
 }
 
@@ -141,6 +146,7 @@ pub(super) struct RawRoute {
     pub(super) auth: Option<Leaf>,
     pub(super) providers: Option<Leaf>,
     pub(super) csrf: Option<Leaf>,
+    pub(super) on_signed_out: Option<Leaf>,
     pub(super) methods: Option<Leaf>,
     pub(super) forward_cookies: Option<Leaf>,
     pub(super) connect_timeout: Option<Leaf>,

@@ -8,6 +8,7 @@ mod wanted;
 use http::Uri;
 
 use self::rules::ClaimNames;
+use super::easy_auth::Compat;
 use super::leaf::Leaf;
 use super::raw::RawRoute;
 use super::reader::Reader;
@@ -15,13 +16,16 @@ use super::server::{OwnPaths, is_under};
 use super::{ProviderConfig, network, upstreams, values};
 use crate::origin::PublicOrigin;
 use crate::proxy::{AccessSettings, CsrfMode, PathRewrite, RouteAuth, RouteSettings, TargetSettings, UpstreamTimeouts};
+use crate::session::SameSite;
+use crate::web::easy_auth;
 
 /// Reads all routes, and compares their paths with each other and with `own`. `groups_claim` is the provider's, if it is
-/// known.
+/// known; without `compat`, what it says is wrong.
 pub(super) fn parse(
     raw: Vec<RawRoute>,
     own: &OwnPaths,
     groups_claim: Option<&str>,
+    compat: Option<&Compat>,
     reader: &mut Reader<'_>,
 ) -> Option<Vec<RouteSettings>> {
     let mut paths: Vec<Option<String>> = Vec::new();
@@ -42,7 +46,7 @@ pub(super) fn parse(
         }
         paths.push(path.clone());
         hosts.push(known_host);
-        routes.push(parse_route(index, path, host, groups_claim, raw, reader));
+        routes.push(parse_route(index, path, host, (groups_claim, compat), raw, reader));
     }
     check_health_path(&paths, own, reader);
     routes.into_iter().collect()
@@ -85,6 +89,19 @@ pub(super) fn check_hosts(routes: &[RouteSettings], public_url: &PublicOrigin, r
     }
 }
 
+/// A page that a login leads to is loaded as a link of the provider's, to which browsers do not show a strict cookie: it
+/// would lead to the login again, and so on for ever.
+pub(super) fn check_same_site(routes: &[RouteSettings], same_site: SameSite, reader: &mut Reader<'_>) {
+    let Some(index) = routes.iter().position(|route| route.access.leads_to_login) else { return };
+    if same_site == SameSite::Strict {
+        let problem = "\"login\" needs cookies that come along when the provider leads back to the page";
+        reader.error(
+            &format!("routes[{index}].on_signed_out"),
+            format!("{problem}; set session.same_site = \"lax\", or leave it out"),
+        );
+    }
+}
+
 /// The health path hides one path of the route that it lies in. Of a route for everything that is to be expected.
 fn check_health_path(paths: &[Option<String>], own: &OwnPaths, reader: &mut Reader<'_>) {
     let Some(health) = &own.public_health_path else { return };
@@ -103,7 +120,7 @@ fn parse_route(
     index: usize,
     path: Option<String>,
     host: Option<Option<String>>,
-    groups_claim: Option<&str>,
+    shared: (Option<&str>, Option<&Compat>),
     mut raw: RawRoute,
     reader: &mut Reader<'_>,
 ) -> Option<RouteSettings> {
@@ -112,8 +129,16 @@ fn parse_route(
     check_clear_text(&key("upstream"), upstreams.as_deref().unwrap_or_default(), reader);
     let auth = reader.value(&key("auth"), raw.auth.take(), route_auth);
     let csrf = reader.value(&key("csrf"), raw.csrf.take(), |leaf| {
-        let modes = [("header", CsrfMode::Header), ("metadata", CsrfMode::Metadata), ("page", CsrfMode::Page)];
+        let modes = [
+            ("header", CsrfMode::Header),
+            ("metadata", CsrfMode::Metadata),
+            ("page", CsrfMode::Page),
+            ("same_origin", CsrfMode::SameOrigin),
+        ];
         values::choice(leaf, &modes)
+    });
+    let on_signed_out = reader.value(&key("on_signed_out"), raw.on_signed_out.take(), |leaf| {
+        values::choice(leaf, &[("refuse", false), ("login", true)])
     });
     let methods = reader.list(&key("methods"), raw.methods.take(), values::method);
     let forward_cookies = reader.value(&key("forward_cookies"), raw.forward_cookies.take(), values::boolean);
@@ -122,13 +147,16 @@ fn parse_route(
     let idle = reader.value(&key("idle_timeout"), raw.idle_timeout.take(), values::positive_duration);
     let max_body_size = reader.optional(&key("max_body_size"), raw.max_body_size.take(), values::size);
     let target = target(&key, host, &mut raw, reader);
-    let access = access(index, auth, groups_claim, &mut raw, reader);
+    let access = access(index, auth, shared, &mut raw, reader);
+    if on_signed_out == Some(true) {
+        check_signed_out(&key("on_signed_out"), auth, csrf, reader);
+    }
     let upstream_settings = upstreams::parse(index, raw, upstreams.as_deref(), reader);
     Some(RouteSettings {
         path: path?,
         upstreams: upstreams?,
         auth: auth?,
-        access: access?,
+        access: AccessSettings { leads_to_login: on_signed_out?, ..access? },
         target: target?,
         max_body_size: max_body_size?,
         csrf: csrf?,
@@ -150,6 +178,18 @@ fn check_clear_text(key: &str, upstreams: &[Uri], reader: &mut Reader<'_>) {
                 format!("{upstream} is http to a public name, so access tokens travel in clear text; use https"),
             );
         }
+    }
+}
+
+/// Only a page can be led to a login, and only one that needs a session.
+fn check_signed_out(key: &str, auth: Option<RouteAuth>, csrf: Option<CsrfMode>, reader: &mut Reader<'_>) {
+    if csrf.is_some_and(|csrf| !csrf.takes_pages()) {
+        reader.error(
+            key,
+            "\"login\" is for pages that browsers load; set csrf = \"page\" or \"same_origin\" too, or leave it out",
+        );
+    } else if auth.is_some_and(|auth| !matches!(auth, RouteAuth::Session | RouteAuth::SessionOrBearer)) {
+        reader.error(key, "\"login\" has no meaning with this auth, which asks nobody to be signed in; leave it out");
     }
 }
 
@@ -192,7 +232,7 @@ fn target(
 fn access(
     index: usize,
     auth: Option<RouteAuth>,
-    groups_claim: Option<&str>,
+    (groups_claim, compat): (Option<&str>, Option<&Compat>),
     raw: &mut RawRoute,
     reader: &mut Reader<'_>,
 ) -> Option<AccessSettings> {
@@ -205,7 +245,12 @@ fn access(
     let names =
         ClaimNames { groups: groups?.unwrap_or_else(|| groups_claim.unwrap_or("groups").to_owned()), roles: roles? };
     let rules = rules::parse(&route, std::mem::take(&mut raw.rules), &names, reader);
-    let headers = headers::parse(&route, raw.header_preset.take(), raw.headers.take(), &names, reader);
+    let known = headers::Known {
+        claims: &names,
+        easy_auth: compat.map_or("aad", |compat| &compat.provider),
+        by_default: compat.is_some_and(|compat| compat.easy_auth.is_some()) && auth != Some(RouteAuth::None),
+    };
+    let headers = headers::parse(&route, raw.header_preset.take(), raw.headers.take(), &known, reader);
     let (auth, issuers, providers) = (auth?, issuers?, providers?);
     let takes_tokens = matches!(auth, RouteAuth::Bearer | RouteAuth::SessionOrBearer);
     if takes_tokens && issuers.is_empty() {
@@ -233,13 +278,19 @@ fn access(
             "has no meaning with this auth, which takes no sessions; set another auth, or leave it out",
         );
     }
-    Some(AccessSettings { issuers, providers, rules: rules?, headers: headers? })
+    Some(AccessSettings { issuers, providers, rules: rules?, headers: headers?, leads_to_login: false })
 }
 
 fn check_against_own(key: &str, path: &str, own: &OwnPaths, reader: &mut Reader<'_>) {
     if let Some(prefix) = own.prefix.as_ref().filter(|prefix| is_under(path, prefix)) {
         let at = reader.place("server.prefix");
         reader.error(key, format!("{path:?} lies under {at} ({prefix:?}), where our own endpoints are; move one"));
+    }
+    if own.easy_auth && is_under(path, easy_auth::PREFIX) {
+        reader.error(
+            key,
+            format!("{path:?} lies under {}, where server.compat has its endpoints; move it", easy_auth::PREFIX),
+        );
     }
     if own.public_health_path.as_deref() == Some(path) {
         reader.error(key, format!("{path:?} is server.public_health_path too; move one"));

@@ -6,6 +6,9 @@
 
 use super::definitions::of_site;
 
+/// The keys of `[server]` that are a site's; they stand in its table itself.
+pub(super) const OF_SERVER: [&str; 4] = ["public_url", "prefix", "compat", "compat_provider"];
+
 /// The place of one site's keys, and of one provider's among them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Scope {
@@ -33,7 +36,7 @@ impl Scope {
             _ => key.to_owned(),
         };
         match self.site {
-            Some(index) if matches!(key, "server.public_url" | "server.prefix") => {
+            Some(index) if section == "server" && OF_SERVER.contains(&&rest[1..]) => {
                 format!("sites[{index}].{}", &rest[1..])
             }
             Some(index) if of_site(section) => format!("sites[{index}].{inner}"),
@@ -49,9 +52,7 @@ impl Scope {
         };
         match element(rest, "providers") {
             Some((index, rest)) => (Self { site, provider: Some(index) }, format!("provider.{rest}")),
-            None if site.is_some() && matches!(rest, "public_url" | "prefix") => {
-                (Self::of_site(site), format!("server.{rest}"))
-            }
+            None if site.is_some() && OF_SERVER.contains(&rest) => (Self::of_site(site), format!("server.{rest}")),
             None => (Self::of_site(site), rest.to_owned()),
         }
     }

@@ -17,6 +17,8 @@ use crate::origin::PublicOrigin;
 pub(super) struct OwnPaths {
     pub(super) prefix: Option<String>,
     pub(super) public_health_path: Option<String>,
+    /// Whether `/.auth` is ours, too.
+    pub(super) easy_auth: bool,
 }
 
 /// What sites must know of the process, as far as it was read.

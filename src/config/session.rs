@@ -28,8 +28,12 @@ pub(super) fn parse(raw: RawSession, reader: &mut Reader<'_>) -> Option<SessionS
         reader.value("session.refresh_before", raw.refresh_before, |leaf| values::seconds(leaf, MAX_REFRESH_BEFORE));
     let persistent = reader.value("session.persistent", raw.persistent, values::boolean);
     let user_format = reader.value("session.user_format", raw.user_format, |leaf| {
-        values::choice(leaf, &[("object", UserFormat::Object), ("duende", UserFormat::Duende)])
+        let duende = UserFormat::Duende { anonymous_is_null: false };
+        values::choice(leaf, &[("object", UserFormat::Object), ("duende", duende)])
     });
+    let anonymous_status =
+        reader.value("session.anonymous_user_status", raw.anonymous_user_status, anonymous_user_status);
+    let user_format = with_anonymous(user_format, anonymous_status, reader);
     let write_format = reader.value("session.write_format", raw.write_format, |leaf| {
         values::choice(leaf, &[("zstd-1", WriteFormat::Zstd1), ("plain", WriteFormat::Plain)])
     });
@@ -56,6 +60,29 @@ pub(super) fn parse(raw: RawSession, reader: &mut Reader<'_>) -> Option<SessionS
         user_format: user_format?,
         write_format: write_format?,
     })
+}
+
+fn anonymous_user_status(leaf: &Leaf) -> Result<u16, String> {
+    match leaf {
+        Leaf::Integer(200) => Ok(200),
+        Leaf::Integer(401) => Ok(401),
+        Leaf::Untyped(text) if text == "200" => Ok(200),
+        Leaf::Untyped(text) if text == "401" => Ok(401),
+        _ => Err("must be 401 or 200".to_owned()),
+    }
+}
+
+fn with_anonymous(format: Option<UserFormat>, status: Option<u16>, reader: &mut Reader<'_>) -> Option<UserFormat> {
+    match (format?, status?) {
+        (UserFormat::Duende { .. }, status) => Some(UserFormat::Duende { anonymous_is_null: status == 200 }),
+        (UserFormat::Object, 200) => {
+            let problem =
+                "200 is for front ends of Duende's BFF; set session.user_format = \"duende\" too, or leave it out";
+            reader.error("session.anonymous_user_status", problem);
+            None
+        }
+        (format, _) => Some(format),
+    }
 }
 
 fn cookie_name(leaf: &Leaf) -> Result<String, String> {

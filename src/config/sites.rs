@@ -3,14 +3,14 @@
 use config::{Map, Value, ValueKind};
 
 use super::definitions::{Form, site_sections};
+use super::easy_auth::{self, RawCompat};
 use super::leaf::Leaf;
 use super::position::Positions;
-use super::raw::{RawConfig, RawProvider, RawSite};
+use super::raw::{RawConfig, RawProvider, RawServer, RawSite};
 use super::reader::Reader;
-use super::scope::Scope;
+use super::scope::{OF_SERVER, Scope};
 use super::server::{self, OwnPaths, Process};
 use super::{ProviderConfig, SiteConfig, provider, provider_kind, routes, session, site, static_site, values};
-use crate::origin::PublicOrigin;
 
 /// What the one provider of a site is called, where nobody asks for it by name.
 const ONLY: &str = "default";
@@ -23,9 +23,12 @@ pub(super) fn inherit(values: &mut Map<String, Value>, positions: &mut Positions
         .filter(|section| !matches!(section.name, "provider" | "providers"))
         .filter_map(|section| Some((section, values.get(section.name)?.clone())))
         .collect();
-    let prefix = match values.get("server").map(|server| &server.kind) {
-        Some(ValueKind::Table(server)) => server.get("prefix").cloned(),
-        _ => None,
+    let of_server: Vec<_> = match values.get("server").map(|server| &server.kind) {
+        Some(ValueKind::Table(server)) => {
+            let shared = OF_SERVER.into_iter().filter(|key| *key != "public_url");
+            shared.filter_map(|key| Some((key, server.get(key)?.clone()))).collect()
+        }
+        _ => Vec::new(),
     };
     let Some(ValueKind::Array(sites)) = values.get_mut("sites").map(|sites| &mut sites.kind) else { return };
     for (index, site) in sites.iter_mut().enumerate() {
@@ -50,30 +53,50 @@ pub(super) fn inherit(values: &mut Map<String, Value>, positions: &mut Positions
                 _ => {}
             }
         }
-        if let Some(prefix) = prefix.as_ref().filter(|_| !site.contains_key("prefix")) {
-            site.insert("prefix".to_owned(), prefix.clone());
-            positions.inherit(format!("sites[{index}].prefix"));
+        for (key, value) in &of_server {
+            if !site.contains_key(*key) {
+                site.insert((*key).to_owned(), value.clone());
+                positions.inherit(format!("sites[{index}].{key}"));
+            }
         }
     }
 }
 
-/// What is left of the raw configuration once the process has its part.
-pub(super) struct Raw {
-    /// `server.public_url`.
-    pub(super) public_url: Option<Leaf>,
-    /// `server.prefix`.
-    pub(super) prefix: Option<Leaf>,
-    /// The sections of the short form, and `[[sites]]`.
-    pub(super) config: RawConfig,
+/// The keys of `[server]` that are a site's.
+pub(super) struct OwnKeys {
+    public_url: Option<Leaf>,
+    prefix: Option<Leaf>,
+    compat: Option<Leaf>,
+    compat_provider: Option<Leaf>,
+}
+
+impl OwnKeys {
+    /// Takes them out of the section; the rest is the process's.
+    pub(super) fn take(server: &mut RawServer) -> Self {
+        let RawServer { public_url, prefix, compat, compat_provider, .. } = server;
+        Self {
+            public_url: public_url.take(),
+            prefix: prefix.take(),
+            compat: compat.take(),
+            compat_provider: compat_provider.take(),
+        }
+    }
 }
 
 /// Reads all sites before any is given up; there is one at least.
-pub(super) fn parse(raw: Raw, process: &Process, reader: &mut Reader<'_>) -> Option<Vec<SiteConfig>> {
-    let Raw { public_url, prefix, config } = raw;
+pub(super) fn parse(
+    own: OwnKeys,
+    config: RawConfig,
+    process: &Process,
+    reader: &mut Reader<'_>,
+) -> Option<Vec<SiteConfig>> {
+    let OwnKeys { public_url, prefix, compat, compat_provider } = own;
     if config.sites.is_empty() {
         let site = RawSite {
             public_url,
             prefix,
+            compat,
+            compat_provider,
             provider: config.provider,
             providers: config.providers,
             session: config.session,
@@ -122,22 +145,47 @@ fn parse_site(scope: Scope, raw: RawSite, process: &Process, reader: &mut Reader
     if let Some(public_url) = public_url.as_ref().filter(|_| process.speaks_tls) {
         server::check_scheme(public_url, reader);
     }
-    let own_paths = OwnPaths { prefix: prefix.clone(), public_health_path: process.public_health_path.clone() };
+    let mut own_paths = OwnPaths {
+        prefix: prefix.clone(),
+        public_health_path: process.public_health_path.clone(),
+        // Read with the first provider, whose name it has.
+        easy_auth: false,
+    };
     server::check_health_path(&own_paths, reader);
-    let about = (public_url.as_ref(), prefix.as_deref());
-    let providers = parse_providers(scope, raw.provider, raw.providers, about, reader);
+    let providers = parse_providers(scope, raw.provider, raw.providers, reader);
+    reader.enter(scope);
+    let first = providers.as_ref().and_then(|providers| providers.first()).map(|provider| &provider.settings);
+    let raw_compat = RawCompat { compat: raw.compat, provider: raw.compat_provider };
+    let compat = easy_auth::parse(raw_compat, first.and_then(|provider| provider.particulars.preset), reader);
+    own_paths.easy_auth = compat.as_ref().is_some_and(|compat| compat.easy_auth.is_some());
+    if own_paths.easy_auth {
+        easy_auth::check(&own_paths, reader);
+        if providers.as_ref().is_some_and(|providers| providers.len() > 1) {
+            reader.error("server.compat", "knows one provider, and the site has several; leave it out");
+        }
+    }
+    for provider in providers.iter().flatten() {
+        reader.enter(provider.scope);
+        if let (Some(public_url), Some(prefix)) = (&public_url, &prefix) {
+            let own = (public_url, prefix.as_str());
+            provider_kind::check_post_logout(&provider.settings, own, own_paths.easy_auth, reader);
+            provider::check_response_mode(&provider.settings, public_url, reader);
+        }
+    }
     reader.enter(scope);
     let session = session::parse(raw.session, reader);
     let csrf = site::csrf(raw.csrf, reader);
-    let first = providers.as_ref().and_then(|providers| providers.first());
-    let groups_claim = first.map(|provider| provider.settings.login_limits.groups_claim.as_str());
-    let routes = routes::parse(raw.routes, &own_paths, groups_claim, reader);
+    let groups_claim = first.map(|provider| provider.login_limits.groups_claim.as_str());
+    let routes = routes::parse(raw.routes, &own_paths, groups_claim, compat.as_ref(), reader);
     let static_site = static_site::parse(raw.static_site, public_url.as_ref(), reader);
     let security_headers = static_site::security_headers(raw.security_headers, reader);
     let spa_settings = static_site::spa_settings(raw.spa_settings, reader);
     let pages = site::pages(raw.pages, reader);
     if let (Some(routes), Some(public_url)) = (&routes, &public_url) {
         routes::check_hosts(routes, public_url, reader);
+    }
+    if let (Some(routes), Some(session)) = (&routes, &session) {
+        routes::check_same_site(routes, session.same_site, reader);
     }
     if let (Some(routes), Some(providers)) = (&routes, &providers) {
         routes::check_providers(routes, providers, reader);
@@ -149,6 +197,7 @@ fn parse_site(scope: Scope, raw: RawSite, process: &Process, reader: &mut Reader
         scope,
         public_url: public_url?,
         prefix: prefix?,
+        easy_auth: compat?.easy_auth,
         providers: providers?,
         session: session?,
         csrf: csrf?,
@@ -165,7 +214,6 @@ fn parse_providers(
     scope: Scope,
     single: Option<RawProvider>,
     several: Vec<RawProvider>,
-    about: (Option<&PublicOrigin>, Option<&str>),
     reader: &mut Reader<'_>,
 ) -> Option<Vec<ProviderConfig>> {
     if several.is_empty() {
@@ -173,7 +221,7 @@ fn parse_providers(
         if raw.name.take().is_some() {
             reader.error("provider.name", "is for one of several [[providers]]; leave it out");
         }
-        return Some(vec![parse_provider(scope, Some(ONLY.to_owned()), raw, about, reader)?]);
+        return Some(vec![parse_provider(scope, Some(ONLY.to_owned()), raw, reader)?]);
     }
     if single.is_some() {
         reader.error("provider", "is there beside [[providers]]; make it the first of them, with a name");
@@ -185,7 +233,7 @@ fn parse_providers(
         reader.enter(scope);
         let name = provider_name(raw.name.take(), &names, reader);
         names.push(name.clone());
-        providers.push(parse_provider(scope, name, raw, about, reader));
+        providers.push(parse_provider(scope, name, raw, reader));
     }
     let providers = providers.into_iter().collect::<Option<Vec<_>>>()?;
     check_registrations(&providers, reader);
@@ -217,16 +265,9 @@ fn parse_provider(
     scope: Scope,
     name: Option<String>,
     raw: RawProvider,
-    (public_url, prefix): (Option<&PublicOrigin>, Option<&str>),
     reader: &mut Reader<'_>,
 ) -> Option<ProviderConfig> {
     let settings = provider::parse(raw, reader)?;
-    if let (Some(public_url), Some(prefix)) = (public_url, prefix) {
-        provider_kind::check_post_logout(&settings, public_url, prefix, reader);
-    }
-    if let Some(public_url) = public_url {
-        provider::check_response_mode(&settings, public_url, reader);
-    }
     Some(ProviderConfig { scope, name: name?, settings })
 }
 

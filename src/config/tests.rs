@@ -7,6 +7,7 @@ use tempfile::TempDir;
 use super::*;
 
 mod across_keys;
+mod easy_auth;
 mod environment;
 mod presets;
 mod provider;
@@ -27,6 +28,7 @@ struct OneSite {
     server: ServerConfig,
     prefix: String,
     provider: ProviderSettings,
+    easy_auth: Option<EasyAuth>,
     session: SessionSettings,
     ring: PathBuf,
     csrf: CsrfHeader,
@@ -46,6 +48,7 @@ impl From<Config> for OneSite {
             server: config.server,
             prefix: site.prefix,
             provider: site.providers.remove(0).settings,
+            easy_auth: site.easy_auth,
             session: site.session,
             ring: config.ring,
             csrf: site.csrf,

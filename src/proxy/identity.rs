@@ -5,14 +5,13 @@
 
 use std::fmt::Write as _;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use http::{HeaderName, HeaderValue};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
+use super::easy_auth::{self, plain_text};
 use crate::clock::UnixTime;
 use crate::oidc::ClaimPath;
-use crate::secret::AccessToken;
+use crate::secret::{AccessToken, IdToken};
 
 /// The user of one request: of a session, or of an access token that the client brought along.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +22,8 @@ pub struct Identity<'a> {
     pub scopes: Vec<String>,
     /// The access token.
     pub access_token: Option<&'a AccessToken>,
+    /// The ID token: of a session that still has it.
+    pub id_token: Option<&'a IdToken>,
     /// When it expires, if that is known.
     pub expires_at: Option<UnixTime>,
 }
@@ -46,14 +47,16 @@ pub enum HeaderPart {
     Claim(Vec<ClaimPath>),
     /// The access token.
     AccessToken,
+    /// The ID token.
+    IdToken,
     /// When the access token expires, as RFC 3339.
     ExpiresOn,
     /// All claims, as EasyAuth's `X-MS-CLIENT-PRINCIPAL` has them: JSON in base64.
     ClientPrincipal {
-        /// The claim that is the user's name.
-        name: String,
+        /// What Easy Auth calls the provider.
+        provider: String,
         /// The claim that holds the user's roles.
-        roles: String,
+        roles: ClaimPath,
     },
 }
 
@@ -64,20 +67,27 @@ pub fn identity_headers(headers: &[IdentityHeader], identity: &Identity<'_>) -> 
         .filter_map(|header| {
             let value: String = header.parts.iter().map(|part| part.text(identity)).collect::<Option<_>>()?;
             let mut value = HeaderValue::from_str(&value).ok().filter(|value| !value.is_empty())?;
-            value.set_sensitive(header.parts.contains(&HeaderPart::AccessToken));
+            value.set_sensitive(header.parts.iter().any(HeaderPart::is_token));
             Some((header.name.clone(), value))
         })
         .collect()
 }
 
 impl HeaderPart {
+    fn is_token(&self) -> bool {
+        matches!(self, Self::AccessToken | Self::IdToken)
+    }
+
     fn text(&self, identity: &Identity<'_>) -> Option<String> {
         match self {
             Self::Text(text) => Some(text.clone()),
             Self::Claim(paths) => paths.iter().find_map(|path| field_text(path.find(&identity.claims)?)),
             Self::AccessToken => identity.access_token.map(|token| token.expose().to_owned()),
+            Self::IdToken => identity.id_token.map(|token| token.expose().to_owned()),
             Self::ExpiresOn => identity.expires_at.map(|at| at.to_string()),
-            Self::ClientPrincipal { name, roles } => Some(client_principal(&identity.claims, name, roles)),
+            Self::ClientPrincipal { provider, roles } => {
+                Some(easy_auth::client_principal(&identity.claims, provider, roles))
+            }
         }
     }
 }
@@ -91,15 +101,6 @@ fn field_text(claim: &Value) -> Option<String> {
             (!texts.is_empty()).then(|| texts.join(","))
         }
         claim => plain_text(claim).map(|text| encoded(&text)),
-    }
-}
-
-fn plain_text(claim: &Value) -> Option<String> {
-    match claim {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(value) => Some(value.to_string()),
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
     }
 }
 
@@ -117,24 +118,10 @@ fn encoded(text: &str) -> String {
     encoded
 }
 
-/// Azure App Service, "Work with user identities": one entry a value.
-fn client_principal(claims: &Map<String, Value>, name: &str, roles: &str) -> String {
-    let entries: Vec<Value> = claims
-        .iter()
-        .flat_map(|(kind, value)| {
-            let values = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
-            values.iter().map(move |value| {
-                let text = plain_text(value).unwrap_or_else(|| value.to_string());
-                json!({"typ": kind, "val": text})
-            })
-        })
-        .collect();
-    let principal = json!({"auth_typ": "aad", "claims": entries, "name_typ": name, "role_typ": roles});
-    STANDARD.encode(principal.to_string())
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn identity() -> Identity<'static> {
@@ -191,31 +178,14 @@ mod tests {
     }
 
     #[test]
-    fn the_access_token_is_passed_as_it_is_and_marked_as_a_secret() {
-        let token = AccessToken::new("a.b.c");
-        let identity = Identity { access_token: Some(&token), ..identity() };
-        let name = HeaderName::from_static("x-forwarded-access-token");
-        let fields = identity_headers(&[IdentityHeader { name, parts: vec![HeaderPart::AccessToken] }], &identity);
-        assert_eq!(fields[0].1, "a.b.c");
-        assert!(fields[0].1.is_sensitive());
-    }
-
-    #[test]
-    fn the_client_principal_has_an_entry_for_each_value() {
-        let part = HeaderPart::ClientPrincipal { name: "email".to_owned(), roles: "groups".to_owned() };
-        let text = value(vec![part], &identity()).expect("a value");
-        let json: Value = serde_json::from_slice(&STANDARD.decode(text).expect("base64")).expect("JSON");
-        assert_eq!(
-            (&json["auth_typ"], &json["name_typ"], &json["role_typ"]),
-            (&json!("aad"), &json!("email"), &json!("groups"))
-        );
-        let claims = json["claims"].as_array().expect("a list");
-        for entry in [
-            json!({"typ": "groups", "val": "a,b"}),
-            json!({"typ": "groups", "val": "ops"}),
-            json!({"typ": "sub", "val": "ada"}),
-        ] {
-            assert!(claims.contains(&entry), "{entry}");
+    fn tokens_are_passed_as_they_are_and_marked_as_secrets() {
+        let (token, id_token) = (AccessToken::new("a.b.c"), IdToken::new("d.e.f"));
+        let identity = Identity { access_token: Some(&token), id_token: Some(&id_token), ..identity() };
+        for (part, text) in [(HeaderPart::AccessToken, "a.b.c"), (HeaderPart::IdToken, "d.e.f")] {
+            let header = IdentityHeader { name: HeaderName::from_static("x-forwarded-token"), parts: vec![part] };
+            let fields = identity_headers(&[header], &identity);
+            assert_eq!(fields[0].1, text);
+            assert!(fields[0].1.is_sensitive());
         }
     }
 }

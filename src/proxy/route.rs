@@ -196,6 +196,11 @@ impl Route {
         &self.settings.access.rules
     }
 
+    /// Whether a page that a browser loads without a session leads to the login.
+    pub fn leads_to_login(&self) -> bool {
+        self.settings.access.leads_to_login
+    }
+
     /// Headers made of the user's claims.
     pub fn identity_headers(&self) -> &[IdentityHeader] {
         &self.settings.access.headers

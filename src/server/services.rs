@@ -70,6 +70,7 @@ fn services(config: &Config, site: &SiteConfig, shared: &Shared) -> Result<Servi
             prefix: site.prefix.clone(),
             csrf: site.csrf.clone(),
             trusted_proxies: config.server.trusted_proxies.clone(),
+            easy_auth: site.easy_auth.clone(),
         },
         sessions,
         providers,

@@ -315,7 +315,7 @@ impl Contents {
                 Self::ConflictMarker { sid: shortened(sid), generation: generation.0, since }
             }
             Purpose::Logout => {
-                let LogoutState { sid, at } = LogoutState::decode(&plaintext)?;
+                let LogoutState { sid, at, .. } = LogoutState::decode(&plaintext)?;
                 Self::Logout { sid: shortened(sid), at }
             }
             Purpose::Login => {

@@ -14,10 +14,15 @@ mod tag {
 
 /// The plaintext to seal.
 pub(super) fn encode(sid: SessionId, at: UnixTime) -> SecretBytes {
+    write(sid, at).finish_plain()
+}
+
+/// As [`encode`], for more to be written behind it.
+pub(super) fn write(sid: SessionId, at: UnixTime) -> MapWriter {
     let mut map = MapWriter::default();
     map.bytes(tag::SID, sid.as_bytes());
     map.integer(tag::AT, at.as_secs());
-    map.finish_plain()
+    map
 }
 
 /// Reads what [`encode`] wrote.

@@ -1,6 +1,8 @@
-//! `/api/**` and the other routes: session in, `Authorization: Bearer` out. Never a redirect to log in.
+//! `/api/**` and the other routes: session in, `Authorization: Bearer` out. Never a redirect to log in, but for a page
+//! that a browser loads on a route that says so.
 
 mod bearer;
+mod signed_out;
 mod user;
 
 use actix_web::http::Method;
@@ -40,7 +42,8 @@ pub async fn handle(
             bearer::handle(services, client, route, request, payload).await
         }
         RouteAuth::Session | RouteAuth::SessionOrBearer => {
-            with_session(services, client, route, request, payload).await
+            let answered = with_session(services, client, route, request, payload).await;
+            answered.or_else(|problem| signed_out::answer(services, route, request, problem))
         }
         RouteAuth::Optional => perhaps_with_session(services, client, route, request, payload).await,
     }

@@ -123,7 +123,7 @@ pub(super) fn without_transaction(
         return Err(Problem::new(&LOGIN_NOT_FOUND, detail));
     }
     tracing::debug!(path = request.path(), "a callback came to a browser that is signed in");
-    let page = Page { kind: "signed-in-already", values: &[], detail: None, request_id: None, continue_at_once: true };
+    let page = Page { continue_at_once: true, ..Page::of("signed-in-already") };
     Ok(page::respond(own_response(HttpResponse::build(StatusCode::BAD_REQUEST)), request, &page))
 }
 

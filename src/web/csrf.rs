@@ -23,11 +23,13 @@ pub fn check(mode: CsrfMode, request: &HttpRequest, our_site: &Site) -> Result<(
         return Ok(());
     }
     let safe = matches!(*request.method(), Method::GET | Method::HEAD);
-    let by_metadata = safe && site(request) == Some("same-origin") && same_origin == Some(true);
+    let from_our_page = site(request) == Some("same-origin") && same_origin == Some(true);
+    let by_metadata = safe && from_our_page;
     let by_page = *request.method() == Method::GET && site(request).is_some() && is_top_level_navigation(request);
     match mode {
         CsrfMode::Metadata if by_metadata => Ok(()),
         CsrfMode::Page if by_metadata || by_page => Ok(()),
+        CsrfMode::SameOrigin if from_our_page || by_page => Ok(()),
         _ if same_origin == Some(false) => Err(Problem::cross_origin()),
         _ => Err(Problem::csrf_header_missing(&our_site.csrf.name, &our_site.csrf.value)),
     }
@@ -43,15 +45,9 @@ mod tests {
     use actix_web::test::TestRequest;
 
     use super::*;
-    use crate::web::CsrfHeader;
 
     fn passes(mode: CsrfMode, method: Method, headers: &[(&'static str, &'static str)]) -> bool {
-        let our_site = Site {
-            origin: "https://app.example.com".parse().expect("an origin"),
-            prefix: "/bff".into(),
-            csrf: CsrfHeader { name: "X-CSRF".into(), value: "1".into() },
-            trusted_proxies: vec![],
-        };
+        let our_site = Site::for_tests();
         let request = headers.iter().fold(TestRequest::default(), |request, header| request.append_header(*header));
         check(mode, &request.method(method).to_http_request(), &our_site).is_ok()
     }
@@ -82,7 +78,7 @@ mod tests {
     fn a_websocket_handshake_wants_our_origin_once_in_every_mode_and_nothing_else() {
         const UPGRADE: (&str, &str) = ("upgrade", "websocket");
         const ORIGIN: (&str, &str) = ("origin", "https://app.example.com");
-        for mode in [CsrfMode::Header, CsrfMode::Metadata, CsrfMode::Page] {
+        for mode in [CsrfMode::Header, CsrfMode::Metadata, CsrfMode::Page, CsrfMode::SameOrigin] {
             assert!(passes(mode, Method::GET, &[UPGRADE, ORIGIN]));
             assert!(passes(mode, Method::GET, &[UPGRADE, ORIGIN, OWN]));
             for refused in [
@@ -122,5 +118,28 @@ mod tests {
         let frame = [("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe"), CROSS];
         assert!(!passes(CsrfMode::Page, Method::GET, &frame));
         assert!(!passes(CsrfMode::Page, Method::GET, &[("sec-fetch-mode", "cors"), CROSS]));
+    }
+
+    /// A browser says by itself where a form comes from, and no page can make it say otherwise.
+    #[test]
+    fn same_origin_mode_lets_our_own_forms_write_and_nobody_else_s() {
+        const FORM: [(&str, &str); 2] = [("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")];
+        for method in [Method::POST, Method::DELETE, Method::GET] {
+            assert!(passes(CsrfMode::SameOrigin, method.clone(), &[OWN, ("origin", "https://app.example.com")]));
+            assert!(passes(CsrfMode::SameOrigin, method, &[FORM[0], FORM[1], OWN]));
+        }
+        let refused: [&[(&str, &str)]; 6] = [
+            &[],
+            &[CROSS],
+            &[SIBLING],
+            &[("sec-fetch-site", "none"), FORM[0], FORM[1]],
+            &[OWN, ("origin", "https://evil.example")],
+            &[("origin", "https://app.example.com")],
+        ];
+        for refused in refused {
+            assert!(!passes(CsrfMode::SameOrigin, Method::POST, refused), "{refused:?}");
+        }
+        assert!(passes(CsrfMode::SameOrigin, Method::GET, &[FORM[0], FORM[1], CROSS]), "a link from elsewhere");
+        assert!(!passes(CsrfMode::Page, Method::POST, &[OWN]), "page mode reads");
     }
 }

@@ -79,7 +79,7 @@ fn return_url(site: &Site, target: &str) -> Result<ReturnUrl, Problem> {
     if local.is_empty() {
         return Ok(ReturnUrl::root());
     }
-    match ReturnUrl::parse(local, &site.prefix) {
+    match site.return_url(local) {
         Err(ReturnUrlError::UnderPrefix) => Ok(ReturnUrl::root()),
         parsed => parsed.map_err(|_| refused()),
     }

@@ -3,23 +3,45 @@
 //!
 //! Whoever leads a browser here ends nothing and learns nothing: must never touch a session or a cookie.
 
+use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse};
 
-use crate::web::Services;
+use crate::session::logout_state::LogoutState;
 use crate::web::page::{self, SignedOutAt};
 use crate::web::problem::{INVALID_REQUEST, LOGOUT_NOT_FOUND, Problem};
 use crate::web::query::Parameters;
+use crate::web::{Services, own_response};
 
-/// Says that the user is signed out.
+/// Says that the user is signed out, or leads to the page that the logout asked for.
 ///
 /// # Errors
 /// 400 for a `state` that no logout of this browser had.
 pub fn handle(services: &Services, request: &HttpRequest) -> Result<HttpResponse, Problem> {
+    state(services, request)?.map(|state| end(services, request, &state)).ok_or_else(not_found)
+}
+
+/// The page that the logout leads to, or the one that says that it is done.
+pub(super) fn end(services: &Services, request: &HttpRequest, state: &LogoutState) -> HttpResponse {
+    match &state.return_url {
+        Some(path) => {
+            own_response(HttpResponse::SeeOther()).insert_header((LOCATION, services.site.origin.join(path))).finish()
+        }
+        None => page::signed_out(request, SignedOutAt::Everywhere),
+    }
+}
+
+/// The logout that the request comes back from; none: it has no `state`.
+///
+/// # Errors
+/// As [`handle`].
+pub(super) fn state(services: &Services, request: &HttpRequest) -> Result<Option<LogoutState>, Problem> {
     let parameters = Parameters::parse(request.query_string().as_bytes());
     let state = parameters.single("state");
     let state = state.map_err(|_| Problem::new(&INVALID_REQUEST, "The parameter state is given more than once."))?;
-    if !state.is_some_and(|state| services.sessions.is_own_logout(state, &services.cookies(request))) {
-        return Err(Problem::new(&LOGOUT_NOT_FOUND, "It took too long, or began in another browser."));
-    }
-    Ok(page::signed_out(request, SignedOutAt::Everywhere))
+    let Some(state) = state else { return Ok(None) };
+    services.sessions.own_logout(state, &services.cookies(request)).map(Some).ok_or_else(not_found)
+}
+
+fn not_found() -> Problem {
+    Problem::new(&LOGOUT_NOT_FOUND, "It took too long, or began in another browser.")
 }

@@ -16,7 +16,7 @@ use crate::web::problem::{
     INVALID_REQUEST, INVALID_RETURN_URL, LOGIN_FAILED, LOGIN_NEEDS_NAVIGATION, Problem, SIGN_IN_RETRY_AFTER,
 };
 use crate::web::query::{Parameters, Repeated};
-use crate::web::{Services, append_cookies, own_response};
+use crate::web::{Services, append_cookies, own_response, silent_login};
 
 /// The parameter that says which provider is asked.
 pub(super) const PROVIDER: &str = "provider";
@@ -28,16 +28,42 @@ pub(super) const PROVIDER: &str = "provider";
 /// that was pushed to it, 503 while it cannot be asked.
 pub async fn handle(services: &Services, request: &HttpRequest) -> Result<HttpResponse, Problem> {
     let parameters = Parameters::parse(request.query_string().as_bytes());
+    check_navigation(request, &parameters)?;
+    if is_same_origin_frame(request) && matches!(parameters.single("returnUrl"), Ok(None)) {
+        // It asked for no page to be shown in it.
+        return silent_login::begin(services, request, &parameters).await;
+    }
+    let return_url = return_url(services, &parameters)?;
+    lead_to_provider(services, request, &parameters, return_url.as_str()).await
+}
+
+/// Whether the request is a page load, or the frame of a silent login.
+///
+/// # Errors
+/// 401.
+pub(super) fn check_navigation(request: &HttpRequest, parameters: &Parameters) -> Result<(), Problem> {
     let silent = matches!(parameters.single("prompt"), Ok(Some("none"))) && is_same_origin_frame(request);
     if shows_no_top_level_navigation(request) && !silent {
         return Err(Problem::new(&LOGIN_NEEDS_NAVIGATION, "Load this address as a page; do not fetch it."));
     }
-    let return_url = return_url(services, &parameters)?;
-    let provider = provider(services, &parameters)?;
-    let extra = passthrough(provider, &parameters, |_| true)?;
+    Ok(())
+}
+
+/// Begins the login that these parameters ask for; `return_url` is a checked path, or one of ours.
+///
+/// # Errors
+/// As [`handle`].
+pub(super) async fn lead_to_provider(
+    services: &Services,
+    request: &HttpRequest,
+    parameters: &Parameters,
+    return_url: &str,
+) -> Result<HttpResponse, Problem> {
+    let provider = provider(services, parameters)?;
+    let extra = passthrough(provider, parameters, |_| true)?;
     let silent = extra.iter().any(|(name, value)| name == "prompt" && value == "none");
-    let max_age = max_age(provider, &parameters)?;
-    begin(services, request, Flow { provider, return_url: return_url.as_str(), extra, max_age, silent }).await
+    let max_age = max_age(provider, parameters)?;
+    begin(services, request, Flow { provider, return_url, extra, max_age, silent }).await
 }
 
 /// The provider that `provider` names; without it the default one. Where there is one alone the parameter is none of ours:
@@ -119,7 +145,7 @@ fn return_url(services: &Services, parameters: &Parameters) -> Result<ReturnUrl,
     let refused = |reason: &dyn std::fmt::Display| Problem::new(&INVALID_RETURN_URL, format!("{reason}."));
     match parameters.single("returnUrl") {
         Ok(None) => Ok(ReturnUrl::root()),
-        Ok(Some(text)) => ReturnUrl::parse(text, &services.site.prefix).map_err(|error| refused(&error)),
+        Ok(Some(text)) => services.site.return_url(text).map_err(|error| refused(&error)),
         Err(Repeated) => Err(refused(&"returnUrl is given more than once")),
     }
 }

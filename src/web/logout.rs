@@ -6,23 +6,44 @@ use serde_json::json;
 
 use crate::metrics::Outcome;
 use crate::oidc::{LogoutRequest, Provider};
+use crate::return_url::ReturnUrl;
 use crate::session::Session;
 use crate::session::cookies::RequestCookies;
 use crate::session::store::{ActiveSession, SignedOut};
 use crate::web::fetch_metadata::{is_navigation, is_prefetch, is_same_origin};
 use crate::web::head::{MAX_HEAD, head_bytes};
 use crate::web::page::{self, SignedOutAt};
-use crate::web::problem::{INVALID_REQUEST, LOGOUT_REFUSED, Problem};
-use crate::web::query::Parameters;
+use crate::web::problem::{INVALID_REQUEST, INVALID_RETURN_URL, LOGOUT_REFUSED, Problem};
+use crate::web::query::{Parameters, Repeated};
 use crate::web::{Services, append_cookies, own_response};
 
 const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
 
-/// Signs the browser out: a navigation goes on to the provider, a fetch learns where it should go.
+/// Signs the browser out: a navigation goes on to the provider, a fetch learns where it should go. The page in `returnUrl`
+/// comes at the end: at once where the provider has no logout, and otherwise if it sends the browser back to where we
+/// look at what comes back.
 ///
 /// # Errors
-/// 403 unless the request brings the session's own `sid` or comes from our own origin.
+/// 400 for a bad return URL, 403 unless the request brings the session's own `sid` or comes from our own origin.
 pub async fn handle(services: &Services, request: &HttpRequest) -> Result<HttpResponse, Problem> {
+    let parameters = Parameters::parse(request.query_string().as_bytes());
+    let refused = |reason: &dyn std::fmt::Display| Problem::new(&INVALID_RETURN_URL, format!("{reason}."));
+    let then = match parameters.single("returnUrl") {
+        Ok(text) => text.map(|text| services.site.return_url(text)).transpose().map_err(|error| refused(&error))?,
+        Err(Repeated) => return Err(refused(&"returnUrl is given more than once")),
+    };
+    sign_out(services, request, then.as_ref()).await
+}
+
+/// As [`handle`]; in the end the browser comes to the page `then` of this site, as far as we are asked where it goes.
+///
+/// # Errors
+/// As [`handle`].
+pub(super) async fn sign_out(
+    services: &Services,
+    request: &HttpRequest,
+    then: Option<&ReturnUrl>,
+) -> Result<HttpResponse, Problem> {
     let parameters = Parameters::parse(request.query_string().as_bytes());
     let sid = parameters.single("sid").map_err(|_| Problem::new(&INVALID_REQUEST, "sid is given more than once."))?;
     if is_prefetch(request) {
@@ -41,12 +62,12 @@ pub async fn handle(services: &Services, request: &HttpRequest) -> Result<HttpRe
     if !own_link && !from_our_page {
         return match session {
             // Nothing is open here, or a strict cookie stayed at home: nothing that a forged link could end, or say.
-            None if is_navigation(request) => Ok(see_other(services.site.home())),
+            None if is_navigation(request) => Ok(see_other(end(services, then))),
             _ => Err(Problem::new(&LOGOUT_REFUSED, "Sign out from within the application.")),
         };
     }
     let Some(session) = session else {
-        let mut response = finish(services, request, None);
+        let mut response = finish(services, request, then, None);
         append_cookies(&mut response, services.sessions.delete_session());
         return Ok(response);
     };
@@ -60,12 +81,12 @@ pub async fn handle(services: &Services, request: &HttpRequest) -> Result<HttpRe
         Problem::internal().with_cookies(services.sessions.delete_session())
     })?;
     tracing::info!(target: "sealgate::audit", event = "logout", sid = ?newest.sid, "a user logged out");
-    let state = services.sessions.logout_state(newest.sid).map_err(|error| {
+    let state = services.sessions.logout_state(newest.sid, then.map(ReturnUrl::as_str)).map_err(|error| {
         tracing::error!(%error, "a logout has no state");
         Problem::internal().with_cookies(lines.iter().cloned())
     })?;
     let with_cookies = |session: &Session| {
-        let mut response = finish(services, request, Some((session, &state)));
+        let mut response = finish(services, request, then, Some((session, &state)));
         append_cookies(&mut response, lines.iter().cloned());
         response
     };
@@ -99,8 +120,13 @@ async fn revoke(services: &Services, session: &Session) {
 }
 
 /// As [`leave`], and what the browser's cache has of the session goes too.
-fn finish(services: &Services, request: &HttpRequest, session: Option<(&Session, &str)>) -> HttpResponse {
-    let mut response = leave(services, request, session);
+fn finish(
+    services: &Services,
+    request: &HttpRequest,
+    then: Option<&ReturnUrl>,
+    session: Option<(&Session, &str)>,
+) -> HttpResponse {
+    let mut response = leave(services, request, then, session);
     response.headers_mut().insert(CLEAR_SITE_DATA, HeaderValue::from_static("\"cache\""));
     response
 }
@@ -110,18 +136,24 @@ fn finish(services: &Services, request: &HttpRequest, session: Option<(&Session,
 /// Where the provider has no logout, its own session goes on, and an app that signs in whoever is not signed in would
 /// undo the logout at once: so a person is told instead of led to the app, and a script is led to where that is told.
 /// An address that is configured is the operator's own choice, and not the app's root.
-fn leave(services: &Services, request: &HttpRequest, session: Option<(&Session, &str)>) -> HttpResponse {
+fn leave(
+    services: &Services,
+    request: &HttpRequest,
+    then: Option<&ReturnUrl>,
+    session: Option<(&Session, &str)>,
+) -> HttpResponse {
     let site = &services.site;
     let own = session.and_then(|(session, _)| services.provider_of(session));
     let provider = own.unwrap_or(&services.providers.default_one().provider);
     let goal = match session {
         _ if !provider.has_logout() => match provider.settings().particulars.post_logout_redirect_uri.clone() {
             Some(elsewhere) if elsewhere != site.logged_out_uri() => elsewhere,
+            _ if then.is_some() => end(services, then),
             _ if is_navigation(request) => return page::signed_out(request, SignedOutAt::HereAlone),
             _ => site.origin.join(&format!("{}/logout", site.prefix)),
         },
-        None => site.home(),
-        Some((session, state)) => way_out(services, provider, session, state),
+        None => end(services, then),
+        Some((session, state)) => way_out(services, provider, session, state).unwrap_or_else(|| end(services, then)),
     };
     if is_navigation(request) {
         see_other(goal)
@@ -130,13 +162,18 @@ fn leave(services: &Services, request: &HttpRequest, session: Option<(&Session, 
     }
 }
 
+/// Where a logout leads that the provider has no part in.
+fn end(services: &Services, then: Option<&ReturnUrl>) -> String {
+    services.site.origin.join(then.map_or("/", ReturnUrl::as_str))
+}
+
 /// The provider's logout for this session.
-fn way_out(services: &Services, provider: &Provider, session: &Session, state: &str) -> String {
+fn way_out(services: &Services, provider: &Provider, session: &Session, state: &str) -> Option<String> {
     let back = services.site.post_logout_redirect_uri(provider);
     let claims = session.claims();
     let id_token_hint = session.id_token();
     let request = LogoutRequest { id_token_hint, claims: &claims, post_logout_redirect_uri: &back, state };
-    provider.end_session_url(&request).map_or_else(|| services.site.home(), String::from)
+    provider.end_session_url(&request).map(String::from)
 }
 
 fn see_other(goal: String) -> HttpResponse {

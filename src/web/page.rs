@@ -35,7 +35,12 @@ static BUNDLED: LazyLock<Pages> = LazyLock::new(|| {
     // The template is part of the binary; a test renders it.
     Pages::new(TEMPLATE.to_owned(), Texts::bundled(), &POLICY).unwrap_or_else(|error| {
         tracing::error!(%error, "the page's template is broken");
-        Pages { environment: Arc::new(Environment::new()), texts: Arc::new(Texts::bundled()), policy: &POLICY }
+        Pages {
+            environment: Arc::new(Environment::new()),
+            texts: Arc::new(Texts::bundled()),
+            policy: &POLICY,
+            can_ask: false,
+        }
     })
 });
 
@@ -73,6 +78,8 @@ pub struct Pages {
     environment: Arc<Environment<'static>>,
     texts: Arc<Texts>,
     policy: &'static str,
+    /// Whether the template shows what a page asks about.
+    can_ask: bool,
 }
 
 impl Default for Pages {
@@ -95,6 +102,15 @@ pub struct Page<'a> {
     pub request_id: Option<&'a str>,
     /// Whether the browser goes on to the application by itself.
     pub continue_at_once: bool,
+    /// What the page asks about: the address of a link that does it.
+    pub confirm: Option<&'a str>,
+}
+
+impl<'a> Page<'a> {
+    /// These words alone.
+    pub fn of(kind: &'a str) -> Self {
+        Self { kind, values: &[], detail: None, request_id: None, continue_at_once: false, confirm: None }
+    }
 }
 
 /// Where a person who signed out has no session any more.
@@ -112,16 +128,35 @@ pub fn signed_out(request: &HttpRequest, signed_out: SignedOutAt) -> HttpRespons
         SignedOutAt::Everywhere => "signed-out",
         SignedOutAt::HereAlone => "signed-out-here",
     };
-    let page = Page { kind, values: &[], detail: None, request_id: None, continue_at_once: false };
-    respond(own_response(HttpResponse::Ok()), request, &page)
+    told(request, kind)
+}
+
+/// A page that says nothing but these words.
+pub fn told(request: &HttpRequest, kind: &str) -> HttpResponse {
+    respond(own_response(HttpResponse::Ok()), request, &Page::of(kind))
+}
+
+/// A page that asks in these words whether to follow a link that signs out.
+pub fn asked(request: &HttpRequest, kind: &str, link: &str) -> HttpResponse {
+    respond(own_response(HttpResponse::Ok()), request, &Page { confirm: Some(link), ..Page::of(kind) })
 }
 
 /// Renders the page as the builder's body, with the pages of the site that the request came to.
-pub fn respond(mut builder: HttpResponseBuilder, request: &HttpRequest, page: &Page<'_>) -> HttpResponse {
+pub fn respond(builder: HttpResponseBuilder, request: &HttpRequest, page: &Page<'_>) -> HttpResponse {
     let site = request.app_data::<web::Data<Sites>>().and_then(|sites| sites.of(request));
-    let pages = site.map_or_else(|| &*BUNDLED, |site| &site.pages);
+    respond_with(site.map_or_else(|| &*BUNDLED, |site| &site.pages), builder, request, page)
+}
+
+fn respond_with(
+    pages: &Pages,
+    mut builder: HttpResponseBuilder,
+    request: &HttpRequest,
+    page: &Page<'_>,
+) -> HttpResponse {
     let accepted = request.headers().get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let language = pages.texts.choose(accepted).0;
+    // An operator's template may be older than the question.
+    let pages = if page.confirm.is_some() && !pages.can_ask { &*BUNDLED } else { pages };
     let html = pages.render(language, page).unwrap_or_else(|error| {
         tracing::error!(%error, "the page cannot be rendered");
         BUNDLED.render(language, page).unwrap_or_default()
@@ -159,9 +194,10 @@ impl Pages {
 
     fn new(template: String, texts: Texts, policy: &'static str) -> Result<Self, PagesError> {
         let mut environment = Environment::new();
+        let can_ask = template.contains("confirm");
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.add_template_owned(TEMPLATE_FILE, template).map_err(template_error)?;
-        Ok(Self { environment: Arc::new(environment), texts: Arc::new(texts), policy })
+        Ok(Self { environment: Arc::new(environment), texts: Arc::new(texts), policy, can_ask })
     }
 
     fn rehearse(&self) -> Result<(), PagesError> {
@@ -169,7 +205,8 @@ impl Pages {
         for language in self.texts.languages() {
             for kind in english.problems.keys() {
                 for (text, continue_at_once) in [(Some("x"), false), (None, true)] {
-                    let page = Page { kind, values: &[], detail: text, request_id: text, continue_at_once };
+                    let page =
+                        Page { detail: text, request_id: text, confirm: text, continue_at_once, ..Page::of(kind) };
                     self.render(language, &page)?;
                 }
             }
@@ -179,7 +216,7 @@ impl Pages {
 
     fn render(&self, language: &str, page: &Page<'_>) -> Result<String, PagesError> {
         let (language, words) = self.texts.choose(language);
-        let Page { kind, detail, request_id, continue_at_once, .. } = *page;
+        let Page { kind, detail, request_id, continue_at_once, confirm, .. } = *page;
         let (title, text) = match words.problems.get(kind) {
             Some(of_kind) => (of_kind.title.clone(), words.text(of_kind, page.values)),
             None => (kind.to_owned(), String::new()),
@@ -188,9 +225,9 @@ impl Pages {
         let words = Value::from(BTreeMap::from([
             ("continue", words.r#continue.clone()),
             ("reference", words.reference.clone()),
+            ("sign_out", words.sign_out.clone()),
         ]));
-        let values =
-            context! { language, kind, title, text, detail, request_id, continue_at_once, words, style => STYLE };
+        let values = context! { language, kind, title, text, detail, request_id, continue_at_once, confirm, words, style => STYLE };
         template.render(values).map_err(template_error)
     }
 }
@@ -219,7 +256,7 @@ mod tests {
     use super::*;
 
     fn page(kind: &str) -> Page<'_> {
-        Page { kind, values: &[], detail: None, request_id: None, continue_at_once: false }
+        Page::of(kind)
     }
 
     fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -276,6 +313,22 @@ mod tests {
             "<h1>Rien ici</h1>Continue to the application"
         );
         assert!(pages.policy.contains("img-src 'self'") && !pages.policy.contains("script-src"));
+    }
+
+    #[test]
+    fn a_template_that_cannot_ask_gives_way_where_something_is_asked() {
+        let asks = |template: &str| {
+            let pages = Pages::load(folder(&[("page.html", template)]).path()).expect("pages");
+            let request = actix_web::test::TestRequest::default().to_http_request();
+            let page = Page { confirm: Some("/out"), ..Page::of("sign-out-asked") };
+            let response = respond_with(&pages, HttpResponse::Ok(), &request, &page);
+            let body = actix_web::body::MessageBody::try_into_bytes(response.into_body()).expect("a body in memory");
+            String::from_utf8(body.to_vec()).expect("UTF-8")
+        };
+        assert!(asks("<h1>{{ title }}</h1>").contains("Sign out</a>"), "the bundled one");
+        let own =
+            asks("<i>{{ title }}</i>{% if confirm %}<a href=\"{{ confirm }}\">{{ words.sign_out }}</a>{% endif %}");
+        assert!(own.starts_with("<i>") && own.contains("Sign out</a>"), "{own}");
     }
 
     #[test]

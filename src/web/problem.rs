@@ -172,6 +172,11 @@ impl Problem {
         self.kind == kind
     }
 
+    /// Whether it says that there is no session.
+    pub fn is_signed_out(&self) -> bool {
+        self.is(&NOT_SIGNED_IN) || self.is(&SESSION_EXPIRED)
+    }
+
     /// No session at all.
     pub fn not_signed_in() -> Self {
         Self::new(&NOT_SIGNED_IN, "Sign in and try again.")
@@ -242,6 +247,11 @@ impl Problem {
         self
     }
 
+    /// The cookies alone, for a response of another kind.
+    pub fn into_cookies(self) -> Vec<SetCookie> {
+        self.cookies
+    }
+
     /// The response: a page for a navigation, JSON for everything else.
     pub fn respond(self, request: &HttpRequest) -> HttpResponse {
         // The table holds valid status codes only; a test keeps it so.
@@ -261,6 +271,7 @@ impl Problem {
                 detail: self.kind.needs_detail().then_some(self.detail.as_str()),
                 request_id: request_id.as_deref(),
                 continue_at_once: false,
+                confirm: None,
             };
             page::respond(builder, request, &page)
         } else {

@@ -13,7 +13,27 @@ use crate::web::{Services, append_cookies, conflict, csrf, own_response, user};
 /// # Errors
 /// 401 when signed out or when the refresh token is dead, 403 for other origins, 503 when the provider is down.
 pub async fn handle(services: &Services, request: &HttpRequest) -> Result<HttpResponse, Problem> {
-    csrf::check(CsrfMode::Header, request, &services.site)?;
+    checked(services, request, CsrfMode::Header).await
+}
+
+/// As [`handle`], for requests that are told from forged ones in this way.
+///
+/// # Errors
+/// As [`handle`].
+pub(super) async fn checked(
+    services: &Services,
+    request: &HttpRequest,
+    csrf: CsrfMode,
+) -> Result<HttpResponse, Problem> {
+    csrf::check(csrf, request, &services.site)?;
+    renew(services, request).await
+}
+
+/// As [`handle`], for a request that is known to be our own page's.
+///
+/// # Errors
+/// As [`handle`].
+pub(super) async fn renew(services: &Services, request: &HttpRequest) -> Result<HttpResponse, Problem> {
     let cookies = services.cookies(request);
     let active = services.session(&cookies)?;
     let usable = match services.refresher.force(&active).await {

@@ -39,16 +39,28 @@ pub async fn handle(services: &Services, request: &HttpRequest) -> Result<HttpRe
     match parameters.single("outcome") {
         Ok(Some(outcome)) => message(&services.site, outcome),
         Ok(None) if is_same_origin_frame(request) && !is_prefetch(request) => {
-            let extra = vec![("prompt".to_owned(), "none".to_owned())];
-            let return_url = address(&services.site, SIGNED_IN);
-            let provider = provider(services, request, &parameters)?;
-            let max_age = provider.provider.settings().authorization.max_age;
-            let flow = Flow { provider, return_url: &return_url, extra, max_age, silent: true };
-            login::begin(services, request, flow).await
+            begin(services, request, &parameters).await
         }
         Ok(None) => Err(Problem::new(&LOGIN_NEEDS_NAVIGATION, "Load this address in a frame of the application.")),
         Err(_) => Err(Problem::new(&INVALID_REQUEST, "The parameter outcome is given more than once.")),
     }
+}
+
+/// Begins a silent login whose outcome the frame tells its page.
+///
+/// # Errors
+/// As [`login::begin`]; 400 for a provider that there is none of.
+pub(super) async fn begin(
+    services: &Services,
+    request: &HttpRequest,
+    parameters: &Parameters,
+) -> Result<HttpResponse, Problem> {
+    let extra = vec![("prompt".to_owned(), "none".to_owned())];
+    let return_url = address(&services.site, SIGNED_IN);
+    let provider = provider(services, request, parameters)?;
+    let max_age = provider.provider.settings().authorization.max_age;
+    let flow = Flow { provider, return_url: &return_url, extra, max_age, silent: true };
+    login::begin(services, request, flow).await
 }
 
 /// The provider that the address names, else that of the session which is there, else the default one: where the user is

@@ -5,6 +5,7 @@
 mod attacks;
 mod callback;
 mod check_command;
+mod compat;
 mod conformance;
 mod connections;
 mod cookie_sizes;

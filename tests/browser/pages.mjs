@@ -1,7 +1,7 @@
 // The pages that people see: no finding of axe-core, at phone and desktop width, light and dark, in both languages.
 //
-//   node pages.mjs '{"origin","provider","providerDown","upstreamDown","withoutLogout","withReturn","chromium","artifacts"}',
-//   where the last four are origins of Sealgates of whose surroundings something is missing or wrong
+//   node pages.mjs '{"origin","provider","providerDown","upstreamDown","withoutLogout","withReturn","compat","chromium","artifacts"}',
+//   where the last five are origins of Sealgates of whose surroundings something is missing, wrong or another's
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
@@ -21,6 +21,8 @@ const PAGES = [
   { name: 'signed-in-already', path: finishedCallback, status: 400 },
   { name: 'signed-out-here', path: logoutLink, status: 200, origin: options.withoutLogout },
   { name: 'signed-out', path: returnFromLogout, status: 200, origin: options.withReturn },
+  { name: 'signed-in', path: '/.auth/login/done', status: 200, origin: options.compat },
+  { name: 'sign-out-asked', path: typedLogout, status: 200, origin: options.compat },
   { name: 'not-found', path: '/bff/nothing', status: 404 },
   { name: 'not-signed-in', path: '/page/x', status: 401 },
   { name: 'cookies-too-large', path: '/', status: 431, cookies: 5 },
@@ -46,6 +48,13 @@ async function logoutLink({ page, origin }) {
   await page.goto(`${origin}/bff/login`);
   const user = await page.evaluate(async () => (await fetch('/bff/user', { headers: { 'X-CSRF': '1' } })).json());
   return user['bff:logout_url'];
+}
+
+// As nobody's link: the address bar.
+async function typedLogout({ page, origin }) {
+  await page.goto(`${origin}/.auth/login/oidc`);
+  await page.waitForURL(`${origin}/.auth/login/done`);
+  return '/.auth/logout';
 }
 
 // The address to which the provider leads back from a logout.

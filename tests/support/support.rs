@@ -6,6 +6,7 @@
 #![allow(dead_code, unused_imports, reason = "each test binary uses its own part of it")]
 
 pub mod alone;
+pub mod app;
 pub mod browser;
 pub mod cookie_jar;
 pub mod front;
@@ -18,6 +19,7 @@ pub mod upstream;
 pub mod wait;
 pub mod world;
 
+pub use app::App;
 pub use browser::{Browser, Reply};
 pub use provider::{Provider, ProviderOptions};
 pub use sealgate::{Sealgate, SealgateOptions};

@@ -2,7 +2,6 @@
 
 use super::{Report, Subject, Verdict};
 use crate::config::SiteConfig;
-use crate::proxy::CsrfMode;
 use crate::session::budget::{CookieBudget, OUR_COOKIES};
 use crate::session::cookies::{CookieNames, MAX_SINGLE_LINE};
 use crate::session::{ProviderId, SameSite};
@@ -61,10 +60,10 @@ fn same_site_name(site: &SiteConfig) -> &'static str {
 
 /// `lax` is there for upstreams that render pages, and for nothing else.
 fn same_site(subject: &Subject<'_>, site: &SiteConfig, report: &mut Report) {
-    let page = site.routes.iter().position(|route| route.csrf == CsrfMode::Page);
+    let page = site.routes.iter().position(|route| route.csrf.takes_pages());
     let message = match (site.session.same_site, page) {
         (SameSite::Lax, None) => {
-            "\"lax\" is for routes with csrf = \"page\", and there is none; \"strict\" protects better".to_owned()
+            "\"lax\" is for routes that render pages (csrf = \"page\" or \"same_origin\"), and there is none; \"strict\" protects better".to_owned()
         }
         (SameSite::Strict, Some(index)) => format!(
             "routes[{index}] renders pages, and with \"strict\" a link from another site finds users signed out \

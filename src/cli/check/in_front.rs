@@ -3,7 +3,7 @@
 
 use super::{Report, Subject, Verdict};
 use crate::config::{ProviderConfig, SiteConfig};
-use crate::web::callback_path;
+use crate::web;
 
 pub(super) fn check(subject: &Subject<'_>, report: &mut Report) {
     let config = &subject.loaded.config;
@@ -32,18 +32,14 @@ pub(super) fn check(subject: &Subject<'_>, report: &mut Report) {
 }
 
 fn redirect_uri(site: &SiteConfig, provider: &ProviderConfig) -> String {
-    site.public_url.join(&callback_path(&site.prefix, callback_name(site, provider)))
-}
-
-/// The first one is the default.
-fn callback_name<'a>(site: &SiteConfig, provider: &'a ProviderConfig) -> Option<&'a str> {
     let is_default = site.providers.first().is_some_and(|first| first.name == provider.name);
-    (!is_default).then_some(provider.name.as_str())
+    let name = (!is_default).then_some(provider.name.as_str());
+    web::redirect_uri(&site.public_url, &site.prefix, site.easy_auth.as_ref(), name)
 }
 
 fn post_logout_uri(site: &SiteConfig, provider: &ProviderConfig) -> String {
-    let configured = provider.settings.particulars.post_logout_redirect_uri.clone();
-    configured.unwrap_or_else(|| site.public_url.join("/"))
+    let configured = provider.settings.particulars.post_logout_redirect_uri.as_deref();
+    web::post_logout_redirect_uri(&site.public_url, configured, site.easy_auth.as_ref())
 }
 
 fn reverse_proxy(subject: &Subject<'_>, sites: &str, report: &mut Report) {

@@ -39,12 +39,22 @@ to the upstream. Name them where an API takes the tokens of one provider only. E
         },
         KeyDefinition {
             name: "csrf",
-            unit: r#""header", "metadata" or "page""#,
+            unit: r#""header", "metadata", "page" or "same_origin""#,
             preset: Preset::Default(r#""header""#),
             doc: "\
 How requests of the app are told from forged ones. \"header\": the custom header on each. \"metadata\": GET and HEAD with
 Sec-Fetch-Site: same-origin, for EventSource, downloads and images. \"page\": also navigations, for upstreams that
-render pages. A WebSocket's handshake needs the app's Origin instead, always.",
+render pages. \"same_origin\": also forms and every method with Sec-Fetch-Site: same-origin, for apps that know nothing
+of the header. A WebSocket's handshake needs the app's Origin instead, always.",
+        },
+        KeyDefinition {
+            name: "on_signed_out",
+            unit: r#""refuse" or "login""#,
+            preset: Preset::Default(r#""refuse""#),
+            doc: "\
+What a page gets that is loaded by a browser without a session. \"refuse\": 401 and a page that says so. \"login\": it is
+led to the login and back, for upstreams that render pages; with csrf = \"page\" or \"same_origin\", and
+session.same_site = \"lax\". Everything else gets 401, always.",
         },
         KeyDefinition {
             name: "methods",
@@ -102,12 +112,12 @@ The claim that lists the user's roles, for required_roles and header_preset; wit
         },
         KeyDefinition {
             name: "header_preset",
-            unit: r#""oauth2-proxy" or "easyauth""#,
+            unit: r#""oauth2-proxy", "easyauth" or "none""#,
             preset: Preset::Optional(r#""oauth2-proxy""#),
             doc: "\
 Tells the upstream of the user as another proxy would: X-Forwarded-User, -Email, -Groups, -Preferred-Username,
 -Access-Token and X-Auth-Request-*, or X-MS-CLIENT-PRINCIPAL and X-MS-TOKEN-AAD-*. Clients cannot send these headers,
-on any route.",
+on any route. Unset: \"easyauth\" with server.compat, where \"none\" leaves them out; otherwise none.",
         },
         KeyDefinition {
             name: "headers",

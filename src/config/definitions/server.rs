@@ -39,6 +39,23 @@ The path under which Sealgate's own endpoints lie: <prefix>/login, <prefix>/call
 Change it when the app already uses /bff.",
         },
         KeyDefinition {
+            name: "compat",
+            unit: r#""easyauth""#,
+            preset: Preset::Optional(r#""easyauth""#),
+            doc: "\
+Also answers as Azure App Service authentication does, for apps that were written for it: /.auth/login/<name>,
+/.auth/me, /.auth/refresh and /.auth/logout; the redirect URI becomes public_url followed by
+/.auth/login/<name>/callback, and routes have header_preset = \"easyauth\". docs/migrate/easy-auth.md says what differs.",
+        },
+        KeyDefinition {
+            name: "compat_provider",
+            unit: "name of lower-case letters, digits and dashes",
+            preset: Preset::Optional(r#""aad""#),
+            doc: "\
+The provider's <name> in those paths, in X-MS-CLIENT-PRINCIPAL-IDP and in X-MS-TOKEN-<NAME>-ACCESS-TOKEN. Unset: aad
+with provider.preset = \"entra\", google with \"google\", else oidc.",
+        },
+        KeyDefinition {
             name: "trusted_proxies",
             unit: "list of networks in CIDR form",
             preset: Preset::Default("[]"),

@@ -64,6 +64,14 @@ The shape of <prefix>/user: one object with a member a claim, or a list of {\"ty
 written for Duende's BFF.",
         },
         KeyDefinition {
+            name: "anonymous_user_status",
+            unit: "401 or 200",
+            preset: Preset::Default("401"),
+            doc: "\
+What <prefix>/user answers when nobody is signed in: 401, or with user_format = \"duende\" also 200 and null, for front
+ends of a BFF with AnonymousSessionResponse.Response200.",
+        },
+        KeyDefinition {
             name: "write_format",
             unit: r#""zstd-1" or "plain""#,
             preset: Preset::Default(r#""zstd-1""#),

@@ -27,6 +27,18 @@ where that is not the default. Sites on one host, at different ports, need diffe
             preset: Preset::Optional(r#""/bff""#),
             doc: "The path under which Sealgate's own endpoints lie; unset: server.prefix.",
         },
+        KeyDefinition {
+            name: "compat",
+            unit: "\"easyauth\"",
+            preset: Preset::Optional("\"easyauth\""),
+            doc: "As server.compat, which holds where this is unset. Not where the site has several providers.",
+        },
+        KeyDefinition {
+            name: "compat_provider",
+            unit: "lower-case letters, digits and dashes",
+            preset: Preset::Optional("\"aad\""),
+            doc: "As server.compat_provider, which holds where this is unset.",
+        },
     ],
 };
 

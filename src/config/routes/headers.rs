@@ -9,13 +9,25 @@ use crate::config::leaf::Leaf;
 use crate::config::reader::Reader;
 use crate::config::values;
 use crate::oidc::ClaimPath;
-use crate::proxy::{HeaderPart, IdentityHeader};
+use crate::proxy::{HeaderPart, IdentityHeader, easy_auth};
 
 /// Sets of headers that upstreams may know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum HeaderPreset {
     Oauth2Proxy,
     EasyAuth,
+    /// No headers, where otherwise there would be some.
+    Nothing,
+}
+
+/// What the headers are made with.
+pub(super) struct Known<'a> {
+    /// Where groups and roles are.
+    pub(super) claims: &'a ClaimNames,
+    /// What Easy Auth calls the provider.
+    pub(super) easy_auth: &'a str,
+    /// Whether a route has Easy Auth's headers unless it says otherwise.
+    pub(super) by_default: bool,
 }
 
 /// Headers that mean something else, beside those for one connection.
@@ -54,15 +66,21 @@ pub(super) fn parse(
     route: &str,
     preset: Option<Leaf>,
     headers: Option<Leaf>,
-    names: &ClaimNames,
+    known: &Known<'_>,
     reader: &mut Reader<'_>,
 ) -> Option<Vec<IdentityHeader>> {
     let preset = reader.optional(&format!("{route}.header_preset"), preset, |leaf| {
-        values::choice(leaf, &[("oauth2-proxy", HeaderPreset::Oauth2Proxy), ("easyauth", HeaderPreset::EasyAuth)])
+        let presets = [
+            ("oauth2-proxy", HeaderPreset::Oauth2Proxy),
+            ("easyauth", HeaderPreset::EasyAuth),
+            ("none", HeaderPreset::Nothing),
+        ];
+        values::choice(leaf, &presets)
     });
     let own = named(&format!("{route}.headers"), headers, reader);
     let (preset, mut headers) = (preset?, own?);
-    for header in preset.map(|preset| preset.headers(names)).unwrap_or_default() {
+    let preset = preset.or(known.by_default.then_some(HeaderPreset::EasyAuth));
+    for header in preset.map(|preset| preset.headers(known)).unwrap_or_default() {
         if headers.iter().all(|own| own.name != header.name) {
             headers.push(header);
         }
@@ -128,7 +146,8 @@ fn template(leaf: &Leaf) -> Result<Vec<HeaderPart>, String> {
 }
 
 impl HeaderPreset {
-    fn headers(self, names: &ClaimNames) -> Vec<IdentityHeader> {
+    fn headers(self, known: &Known<'_>) -> Vec<IdentityHeader> {
+        let names = known.claims;
         let claims = |paths: &[&str]| HeaderPart::Claim(paths.iter().map(|path| ClaimPath::new(*path)).collect());
         let header =
             |name: &'static str, part| IdentityHeader { name: HeaderName::from_static(name), parts: vec![part] };
@@ -145,20 +164,34 @@ impl HeaderPreset {
                 header("x-auth-request-preferred-username", claims(&["preferred_username"])),
                 header("x-auth-request-access-token", HeaderPart::AccessToken),
             ],
-            Self::EasyAuth => {
-                let principal =
-                    HeaderPart::ClientPrincipal { name: "preferred_username".to_owned(), roles: names.roles.clone() };
-                vec![
-                    header("x-ms-client-principal", principal),
-                    header("x-ms-client-principal-id", claims(&["oid", "sub"])),
-                    header("x-ms-client-principal-name", claims(&["preferred_username", "upn", "email", "name"])),
-                    header("x-ms-client-principal-idp", HeaderPart::Text("aad".to_owned())),
-                    header("x-ms-token-aad-access-token", HeaderPart::AccessToken),
-                    header("x-ms-token-aad-expires-on", HeaderPart::ExpiresOn),
-                ]
-            }
+            Self::EasyAuth => easy_auth_headers(known),
+            Self::Nothing => Vec::new(),
         }
     }
+}
+
+/// Azure App Service, "Work with user identities" and "Work with OAuth tokens". Its X-MS-TOKEN-<NAME>-REFRESH-TOKEN is not
+/// among them: a refresh token that upstreams have can be used up behind our back, and outlives the session.
+fn easy_auth_headers(known: &Known<'_>) -> Vec<IdentityHeader> {
+    let provider = known.easy_auth;
+    let text = |text: &str| HeaderPart::Text(text.to_owned());
+    let header = |name: &str, part| {
+        // The provider's name is letters, digits and dashes.
+        HeaderName::try_from(name).ok().map(|name| IdentityHeader { name, parts: vec![part] })
+    };
+    let token = |kind: &str, part| header(&format!("x-ms-token-{provider}-{kind}"), part);
+    let principal =
+        HeaderPart::ClientPrincipal { provider: provider.to_owned(), roles: ClaimPath::new(&known.claims.roles) };
+    let headers = [
+        header("x-ms-client-principal", principal),
+        header("x-ms-client-principal-id", HeaderPart::Claim(easy_auth::user_id_claims())),
+        header("x-ms-client-principal-name", HeaderPart::Claim(easy_auth::user_name_claims())),
+        header("x-ms-client-principal-idp", text(provider)),
+        token("access-token", HeaderPart::AccessToken),
+        token("id-token", HeaderPart::IdToken),
+        token("expires-on", HeaderPart::ExpiresOn),
+    ];
+    headers.into_iter().flatten().collect()
 }
 
 #[cfg(test)]

@@ -144,10 +144,28 @@ fn headers_of_ones_own_come_over_those_of_a_preset() {
     assert_eq!(names("headers = { X-User = \"{sub}\" }\n"), ["x-user"]);
     let preset = names("header_preset = \"oauth2-proxy\"\n[routes.headers]\nX-Forwarded-User = \"{email}\"\n");
     assert_eq!(preset.len(), 10);
-    assert_eq!(names("header_preset = \"easyauth\"\n").len(), 6);
+    assert_eq!(names("header_preset = \"easyauth\"\n").len(), 7);
+    assert_eq!(names("header_preset = \"none\"\n").len(), 0);
     assert!(refused("headers = { Authorization = \"{sub}\" }\n").starts_with("routes[0].headers.Authorization: "));
     assert!(refused("headers = { X-User = \"{sub\" }\n").starts_with("routes[0].headers.X-User: "));
     assert!(
         refused("auth = \"none\"\nheader_preset = \"easyauth\"\n").starts_with("routes[0].headers: has no meaning")
     );
+}
+
+#[test]
+fn only_a_page_that_needs_a_session_can_lead_to_the_login_and_only_with_lax_cookies() {
+    let login = |more: &str| with_route(&format!("{more}on_signed_out = \"login\"\n[session]\nsame_site = \"lax\"\n"));
+    assert!(!route("").access.leads_to_login);
+    assert!(login("csrf = \"page\"\n").config().routes[0].access.leads_to_login);
+    assert!(login("csrf = \"same_origin\"\n").config().routes[0].access.leads_to_login);
+    let page = "csrf = \"page\"\n";
+    for more in
+        ["", "csrf = \"metadata\"\n", &format!("{page}auth = \"optional\"\n"), &format!("{page}auth = \"none\"\n")]
+    {
+        let finding = login(more).only_finding();
+        assert!(finding.contains("routes[0].on_signed_out: "), "{more}: {finding}");
+    }
+    let strict = refused(&format!("{page}on_signed_out = \"login\"\n"));
+    assert!(strict.starts_with("routes[0].on_signed_out: ") && strict.contains("same_site = \"lax\""), "{strict}");
 }

@@ -29,11 +29,11 @@ fn of_providers(providers: &[String]) -> Fixture {
 #[test]
 fn sites_have_what_the_short_form_has_once() {
     let text = format!(
-        "[server]\nlisten = \"127.0.0.1:1\"\nprefix = \"/auth\"\n[session]\nidle_timeout = \"10m\"\nsame_site = \"lax\"\n\
+        "[server]\nlisten = \"127.0.0.1:1\"\nprefix = \"/auth\"\ncompat = \"easyauth\"\n[session]\nidle_timeout = \"10m\"\nsame_site = \"lax\"\n\
          [[routes]]\npath = \"/common\"\nupstream = \"http://common\"\n{}[sites.session]\nidle_timeout = \"20m\"\n\
          [[sites.routes]]\npath = \"/a\"\nupstream = \"http://a\"\n[[sites.routes.rules]]\nrequired_groups = [\"x\"]\n\
          [sites.spa_settings]\nname = \"a\"\n{}",
-        site("https://a.example", "prefix = \"/bff\"\n"),
+        site("https://a.example", "prefix = \"/bff\"\ncompat_provider = \"own\"\n"),
         site("https://b.example", ""),
     );
     let fixture = Fixture::new(&[&text]);
@@ -41,6 +41,8 @@ fn sites_have_what_the_short_form_has_once() {
     let config = fixture.load().expect("valid").config;
     let [a, b] = config.sites.as_slice() else { panic!("two sites") };
     assert_eq!([&a.prefix, &b.prefix], ["/bff", "/auth"]);
+    let names = [a, b].map(|site| site.easy_auth.as_ref().expect("it is on for all").provider());
+    assert_eq!(names, ["own", "oidc"]);
     let minutes = |site: &SiteConfig| site.session.idle_timeout.as_secs() / 60;
     assert_eq!((minutes(a), minutes(b)), (20, 10));
     assert_eq!([a.session.same_site, b.session.same_site], [crate::session::SameSite::Lax; 2], "key by key");
@@ -174,6 +176,9 @@ fn providers_have_names_and_registrations_of_their_own() {
     let passes = "passthrough_parameters = [\"provider\"]\n".to_owned();
     let finding = of_providers(&[provider("staff", "a"), provider("x", "b"), passes]).only_finding();
     assert!(finding.contains("providers[1].passthrough_parameters: has \"provider\""), "{finding}");
+    let compat =
+        of_providers(&[provider("staff", "a"), provider("x", "b")]).with("SEALGATE__SERVER__COMPAT", "easyauth");
+    assert!(compat.only_finding().contains("server.compat: knows one provider"), "{:?}", compat.findings());
     let finding = of_providers(&[provider("a/b", "a")]).only_finding();
     assert!(finding.contains("providers[0].name: \"a/b\" is not a name"), "{finding}");
     let finding = extended(&provider("x", "y")).only_finding();

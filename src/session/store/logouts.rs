@@ -7,23 +7,24 @@ use crate::session::logout_state::LogoutState;
 use crate::session::store::{Inner, Sessions};
 
 impl Sessions {
-    /// The `state` for the provider's logout of this session, in base64url (RP-Initiated Logout §2).
+    /// The `state` for the provider's logout of this session, in base64url (RP-Initiated Logout §2); it leads to
+    /// `return_url` in the end, a checked path.
     ///
     /// # Errors
     /// See [`SealError`].
-    pub fn logout_state(&self, sid: SessionId) -> Result<String, SealError> {
+    pub fn logout_state(&self, sid: SessionId, return_url: Option<&str>) -> Result<String, SealError> {
         let Inner { sealer, names, clock, .. } = &*self.0;
-        let state = LogoutState { sid, at: clock.now() };
+        let state = LogoutState { sid, at: clock.now(), return_url: return_url.map(str::to_owned) };
         sealer.seal(Purpose::Logout, names.session(), &state.encode())
     }
 
-    /// Whether `state` came back from a logout of this browser: sealed by us within the last minutes, for a session
-    /// that the browser's tombstone names.
-    pub fn is_own_logout(&self, state: &str, cookies: &RequestCookies) -> bool {
+    /// What `state` says if it came back from a logout of this browser: sealed by us within the last minutes, for a
+    /// session that the browser's tombstone names.
+    pub fn own_logout(&self, state: &str, cookies: &RequestCookies) -> Option<LogoutState> {
         let Inner { sealer, names, clock, skew, .. } = &*self.0;
         let opened = sealer.open(Purpose::Logout, names.session(), state).ok();
-        let Some(state) = opened.and_then(|plaintext| LogoutState::decode(&plaintext).ok()) else { return false };
-        state.is_live(clock.now(), *skew) && self.tombstone(cookies).names(&state.sid)
+        let state = opened.and_then(|plaintext| LogoutState::decode(&plaintext).ok())?;
+        (state.is_live(clock.now(), *skew) && self.tombstone(cookies).names(&state.sid)).then_some(state)
     }
 }
 
@@ -39,15 +40,16 @@ mod tests {
     fn a_logout_is_known_to_the_browser_that_began_it_and_for_ten_minutes() {
         let site = site();
         let session = a_session();
-        let state = site.sessions.logout_state(session.sid).expect("a key");
+        let state = site.sessions.logout_state(session.sid, Some("/bye")).expect("a key");
         let ours = site.cookies(&site.sessions.end(&session, &site.cookies(&[])).expect("a key"));
-        assert!(site.sessions.is_own_logout(&state, &ours));
-        assert!(!site.sessions.is_own_logout(&state, &site.cookies(&[])), "another browser");
-        let other = site.sessions.logout_state(SessionId([8; 16])).expect("a key");
+        let known = site.sessions.own_logout(&state, &ours).expect("its own");
+        assert_eq!((known.sid, known.return_url.as_deref()), (session.sid, Some("/bye")));
+        assert!(site.sessions.own_logout(&state, &site.cookies(&[])).is_none(), "another browser");
+        let other = site.sessions.logout_state(SessionId([8; 16]), None).expect("a key");
         for wrong in [other.as_str(), "", "x", &state[1..]] {
-            assert!(!site.sessions.is_own_logout(wrong, &ours), "{wrong}");
+            assert!(site.sessions.own_logout(wrong, &ours).is_none(), "{wrong}");
         }
         site.clock.advance(LIFETIME);
-        assert!(!site.sessions.is_own_logout(&state, &ours), "too late");
+        assert!(site.sessions.own_logout(&state, &ours).is_none(), "too late");
     }
 }

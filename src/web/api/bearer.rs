@@ -217,12 +217,7 @@ mod tests {
     /// RFC 6750 §3.
     #[test]
     fn a_challenge_names_the_realm_and_the_error_only_where_a_token_was_tried() {
-        let site = Site {
-            origin: "https://app.example.com".parse().expect("an origin"),
-            prefix: "/bff".into(),
-            csrf: crate::web::CsrfHeader { name: "X-CSRF".into(), value: "1".into() },
-            trusted_proxies: vec![],
-        };
+        let site = Site::for_tests();
         assert_eq!(challenge(&site, None, None), "Bearer realm=\"app.example.com\"");
         assert_eq!(
             challenge(&site, Some("insufficient_scope"), Some("a b")),

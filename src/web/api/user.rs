@@ -48,6 +48,7 @@ pub(super) fn of_session(
         claims: session.claims(),
         scopes,
         access_token: stored.map(|stored| &stored.token),
+        id_token: session.id_token(),
         expires_at: stored.map(|stored| stored.expires_at),
     };
     check(route, method, &identity).map_err(|missing| forbidden(&missing))?;
@@ -78,6 +79,7 @@ pub(super) fn of_token<'a>(
         scopes: scopes(&verified.claims).map(str::to_owned).collect(),
         claims: verified.claims,
         access_token: Some(token),
+        id_token: None,
         expires_at: verified.expires_at,
     };
     check(route, method, &identity)?;

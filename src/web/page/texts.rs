@@ -28,6 +28,8 @@ pub(super) struct Language {
     pub(super) r#continue: String,
     /// What stands before the request's identifier.
     pub(super) reference: String,
+    /// The link that signs out, where a page asks whether to.
+    pub(super) sign_out: String,
     /// What stands for a value that is words itself, in place of the English ones.
     pub(super) values: BTreeMap<String, String>,
     /// What each kind of page says.
@@ -91,7 +93,12 @@ impl Texts {
 
 impl Language {
     fn take(&mut self, over: Self) {
-        for (mine, theirs) in [(&mut self.r#continue, over.r#continue), (&mut self.reference, over.reference)] {
+        let pairs = [
+            (&mut self.r#continue, over.r#continue),
+            (&mut self.reference, over.reference),
+            (&mut self.sign_out, over.sign_out),
+        ];
+        for (mine, theirs) in pairs {
             if !theirs.is_empty() {
                 *mine = theirs;
             }
