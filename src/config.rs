@@ -8,6 +8,8 @@
 mod definitions;
 mod easy_auth;
 mod finding;
+mod forward_auth;
+mod identity_jwt;
 mod leaf;
 mod markdown;
 mod network;
@@ -47,12 +49,13 @@ pub use self::reference::reference;
 pub use self::scope::Scope;
 use self::sites::OwnKeys;
 use crate::certificates::CertificateFiles;
-use crate::oidc::ProviderSettings;
+use crate::oidc::{IdentityJwtSettings, ProviderSettings};
 use crate::origin::PublicOrigin;
 use crate::proxy::RouteSettings;
 use crate::session::SessionSettings;
 use crate::web::CsrfHeader;
 use crate::web::easy_auth::EasyAuth;
+use crate::web::forward_auth::ForwardAuthSettings;
 use crate::web::page::Pages;
 use crate::web::security_headers::SecurityHeaderSettings;
 use crate::web::static_site::StaticSettings;
@@ -89,6 +92,10 @@ pub struct SiteConfig {
     pub csrf: CsrfHeader,
     /// The proxied routes; none lies under the endpoints' prefix, no two have the same path.
     pub routes: Vec<RouteSettings>,
+    /// How other proxies ask whether a request may pass; none: they cannot.
+    pub forward_auth: Option<ForwardAuthSettings>,
+    /// What signed identities are like; none: there are none.
+    pub identity_jwt: Option<IdentityJwtSettings>,
     /// The single-page app, if we serve it.
     pub static_site: Option<StaticSettings>,
     /// What browsers refuse on its behalf.

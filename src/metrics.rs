@@ -31,6 +31,7 @@ pub enum Handler {
     User,
     Logout,
     Refresh,
+    Auth,
     Proxy,
     Static,
     Other,

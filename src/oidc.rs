@@ -10,6 +10,7 @@ mod client_authentication;
 pub mod discovery;
 mod http;
 mod id_token;
+mod identity_jwt;
 mod json;
 mod jwks;
 mod jws;
@@ -48,6 +49,7 @@ pub use self::client_authentication::{
 pub use self::discovery::{DiscoveryError, Metadata};
 pub use self::http::{HttpError, Unavailable};
 pub use self::id_token::{IdTokenError, IdentityChange, OriginalIdentity};
+pub use self::identity_jwt::{IdentityJwtSettings, IdentityKeyError, IdentitySigner, MemoKey, OWN_CLAIMS};
 pub use self::jwks::KeysError;
 pub use self::login_limits::{LoginRefused, check_login_limits};
 pub use self::logout::{LogoutRequest, Revocation, RevokeError};

@@ -130,6 +130,31 @@ pub struct AccessSettings {
     pub headers: Vec<IdentityHeader>,
     /// Whether a page that a browser loads without a session leads to the login.
     pub leads_to_login: bool,
+    /// Whether requests of sessions get a signed identity.
+    pub signed_identity: SignedIdentity,
+}
+
+/// Whether requests get a signed identity, and for whom it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum SignedIdentity {
+    /// None.
+    #[default]
+    Absent,
+    /// For the audience that follows from where they go: the route's own address, or with forward-auth the site's.
+    ForThePlace,
+    /// For this audience.
+    For(String),
+}
+
+impl SignedIdentity {
+    /// The audience, `of_the_place` unless another is configured; none: there is no signed identity.
+    pub fn audience(&self, of_the_place: impl FnOnce() -> String) -> Option<String> {
+        match self {
+            Self::Absent => None,
+            Self::ForThePlace => Some(of_the_place()),
+            Self::For(audience) => Some(audience.clone()),
+        }
+    }
 }
 
 /// For which host a route is, and what its upstreams see of a request's target.

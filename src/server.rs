@@ -24,6 +24,7 @@ use self::services::Shared;
 use crate::aead::{AesImplementation, Algorithm};
 use crate::clock::Clock;
 use crate::config::{Config, Finding, ServerConfig};
+use crate::file_watch::FileWatch;
 use crate::keyring::{KeyRing, RingHandle, WatchGuard};
 use crate::management::{self, Status};
 use crate::metrics::{Handler, Metrics};
@@ -36,8 +37,8 @@ use crate::tls::{CertificateWatch, ListenerCertificate};
 use crate::web::problem::{MISDIRECTED, NOT_FOUND, PATH_REFUSED, Problem};
 use crate::web::sites::Sites;
 use crate::web::{
-    Services, api, callback, cookie_line, initiate_login, landing, logged_out, login, logout, refresh, silent_login,
-    user,
+    Services, api, callback, cookie_line, forward_auth, initiate_login, landing, logged_out, login, logout, refresh,
+    signed_identity, silent_login, user,
 };
 
 /// How long a session that no request shows is remembered, at least.
@@ -56,6 +57,7 @@ pub struct Application {
     runtime: ProviderRuntime,
     ring_watch: WatchGuard,
     certificate_watch: Option<CertificateWatch>,
+    identity_watches: Vec<FileWatch>,
     upstream_watch: UpstreamWatch,
     drain_delay: Duration,
     drain_deadline: Duration,
@@ -121,6 +123,8 @@ impl Application {
         let tables = sites.iter().map(|site| &site.routes);
         let upstream_watch = RouteTable::watch(tables, &runtime.handle(), &metrics);
         let public_urls: Vec<_> = sites.iter().map(|site| site.site.origin.to_string()).collect();
+        let identities = sites.iter().filter_map(|site| site.identities.as_ref());
+        let identity_watches = identities.map(|identities| identities.watch(&runtime.handle())).collect();
         let health_path = config.server.public_health_path.clone();
         let server = HttpServer::new(move || {
             App::new()
@@ -164,6 +168,7 @@ impl Application {
             runtime,
             ring_watch,
             certificate_watch,
+            identity_watches,
             upstream_watch,
             drain_delay,
             drain_deadline,
@@ -212,6 +217,7 @@ impl Application {
         let _ = management.await;
         drop(self.ring_watch);
         drop(self.certificate_watch);
+        drop(self.identity_watches);
         drop(self.upstream_watch);
         drop(self.runtime);
         tracing::info!("stopped");
@@ -358,6 +364,7 @@ async fn call(endpoint: &str, services: &Services, request: &HttpRequest, payloa
         ("/silent-login", &Method::GET) => (Handler::Login, silent_login::handle(services, request).await),
         ("/logged-out", &Method::GET) => (Handler::Logout, logged_out::handle(services, request)),
         ("/config.json", &Method::GET | &Method::HEAD) => (Handler::Other, Ok(services.spa_settings.handle())),
+        ("/jwks.json", _) => (Handler::Other, signed_identity::handle(services, method)),
         ("/refresh", &Method::POST) => (Handler::Refresh, refresh::handle(services, request).await),
         ("/login" | "/silent-login" | "/landing" | "/user" | "/logged-out", _) => {
             (Handler::Other, Err(Problem::method_not_allowed("GET")))
@@ -368,7 +375,12 @@ async fn call(endpoint: &str, services: &Services, request: &HttpRequest, payloa
         }
         ("/config.json", _) => (Handler::Other, Err(Problem::method_not_allowed("GET, HEAD"))),
         ("/refresh", _) => (Handler::Other, Err(Problem::method_not_allowed("POST"))),
-        _ => (Handler::Other, Err(Problem::new(&NOT_FOUND, "There is no endpoint of this name."))),
+        (endpoint, _) => match forward_auth::question(services, request, endpoint) {
+            Some((settings, behind)) => {
+                (Handler::Auth, forward_auth::handle(services, settings, request, behind).await)
+            }
+            None => (Handler::Other, Err(Problem::new(&NOT_FOUND, "There is no endpoint of this name."))),
+        },
     }
 }
 

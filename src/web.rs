@@ -11,18 +11,21 @@ pub mod csrf;
 pub mod easy_auth;
 pub mod event_stream;
 pub mod fetch_metadata;
+pub mod forward_auth;
 pub mod head;
 pub mod initiate_login;
 pub mod landing;
 pub mod logged_out;
 pub mod login;
 pub mod logout;
+pub mod original;
 pub mod page;
 pub mod problem;
 pub mod query;
 pub mod redemptions;
 pub mod refresh;
 pub mod security_headers;
+pub mod signed_identity;
 pub mod silent_login;
 pub mod sites;
 pub mod spa_settings;
@@ -39,9 +42,11 @@ use actix_web::{HttpResponse, HttpResponseBuilder};
 use ipnet::IpNet;
 
 use self::easy_auth::EasyAuth;
+use self::forward_auth::ForwardAuthSettings;
 use self::page::Pages;
 use self::problem::Problem;
 use self::redemptions::Redemptions;
+use self::signed_identity::SignedIdentities;
 use self::spa_settings::SpaSettings;
 use self::static_site::StaticSite;
 use self::tunnels::Tunnels;
@@ -170,6 +175,10 @@ pub struct Services {
     pub refresher: Refresher,
     /// The proxied routes.
     pub routes: RouteTable,
+    /// How other proxies ask whether a request may pass; none: they cannot.
+    pub forward_auth: Option<ForwardAuthSettings>,
+    /// What signs identities for upstreams; none: nothing does.
+    pub identities: Option<SignedIdentities>,
     /// What judges the access tokens that clients bring along, by the routes' places in the configuration.
     pub bearer: Vec<Option<BearerVerifier>>,
     /// Names that the proxy keeps from upstreams.

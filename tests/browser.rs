@@ -12,6 +12,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
+use support::forward_front::{ForwardFront, Kind};
 use support::ports::{free_port, loopback};
 use support::{App, Provider, ProviderOptions, Sealgate, SealgateOptions, Upstream, eventually};
 
@@ -140,6 +141,19 @@ async fn sign_in_behind_tls(response_mode: &str, login_same_site: &str) {
         "loginSameSite": login_same_site,
     });
     play("https.mjs", scenario).await;
+}
+
+/// The recipe of `deploy/forward-auth/`: nginx forwards to an application itself, and asks.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_behind_nginx_s_auth_request_is_signed_in_by_page_loads() {
+    let options = ProviderOptions { form: true, access_token_ttl: 10, ..ProviderOptions::default() };
+    let (provider, application) = tokio::join!(Provider::start(options), Upstream::start());
+    let mut front = ForwardFront::prepare(Kind::Nginx).await;
+    let options = front.configure(SealgateOptions::new(&provider.issuer, application.port));
+    provider.register(options.registration()).await;
+    let gate = Sealgate::start(options.set("forward_auth.access_token", true)).await;
+    front.start(gate.options.port, application.port).await;
+    play("forward.mjs", json!({"origin": front.origin, "provider": provider.issuer})).await;
 }
 
 /// CSP3 §8; the app is a build of Vite's, with React and the client.

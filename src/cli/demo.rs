@@ -192,6 +192,8 @@ fn site(
         },
         csrf: CsrfHeader { name: "X-CSRF".to_owned(), value: "1".to_owned() },
         routes: vec![route],
+        forward_auth: None,
+        identity_jwt: None,
         static_site: Some(StaticSettings::Folder {
             root: demo.page().to_owned(),
             immutable_paths: vec!["/".to_owned()],

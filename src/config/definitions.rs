@@ -4,6 +4,8 @@
 //! prints it, and unknown keys are compared with it. It must never name a key that the raw structs do not read, nor
 //! leave one out; a test compares the two.
 
+mod forward_auth;
+mod identity_jwt;
 mod issuers;
 mod provider;
 mod routes;
@@ -43,7 +45,8 @@ pub enum Form {
     /// `[[name]]`, any number of times or not at all, in place of other sections; the reference shows it as a comment.
     /// Its tables have further sections in them.
     ListInstead,
-    /// `[[list.name]]`, any number of times within each table of the list; the reference shows it as a comment.
+    /// `[[table.name]]`, any number of times within a table, or within each table of a list; the reference shows it as a
+    /// comment.
     ListWithin,
 }
 
@@ -98,11 +101,19 @@ impl SectionDefinition {
     /// The path of one of its keys: `server.listen`, `routes[].path`.
     pub fn path(&self, key: &KeyDefinition) -> String {
         match self.form {
-            Form::List | Form::ListInstead | Form::ListWithin => {
+            Form::List | Form::ListInstead => format!("{}[].{}", self.name, key.name),
+            Form::ListWithin if self.is_within_a_list() => {
                 format!("{}[].{}", self.name.replace('.', "[]."), key.name)
             }
+            Form::ListWithin => format!("{}[].{}", self.name, key.name),
             Form::Table | Form::OptionalTable | Form::FreeTable => format!("{}.{}", self.name, key.name),
         }
+    }
+
+    /// Whether its lists are in the tables of another list.
+    fn is_within_a_list(&self) -> bool {
+        let around = self.name.rsplit_once('.').map(|(around, _)| around);
+        SECTIONS.iter().any(|section| Some(section.name) == around && section.form == Form::List)
     }
 
     /// The environment variable that sets one of its keys; in a list, the first table's.
@@ -123,6 +134,9 @@ pub const SECTIONS: &[SectionDefinition] = &[
     routes::ROUTES,
     issuers::ISSUERS,
     rules::RULES,
+    forward_auth::FORWARD_AUTH,
+    forward_auth::FORWARD_AUTH_RULES,
+    identity_jwt::IDENTITY_JWT,
     site::STATIC,
     site::SECURITY_HEADERS,
     site::SPA_SETTINGS,
@@ -132,8 +146,19 @@ pub const SECTIONS: &[SectionDefinition] = &[
 ];
 
 /// The sections that each site has of its own: at the top for the one site of the short form, else within `[[sites]]`.
-const OF_SITE: &[&str] =
-    &["provider", "providers", "session", "csrf", "routes", "static", "security_headers", "spa_settings", "pages"];
+const OF_SITE: &[&str] = &[
+    "provider",
+    "providers",
+    "session",
+    "csrf",
+    "routes",
+    "forward_auth",
+    "identity_jwt",
+    "static",
+    "security_headers",
+    "spa_settings",
+    "pages",
+];
 
 /// Whether the section `name` is a site's, and not the process's.
 pub(super) fn of_site(name: &str) -> bool {

@@ -18,6 +18,8 @@ pub(super) struct RawConfig {
     pub(super) csrf: RawCsrf,
     pub(super) keys: RawKeys,
     pub(super) routes: Vec<RawRoute>,
+    pub(super) forward_auth: Option<RawForwardAuth>,
+    pub(super) identity_jwt: Option<RawIdentityJwt>,
     #[serde(rename = "static")]
     pub(super) static_site: Option<RawStatic>,
     pub(super) security_headers: RawSecurityHeaders,
@@ -41,6 +43,8 @@ pub(super) struct RawSite {
     pub(super) session: RawSession,
     pub(super) csrf: RawCsrf,
     pub(super) routes: Vec<RawRoute>,
+    pub(super) forward_auth: Option<RawForwardAuth>,
+    pub(super) identity_jwt: Option<RawIdentityJwt>,
     #[serde(rename = "static")]
     pub(super) static_site: Option<RawStatic>,
     pub(super) security_headers: RawSecurityHeaders,
@@ -176,6 +180,8 @@ pub(super) struct RawRoute {
     pub(super) roles_claim: Option<Leaf>,
     pub(super) header_preset: Option<Leaf>,
     pub(super) headers: Option<Leaf>,
+    pub(super) identity_jwt: Option<Leaf>,
+    pub(super) identity_jwt_audience: Option<Leaf>,
     pub(super) issuers: Vec<RawIssuer>,
     pub(super) rules: Vec<RawRule>,
 }
@@ -207,6 +213,34 @@ pub(super) struct RawRule {
     pub(super) required_scopes: Option<Leaf>,
     pub(super) required_groups: Option<Leaf>,
     pub(super) required_roles: Option<Leaf>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawForwardAuth {
+    pub(super) proxy: Option<Leaf>,
+    pub(super) secret: Option<Leaf>,
+    pub(super) secret_file: Option<Leaf>,
+    pub(super) csrf: Option<Leaf>,
+    pub(super) access_token: Option<Leaf>,
+    pub(super) forward_cookies: Option<Leaf>,
+    pub(super) header_preset: Option<Leaf>,
+    pub(super) headers: Option<Leaf>,
+    pub(super) groups_claim: Option<Leaf>,
+    pub(super) roles_claim: Option<Leaf>,
+    pub(super) identity_jwt: Option<Leaf>,
+    pub(super) identity_jwt_audience: Option<Leaf>,
+    pub(super) rules: Vec<RawRule>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawIdentityJwt {
+    pub(super) signing_key_file: Option<Leaf>,
+    pub(super) verification_keys_file: Option<Leaf>,
+    pub(super) header: Option<Leaf>,
+    pub(super) lifetime: Option<Leaf>,
+    pub(super) claims: Option<Leaf>,
 }
 
 #[derive(Default, Deserialize)]
@@ -321,6 +355,9 @@ mod tests {
             ("routes", fields::<RawRoute>()),
             ("routes.issuers", fields::<RawIssuer>()),
             ("routes.rules", fields::<RawRule>()),
+            ("forward_auth", fields::<RawForwardAuth>()),
+            ("forward_auth.rules", fields::<RawRule>()),
+            ("identity_jwt", fields::<RawIdentityJwt>()),
             ("static", fields::<RawStatic>()),
             ("security_headers", fields::<RawSecurityHeaders>()),
             // Any names, so that there are none to define.

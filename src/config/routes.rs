@@ -1,19 +1,19 @@
 //! `[[routes]]`, typed.
 
-mod headers;
+pub(super) mod headers;
 mod issuers;
-mod rules;
+pub(super) mod rules;
 mod wanted;
 
 use http::Uri;
 
-use self::rules::ClaimNames;
+pub(super) use self::rules::ClaimNames;
 use super::easy_auth::Compat;
 use super::leaf::Leaf;
 use super::raw::RawRoute;
 use super::reader::Reader;
 use super::server::{OwnPaths, is_under};
-use super::{ProviderConfig, network, upstreams, values};
+use super::{ProviderConfig, identity_jwt, network, upstreams, values};
 use crate::origin::PublicOrigin;
 use crate::proxy::{AccessSettings, CsrfMode, PathRewrite, RouteAuth, RouteSettings, TargetSettings, UpstreamTimeouts};
 use crate::session::SameSite;
@@ -251,6 +251,8 @@ fn access(
         by_default: compat.is_some_and(|compat| compat.easy_auth.is_some()) && auth != Some(RouteAuth::None),
     };
     let headers = headers::parse(&route, raw.header_preset.take(), raw.headers.take(), &known, reader);
+    let signed_identity =
+        identity_jwt::wanted(&route, raw.identity_jwt.take(), raw.identity_jwt_audience.take(), auth, reader);
     let (auth, issuers, providers) = (auth?, issuers?, providers?);
     let takes_tokens = matches!(auth, RouteAuth::Bearer | RouteAuth::SessionOrBearer);
     if takes_tokens && issuers.is_empty() {
@@ -278,7 +280,14 @@ fn access(
             "has no meaning with this auth, which takes no sessions; set another auth, or leave it out",
         );
     }
-    Some(AccessSettings { issuers, providers, rules: rules?, headers: headers?, leads_to_login: false })
+    Some(AccessSettings {
+        issuers,
+        providers,
+        rules: rules?,
+        headers: headers?,
+        leads_to_login: false,
+        signed_identity: signed_identity?,
+    })
 }
 
 fn check_against_own(key: &str, path: &str, own: &OwnPaths, reader: &mut Reader<'_>) {

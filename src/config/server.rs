@@ -27,6 +27,8 @@ pub(super) struct Process {
     pub(super) public_health_path: Option<String>,
     /// Whether the listener does.
     pub(super) speaks_tls: bool,
+    /// Whether any proxy is trusted; so it is said of a list that was not read.
+    pub(super) trusts_proxies: bool,
 }
 
 /// Reads what is of the process: all but public_url and prefix, which are a site's. Also gives what sites must know of
@@ -53,6 +55,7 @@ pub(super) fn parse(raw: RawServer, reader: &mut Reader<'_>) -> (Process, Option
     let process = Process {
         public_health_path: public_health_path.clone().flatten(),
         speaks_tls: tls.as_ref().is_some_and(Option::is_some),
+        trusts_proxies: trusted_proxies.as_ref().is_none_or(|networks| !networks.is_empty()),
     };
     let all = || {
         Some(ServerConfig {

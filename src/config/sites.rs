@@ -10,7 +10,10 @@ use super::raw::{RawConfig, RawProvider, RawServer, RawSite};
 use super::reader::Reader;
 use super::scope::{OF_SERVER, Scope};
 use super::server::{self, OwnPaths, Process};
-use super::{ProviderConfig, SiteConfig, provider, provider_kind, routes, session, site, static_site, values};
+use super::{
+    ProviderConfig, SiteConfig, forward_auth, identity_jwt, provider, provider_kind, routes, session, site,
+    static_site, values,
+};
 
 /// What the one provider of a site is called, where nobody asks for it by name.
 const ONLY: &str = "default";
@@ -45,7 +48,8 @@ pub(super) fn inherit(values: &mut Map<String, Value>, positions: &mut Positions
                     let own =
                         site.entry(section.name.to_owned()).or_insert_with(|| Value::from(Map::<_, Value>::new()));
                     let ValueKind::Table(own) = &mut own.kind else { continue };
-                    for (key, value) in common.iter().filter(|(key, _)| !own.contains_key(*key)).collect::<Vec<_>>() {
+                    let said = own.clone();
+                    for (key, value) in common.iter().filter(|(key, _)| !says(&said, key)) {
                         own.insert(key.clone(), value.clone());
                         positions.inherit(format!("{place}.{key}"));
                     }
@@ -60,6 +64,12 @@ pub(super) fn inherit(values: &mut Map<String, Value>, positions: &mut Positions
             }
         }
     }
+}
+
+/// Whether a section has the key, or says the same in the other way: a secret itself, or the file that holds it.
+fn says(section: &Map<String, Value>, key: &str) -> bool {
+    let other = key.strip_suffix("_file").map_or_else(|| format!("{key}_file"), str::to_owned);
+    section.contains_key(key) || section.contains_key(&other)
 }
 
 /// The keys of `[server]` that are a site's.
@@ -102,6 +112,8 @@ pub(super) fn parse(
             session: config.session,
             csrf: config.csrf,
             routes: config.routes,
+            forward_auth: config.forward_auth,
+            identity_jwt: config.identity_jwt,
             static_site: config.static_site,
             security_headers: config.security_headers,
             spa_settings: config.spa_settings,
@@ -177,6 +189,26 @@ fn parse_site(scope: Scope, raw: RawSite, process: &Process, reader: &mut Reader
     let csrf = site::csrf(raw.csrf, reader);
     let groups_claim = first.map(|provider| provider.login_limits.groups_claim.as_str());
     let routes = routes::parse(raw.routes, &own_paths, groups_claim, compat.as_ref(), reader);
+    let (has_forward_auth, has_identity_jwt) = (raw.forward_auth.is_some(), raw.identity_jwt.is_some());
+    let forward_auth = forward_auth::parse(raw.forward_auth, groups_claim, compat.as_ref(), reader);
+    if let (true, Some(session)) = (has_forward_auth, &session) {
+        forward_auth::check(process.trusts_proxies, session, reader);
+    }
+    let identity_jwt = identity_jwt::parse(raw.identity_jwt, reader);
+    if !has_identity_jwt {
+        let of_routes = routes.iter().flatten().enumerate();
+        let of_routes = of_routes.map(|(index, route)| (format!("routes[{index}]"), &route.access.signed_identity));
+        let of_answers = forward_auth.iter().flatten();
+        let of_answers = of_answers.map(|settings| ("forward_auth".to_owned(), &settings.signed_identity));
+        identity_jwt::check(of_routes.chain(of_answers), reader);
+    }
+    if providers.as_ref().is_some_and(|providers| providers.len() > 1) {
+        let of_routes = routes.iter().flatten().enumerate().filter(|(_, route)| route.access.providers.len() != 1);
+        let of_routes = of_routes.map(|(index, route)| (format!("routes[{index}]"), &route.access.signed_identity));
+        let of_answers = forward_auth.iter().flatten();
+        let of_answers = of_answers.map(|settings| ("forward_auth".to_owned(), &settings.signed_identity));
+        identity_jwt::check_of_several(of_routes.chain(of_answers), reader);
+    }
     let static_site = static_site::parse(raw.static_site, public_url.as_ref(), reader);
     let security_headers = static_site::security_headers(raw.security_headers, reader);
     let spa_settings = static_site::spa_settings(raw.spa_settings, reader);
@@ -202,6 +234,8 @@ fn parse_site(scope: Scope, raw: RawSite, process: &Process, reader: &mut Reader
         session: session?,
         csrf: csrf?,
         routes: routes?,
+        forward_auth: forward_auth?,
+        identity_jwt: identity_jwt?,
         static_site: static_site?,
         security_headers: security_headers?,
         spa_settings: spa_settings?,

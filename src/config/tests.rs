@@ -9,6 +9,8 @@ use super::*;
 mod across_keys;
 mod easy_auth;
 mod environment;
+mod forward_auth;
+mod identity_jwt;
 mod presets;
 mod provider;
 mod routes;
@@ -29,6 +31,8 @@ struct OneSite {
     prefix: String,
     provider: ProviderSettings,
     easy_auth: Option<EasyAuth>,
+    forward_auth: Option<ForwardAuthSettings>,
+    identity_jwt: Option<IdentityJwtSettings>,
     session: SessionSettings,
     ring: PathBuf,
     csrf: CsrfHeader,
@@ -49,6 +53,8 @@ impl From<Config> for OneSite {
             prefix: site.prefix,
             provider: site.providers.remove(0).settings,
             easy_auth: site.easy_auth,
+            forward_auth: site.forward_auth,
+            identity_jwt: site.identity_jwt,
             session: site.session,
             ring: config.ring,
             csrf: site.csrf,

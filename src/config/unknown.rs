@@ -74,7 +74,7 @@ fn repair_sections(place: &str, values: &mut Map<String, Value>, positions: &Pos
                 refuse(&path, format!("must be a list of tables; {remedy}"));
                 *kind = ValueKind::Array(Vec::new());
             }
-            (_, ValueKind::Table(_)) => {}
+            (_, ValueKind::Table(table)) => repair_lists(&path, section.name, table, &mut refuse),
             (_, kind) => {
                 refuse(&path, format!("must be a table; write [{name}] and its keys below"));
                 *kind = ValueKind::Table(Map::new());
@@ -89,7 +89,7 @@ fn variable_at(place: &str, variable: &str) -> String {
     format!("{PREFIX}{place}{}", &variable[PREFIX.len()..])
 }
 
-/// The tables of the list at `path`, and the lists within them.
+/// The tables of the list at `path`, and what is in them.
 fn repair_rows(path: &str, name: &str, rows: &mut [Value], refuse: &mut impl FnMut(&str, String)) {
     for (index, row) in rows.iter_mut().enumerate() {
         let path = format!("{path}[{index}]");
@@ -98,16 +98,21 @@ fn repair_rows(path: &str, name: &str, rows: &mut [Value], refuse: &mut impl FnM
             row.kind = ValueKind::Table(Map::new());
             continue;
         };
-        let within = |section: &SectionDefinition| section.name.strip_prefix(name)?.strip_prefix('.');
-        for (name, child) in SECTIONS.iter().filter_map(|section| Some((section.name, within(section)?))) {
-            let Some(value) = table.get_mut(child) else { continue };
-            let path = format!("{path}.{child}");
-            match &mut value.kind {
-                ValueKind::Array(rows) => repair_rows(&path, name, rows, refuse),
-                kind => {
-                    refuse(&path, format!("must be a list of tables; write [[{name}]]"));
-                    *kind = ValueKind::Array(Vec::new());
-                }
+        repair_lists(&path, name, table, refuse);
+    }
+}
+
+/// The lists of tables within the table at `path`.
+fn repair_lists(path: &str, name: &str, table: &mut Map<String, Value>, refuse: &mut impl FnMut(&str, String)) {
+    let within = |section: &SectionDefinition| section.name.strip_prefix(name)?.strip_prefix('.');
+    for (name, child) in SECTIONS.iter().filter_map(|section| Some((section.name, within(section)?))) {
+        let Some(value) = table.get_mut(child) else { continue };
+        let path = format!("{path}.{child}");
+        match &mut value.kind {
+            ValueKind::Array(rows) => repair_rows(&path, name, rows, refuse),
+            kind => {
+                refuse(&path, format!("must be a list of tables; write [[{name}]]"));
+                *kind = ValueKind::Array(Vec::new());
             }
         }
     }

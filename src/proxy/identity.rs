@@ -74,7 +74,8 @@ pub fn identity_headers(headers: &[IdentityHeader], identity: &Identity<'_>) -> 
 }
 
 impl HeaderPart {
-    fn is_token(&self) -> bool {
+    /// Whether it is a token as it is, and no claim of one.
+    pub fn is_token(&self) -> bool {
         matches!(self, Self::AccessToken | Self::IdToken)
     }
 

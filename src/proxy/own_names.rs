@@ -56,6 +56,22 @@ impl OwnNames {
         self
     }
 
+    /// The cookies of these `Cookie` fields that are not ours, byte for byte and in order; several lines become one
+    /// (RFC 9113 §8.2.3).
+    pub fn cookies_of_others<'a>(&self, fields: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+        let mut line = Vec::new();
+        for pair in fields.flat_map(|field| field.split(|&byte| byte == b';')).map(<[u8]>::trim_ascii) {
+            if pair.is_empty() || self.cookies.owns_pair(pair) {
+                continue;
+            }
+            if !line.is_empty() {
+                line.extend_from_slice(b"; ");
+            }
+            line.extend_from_slice(pair);
+        }
+        line
+    }
+
     /// Whether a header `name` (in lower case) could be read as one that routes set (CVE-2025-64484).
     pub(super) fn has_header(&self, name: &str) -> bool {
         !self.headers.is_empty()

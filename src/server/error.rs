@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use crate::certificates::CertificateError;
 use crate::keyring::RingFileError;
-use crate::oidc::ProviderBuildError;
+use crate::oidc::{IdentityKeyError, ProviderBuildError};
 use crate::proxy::UpstreamTlsError;
 use crate::telemetry;
 
@@ -33,6 +33,9 @@ pub enum StartError {
     /// The settings of an issuer of access tokens cannot be used.
     #[error("[[routes.issuers]]: {0}")]
     TokenIssuer(ProviderBuildError),
+    /// The keys of signed identities cannot be used.
+    #[error("identity_jwt.signing_key_file, identity_jwt.verification_keys_file: {0}")]
+    IdentityKeys(#[from] IdentityKeyError),
     /// The folder of the single-page app cannot be read.
     #[error("static.root {root} cannot be read: {error}")]
     Static {

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use http::HeaderName;
 use tokio::runtime::Handle;
 
 use super::StartError;
@@ -17,8 +18,10 @@ use crate::seal::Sealer;
 use crate::session::cookies::CookieNames;
 use crate::session::providers::Providers;
 use crate::session::store::Sessions;
+use crate::web::forward_auth;
 use crate::web::redemptions::Redemptions;
 use crate::web::security_headers::SecurityHeaders;
+use crate::web::signed_identity::SignedIdentities;
 use crate::web::sites::Sites;
 use crate::web::spa_settings::SpaSettings;
 use crate::web::static_site::StaticSite;
@@ -45,11 +48,16 @@ fn services(config: &Config, site: &SiteConfig, shared: &Shared) -> Result<Servi
     check_session_length(config, site, ring.current().max_session())?;
     let origin = site.public_url.clone();
     let names = CookieNames::new(&site.session.cookie_name, origin.is_https());
-    let set_by_routes = site.routes.iter().flat_map(|route| &route.access.headers).map(|header| &header.name);
+    let set_by_routes = site.routes.iter().flat_map(|route| &route.access.headers);
+    let set_by_answers = site.forward_auth.iter().flat_map(|settings| &settings.headers);
+    let secret_field = HeaderName::from_static(forward_auth::SECRET_FIELD);
+    let shown = site.forward_auth.iter().map(|_| &secret_field);
+    let of_ours = set_by_routes.chain(set_by_answers).map(|header| &header.name).chain(shown);
+    let of_ours = of_ours.chain(site.identity_jwt.iter().map(|settings| &settings.header));
     let neighbours =
         config.sites.iter().filter(|other| other.public_url != origin && other.public_url.host() == origin.host());
     let own_names = OwnNames::new(names.session(), &origin)
-        .with_headers(set_by_routes)
+        .with_headers(of_ours)
         .with_cookies_of(neighbours.map(|other| other.session.cookie_name.as_str()));
     let providers = providers(site, shared)?;
     let registrations = providers.iter().map(|provider| provider.id.clone()).collect();
@@ -62,6 +70,11 @@ fn services(config: &Config, site: &SiteConfig, shared: &Shared) -> Result<Servi
     issuers.start();
     let refresher =
         Refresher::new(providers.clone(), sessions.clone(), clock.clone(), metrics.clone(), runtime.clone());
+    let identities = site.identity_jwt.clone().map(|settings| {
+        let answers = site.forward_auth.as_ref().map(|settings| &settings.signed_identity);
+        SignedIdentities::load(settings, &origin, clock, &site.routes, answers)
+    });
+    let identities = identities.transpose()?;
     let routes = RouteTable::new(site.routes.clone(), metrics)?;
     let static_site = static_site(site, metrics)?;
     Ok(Services {
@@ -76,6 +89,8 @@ fn services(config: &Config, site: &SiteConfig, shared: &Shared) -> Result<Servi
         providers,
         refresher,
         routes,
+        forward_auth: site.forward_auth.clone(),
+        identities,
         bearer,
         own_names,
         redemptions: Redemptions::default(),

@@ -2,8 +2,8 @@
 //! that a browser loads on a route that says so.
 
 mod bearer;
-mod signed_out;
-mod user;
+pub(super) mod signed_out;
+pub(super) mod user;
 
 use actix_web::http::Method;
 use actix_web::http::header::HeaderName;

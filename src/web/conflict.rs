@@ -10,12 +10,12 @@ use actix_web::http::Method;
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse};
 
-use crate::proxy::asks_for_websocket;
 use crate::refresh::Unusable;
 use crate::session::Session;
 use crate::session::cookies::{RequestCookies, SetCookie};
 use crate::session::refresh_marker::GRACE;
 use crate::session::store::ActiveSession;
+use crate::web::original::Original;
 use crate::web::problem::{Problem, REFRESH_CONFLICT};
 use crate::web::{Services, append_cookies, own_response};
 
@@ -33,6 +33,20 @@ pub async fn answer(
     cookies: &RequestCookies<'_>,
     unusable: Unusable,
 ) -> Result<HttpResponse, Problem> {
+    answer_original(services, &Original::of(request), active, cookies, unusable).await
+}
+
+/// As [`answer`] for a request that another proxy asks about.
+///
+/// # Errors
+/// As [`answer`].
+pub async fn answer_original(
+    services: &Services,
+    original: &Original<'_>,
+    active: &ActiveSession,
+    cookies: &RequestCookies<'_>,
+    unusable: Unusable,
+) -> Result<HttpResponse, Problem> {
     let session = &active.session;
     match unusable {
         Unusable::ProviderUnavailable { retry_after } => {
@@ -42,13 +56,13 @@ pub async fn answer(
         Unusable::TooLarge(too_large) => Err(ended(services, session, cookies, Problem::session_too_large(&too_large))),
         // Nothing is lost while the access token lives.
         Unusable::Conflict { expired: false } => Err(conflict()),
-        Unusable::Conflict { expired: true } => lost_race(services, request, session, cookies).await,
+        Unusable::Conflict { expired: true } => lost_race(services, original, session, cookies).await,
     }
 }
 
 async fn lost_race(
     services: &Services,
-    request: &HttpRequest,
+    original: &Original<'_>,
     session: &Session,
     cookies: &RequestCookies<'_>,
 ) -> Result<HttpResponse, Problem> {
@@ -61,15 +75,14 @@ async fn lost_race(
         tracing::error!(%error, "a refresh marker cannot be sealed");
         Problem::internal()
     })?;
-    if asks_for_websocket(request) {
+    if original.opens_websocket {
         return Err(Problem::provider_unavailable(PAUSE).with_cookies([marker]));
     }
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+    if !matches!(original.method, Method::GET | Method::HEAD) {
         return Err(conflict().with_cookies([marker]));
     }
     tokio::time::sleep(PAUSE).await;
-    let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-    let location = services.site.origin.join(target);
+    let location = services.site.origin.join(original.target);
     let mut response = own_response(HttpResponse::TemporaryRedirect()).insert_header((LOCATION, location)).finish();
     append_cookies(&mut response, [marker]);
     Ok(response)

@@ -13,19 +13,33 @@ use crate::web::problem::Problem;
 /// # Errors
 /// A problem of status 403.
 pub fn check(mode: CsrfMode, request: &HttpRequest, our_site: &Site) -> Result<(), Problem> {
+    check_original(mode, request, request.method(), asks_for_websocket(request), our_site)
+}
+
+/// As [`check`] for the request that `request` asks about, of which it has the fields.
+///
+/// # Errors
+/// A problem of status 403.
+pub fn check_original(
+    mode: CsrfMode,
+    request: &HttpRequest,
+    method: &Method,
+    opens_websocket: bool,
+    our_site: &Site,
+) -> Result<(), Problem> {
     let same_origin = is_same_origin(request, our_site.origin.as_str());
-    if asks_for_websocket(request) {
+    if opens_websocket {
         // No page can add a header of its own, and no CORS stands in its way: `Origin` alone tells (RFC 6455 §10.2).
-        let ours = *request.method() == Method::GET && origin(request).is_some() && same_origin == Some(true);
+        let ours = *method == Method::GET && origin(request).is_some() && same_origin == Some(true);
         return if ours { Ok(()) } else { Err(Problem::cross_origin()) };
     }
     if has_header(request, our_site) && same_origin != Some(false) {
         return Ok(());
     }
-    let safe = matches!(*request.method(), Method::GET | Method::HEAD);
+    let safe = matches!(*method, Method::GET | Method::HEAD);
     let from_our_page = site(request) == Some("same-origin") && same_origin == Some(true);
     let by_metadata = safe && from_our_page;
-    let by_page = *request.method() == Method::GET && site(request).is_some() && is_top_level_navigation(request);
+    let by_page = *method == Method::GET && site(request).is_some() && is_top_level_navigation(request);
     match mode {
         CsrfMode::Metadata if by_metadata => Ok(()),
         CsrfMode::Page if by_metadata || by_page => Ok(()),

@@ -48,6 +48,11 @@ pub fn is_navigation(request: &HttpRequest) -> bool {
     }
 }
 
+/// Whether the browser says that the request would become a WebSocket.
+pub fn opens_websocket(request: &HttpRequest) -> bool {
+    single(request, &MODE) == Some("websocket")
+}
+
 /// Whether the browser only looks ahead: nobody has followed the link yet.
 pub fn is_prefetch(request: &HttpRequest) -> bool {
     single(request, &PURPOSE).is_some()

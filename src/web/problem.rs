@@ -66,6 +66,8 @@ problem_types! {
     CSRF_HEADER_MISSING = "csrf-header-missing", 403, "The CSRF header is missing";
     /// The request comes from another origin.
     CROSS_ORIGIN = "cross-origin", 403, "Requests from other origins are refused";
+    /// Somebody but the proxy in front asks whether a request may pass.
+    FORWARD_AUTH_REFUSED = "forward-auth-refused", 403, "This address is not for browsers";
     /// The logout request is neither the session's own link nor from our own page.
     LOGOUT_REFUSED = "logout-refused", 403, "This sign-out link is not yours";
     /// What came back from a logout at the provider is no logout of this browser.

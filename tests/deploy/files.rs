@@ -81,7 +81,10 @@ fn check_configuration(text: &str) -> toml::Table {
     fs::write(root.join("app/index.html"), "<!doctype html>").expect("the folder is ours");
     fs::write(root.join("client_secret"), "hunter2\n").expect("the folder is ours");
     fs::set_permissions(root.join("client_secret"), fs::Permissions::from_mode(0o440)).expect("the file is ours");
+    fs::write(root.join("forward_auth_secret"), "0123456789".repeat(4)).expect("the folder is ours");
+    fs::set_permissions(root.join("forward_auth_secret"), fs::Permissions::from_mode(0o440)).expect("the file is ours");
     let text = text
+        .replace("/etc/sealgate/forward_auth_secret", &format!("{}/forward_auth_secret", root.display()))
         .replace("/etc/sealgate/client/", &format!("{}/", root.display()))
         .replace("/etc/sealgate/client_secret", &format!("{}/client_secret", root.display()))
         .replace("/etc/sealgate/keys/", &format!("{}/", root.display()))
@@ -129,6 +132,11 @@ fn the_configuration_of_a_replica_is_sound_and_leaves_time_to_leave() {
     let unit = read("systemd/sealgate.service");
     let stop = unit.lines().find_map(|line| line.strip_prefix("TimeoutStopSec=")).expect("it is set");
     assert!(seconds(stop) >= longest_exit(&config), "{stop} for {} s", longest_exit(&config));
+}
+
+#[test]
+fn the_configuration_for_forward_auth_is_sound() {
+    check_configuration(&read("forward-auth/sealgate.toml"));
 }
 
 #[test]

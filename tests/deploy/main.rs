@@ -6,6 +6,7 @@
 mod balancer;
 mod behaviour;
 mod files;
+mod forward_auth;
 mod site;
 #[path = "../support/support.rs"]
 mod support;

@@ -9,6 +9,7 @@ pub mod alone;
 pub mod app;
 pub mod browser;
 pub mod cookie_jar;
+pub mod forward_front;
 pub mod front;
 pub mod ports;
 pub mod provider;

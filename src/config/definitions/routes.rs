@@ -128,6 +128,19 @@ Headers that tell the upstream of the user. A list becomes its elements with com
 is percent-encoded; a header whose claim is missing is left out. Clients cannot send them, on any route.",
         },
         KeyDefinition {
+            name: "identity_jwt",
+            unit: "true or false",
+            preset: Preset::Default("false"),
+            doc: "\
+Whether the upstream gets, with requests of sessions, a signed identity, as [identity_jwt] describes it.",
+        },
+        KeyDefinition {
+            name: "identity_jwt_audience",
+            unit: "text",
+            preset: Preset::Optional(r#""orders-api""#),
+            doc: "For whom it is (aud). Unset: server.public_url and the route's path, such as https://app.example.com/api.",
+        },
+        KeyDefinition {
             name: "forward_cookies",
             unit: "true or false",
             preset: Preset::Default("false"),

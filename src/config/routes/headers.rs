@@ -21,13 +21,13 @@ enum HeaderPreset {
 }
 
 /// What the headers are made with.
-pub(super) struct Known<'a> {
+pub(in crate::config) struct Known<'a> {
     /// Where groups and roles are.
-    pub(super) claims: &'a ClaimNames,
+    pub(in crate::config) claims: &'a ClaimNames,
     /// What Easy Auth calls the provider.
-    pub(super) easy_auth: &'a str,
+    pub(in crate::config) easy_auth: &'a str,
     /// Whether a route has Easy Auth's headers unless it says otherwise.
-    pub(super) by_default: bool,
+    pub(in crate::config) by_default: bool,
 }
 
 /// Headers that mean something else, beside those for one connection.
@@ -61,8 +61,8 @@ const RESERVED: &[&str] = &[
     "x-forwarded-proto",
 ];
 
-/// Reads the headers of the route at `route` (`routes[0]`); those that it names itself come over the preset's.
-pub(super) fn parse(
+/// Reads the headers of the route at `route` (`routes[0]`), or of `forward_auth`; those that it names itself come over the preset's.
+pub(in crate::config) fn parse(
     route: &str,
     preset: Option<Leaf>,
     headers: Option<Leaf>,
@@ -109,7 +109,8 @@ fn named(key: &str, headers: Option<Leaf>, reader: &mut Reader<'_>) -> Option<Ve
     Some(headers)
 }
 
-fn header_name(text: &str) -> Result<HeaderName, String> {
+/// A header of the operator's choice that says something of the user.
+pub(in crate::config) fn header_name(text: &str) -> Result<HeaderName, String> {
     let name = HeaderName::from_bytes(text.as_bytes()).map_err(|_| format!("{text:?} is not a header name"))?;
     if RESERVED.contains(&name.as_str().replace('_', "-").as_str()) {
         return Err(format!("{text:?} means something else to upstreams; take a name of your own"));

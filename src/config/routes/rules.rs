@@ -8,13 +8,18 @@ use crate::oidc::{ClaimPath, RequiredClaim};
 use crate::proxy::Rule;
 
 /// The claims that hold groups and roles.
-pub(super) struct ClaimNames {
-    pub(super) groups: String,
-    pub(super) roles: String,
+pub(in crate::config) struct ClaimNames {
+    pub(in crate::config) groups: String,
+    pub(in crate::config) roles: String,
 }
 
-/// Reads the rules of the route at `route` (`routes[0]`).
-pub(super) fn parse(route: &str, raw: Vec<RawRule>, names: &ClaimNames, reader: &mut Reader<'_>) -> Option<Vec<Rule>> {
+/// Reads the rules of the route at `route` (`routes[0]`), or of `forward_auth`.
+pub(in crate::config) fn parse(
+    route: &str,
+    raw: Vec<RawRule>,
+    names: &ClaimNames,
+    reader: &mut Reader<'_>,
+) -> Option<Vec<Rule>> {
     let parsed: Vec<_> = raw
         .into_iter()
         .enumerate()

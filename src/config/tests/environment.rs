@@ -46,13 +46,20 @@ fn as_variable(toml: &str) -> String {
     toml.trim_matches(['"', '\'']).to_owned()
 }
 
+/// A key of `[identity_jwt]` and its public half, in files.
+fn signing_keys(fixture: &Fixture) -> (PathBuf, PathBuf) {
+    let pair = rcgen::KeyPair::generate().expect("a key");
+    (fixture.write("signing.pem", &pair.serialize_pem()), fixture.write("public.pem", &pair.public_key_pem()))
+}
+
 #[test]
 fn every_key_has_a_variable_that_sets_it() {
     let mut fixture = Fixture::new(&[]);
-    let secret = fixture.write("secret", "marker-hunter2\n");
+    let secret = fixture.write("secret", "marker-hunter2-0123456789abcdef01\n");
     fixture.write("index.html", "<!doctype html>");
     fixture.write("texts.toml", "");
     let ca = fixture.write("ca.pem", &rcgen::generate_simple_self_signed([]).expect("a certificate").cert.pem());
+    let (signing, public) = signing_keys(&fixture);
     let root = fixture.folder.path().to_owned();
     let mut keys = Vec::new();
     // Those of several sites and providers stand in place of others.
@@ -60,11 +67,17 @@ fn every_key_has_a_variable_that_sets_it() {
         for key in section.keys {
             let value = match key.name {
                 // They stand beside another, or where public_url is on loopback.
-                "client_secret" | "dev_server" => continue,
-                "client_secret_file" => secret.clone().into(),
+                "client_secret" | "secret" | "dev_server" => continue,
+                "client_secret_file" | "secret_file" => secret.clone().into(),
+                // What forward-auth needs.
+                "same_site" => "lax".into(),
+                "trusted_proxies" => "10.0.0.5/32".into(),
                 "ca_file" => ca.clone().into(),
-                "auth" => "bearer".into(),
-                "introspection" => "true".into(),
+                "auth" => "session_or_bearer".into(),
+                "introspection" | "identity_jwt" => "true".into(),
+                "identity_jwt_audience" => "an-api".into(),
+                "signing_key_file" => signing.clone().into(),
+                "verification_keys_file" => public.clone().into(),
                 "root" | "templates" => root.clone().into(),
                 _ => OsString::from(as_variable(&key.preset.on_one_line())),
             };

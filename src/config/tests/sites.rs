@@ -200,6 +200,21 @@ fn a_route_names_providers_of_its_own_site() {
     assert!(finding.contains("routes[0].providers: has no meaning with this auth"), "{finding}");
 }
 
+/// OpenID Connect Core §5.7: `sub` is unique at its issuer only.
+#[test]
+fn a_signed_identity_is_of_one_provider_s_users() {
+    let fixture = |providers: &str| {
+        let route = format!("[[routes]]\npath = \"/a\"\nupstream = \"http://a\"\nidentity_jwt = true\n{providers}");
+        let fixture = of_providers(&[provider("staff", "a"), provider("guests", "b"), route]);
+        let pair = rcgen::KeyPair::generate().expect("a key");
+        let key = fixture.write("signing.pem", &pair.serialize_pem());
+        fixture.with("SEALGATE__IDENTITY_JWT__SIGNING_KEY_FILE", key)
+    };
+    let finding = fixture("").only_finding();
+    assert!(finding.contains("routes[0].identity_jwt: tells users apart by sub"), "{finding}");
+    assert_eq!(fixture("providers = [\"staff\"]\n").findings(), Vec::<String>::new());
+}
+
 #[test]
 fn secrets_of_sites_and_providers_are_in_no_message() {
     let text =

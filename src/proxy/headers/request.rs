@@ -192,20 +192,9 @@ pub(in crate::proxy) fn max_forwards(request: &HttpRequest) -> Option<u32> {
     request.headers().get(inbound::MAX_FORWARDS)?.to_str().ok()?.parse().ok()
 }
 
-/// The cookies that are not ours, byte for byte and in order; several lines become one (RFC 9113 §8.2.3).
+/// The cookies that are not ours.
 fn add_cookies(out: &mut Fields, incoming: &InboundMap, own: &OwnNames) -> Result<(), BadRequest> {
-    let mut line = Vec::new();
-    for value in incoming.get_all(inbound::COOKIE) {
-        for pair in value.as_bytes().split(|&byte| byte == b';').map(<[u8]>::trim_ascii) {
-            if pair.is_empty() || own.cookies.owns_pair(pair) {
-                continue;
-            }
-            if !line.is_empty() {
-                line.extend_from_slice(b"; ");
-            }
-            line.extend_from_slice(pair);
-        }
-    }
+    let line = own.cookies_of_others(incoming.get_all(inbound::COOKIE).map(|value| value.as_bytes()));
     if line.is_empty() { Ok(()) } else { out.add("cookie", &line) }
 }
 

@@ -38,7 +38,7 @@ fn is_page_load(request: &HttpRequest) -> bool {
 }
 
 /// The login that leads back to `target`; to the root, where a login would not go there.
-fn login_address(site: &Site, target: &str) -> String {
+pub(in crate::web) fn login_address(site: &Site, target: &str) -> String {
     let return_url = site.return_url(target).unwrap_or_else(|_| ReturnUrl::root());
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.append_pair("returnUrl", return_url.as_str());

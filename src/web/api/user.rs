@@ -6,14 +6,14 @@ use actix_web::http::Method;
 use http::{HeaderName, HeaderValue};
 
 use crate::oidc::{VerifiedToken, scopes};
-use crate::proxy::{Identity, Missing, Route, identity_headers};
+use crate::proxy::{Identity, IdentityHeader, Missing, Route, Rule, identity_headers};
 use crate::secret::AccessToken;
 use crate::session::Session;
 use crate::web::Services;
 use crate::web::problem::{FORBIDDEN_BY_RULE, Problem};
 
 /// Headers for an upstream.
-pub(super) type Fields = Vec<(HeaderName, HeaderValue)>;
+pub(in crate::web) type Fields = Vec<(HeaderName, HeaderValue)>;
 
 /// Whether `route` wants to know who sends a request with this method.
 fn is_asked_for(route: &Route, method: &Method) -> bool {
@@ -22,7 +22,11 @@ fn is_asked_for(route: &Route, method: &Method) -> bool {
 
 /// Whether a rule of `route` is for requests with this method.
 pub(super) fn has_rules(route: &Route, method: &Method) -> bool {
-    route.rules().iter().any(|rule| rule.is_for(method.as_str()))
+    have_for(route.rules(), method)
+}
+
+fn have_for(rules: &[Rule], method: &Method) -> bool {
+    rules.iter().any(|rule| rule.is_for(method.as_str()))
 }
 
 /// The headers for the user of a session, if the rules let them pass.
@@ -35,7 +39,20 @@ pub(super) fn of_session(
     if !route.providers().is_empty() {
         check_provider(services, route, session)?;
     }
-    if !is_asked_for(route, method) {
+    let mut fields = of_session_for(services, route.rules(), route.identity_headers(), method, session)?;
+    fields.extend(services.identities.as_ref().and_then(|signed| signed.for_route(route, session)));
+    Ok(fields)
+}
+
+/// The same by these rules, with these headers.
+pub(in crate::web) fn of_session_for(
+    services: &Services,
+    rules: &[Rule],
+    headers: &[IdentityHeader],
+    method: &Method,
+    session: &Session,
+) -> Result<Fields, Problem> {
+    if headers.is_empty() && !have_for(rules, method) {
         return Ok(Fields::new());
     }
     let stored = session.access_token();
@@ -51,8 +68,8 @@ pub(super) fn of_session(
         id_token: session.id_token(),
         expires_at: stored.map(|stored| stored.expires_at),
     };
-    check(route, method, &identity).map_err(|missing| forbidden(&missing))?;
-    Ok(identity_headers(route.identity_headers(), &identity))
+    check(rules, method, &identity).map_err(|missing| forbidden(&missing))?;
+    Ok(identity_headers(headers, &identity))
 }
 
 /// Whether the route takes sessions of this one's provider.
@@ -82,12 +99,12 @@ pub(super) fn of_token<'a>(
         id_token: None,
         expires_at: verified.expires_at,
     };
-    check(route, method, &identity)?;
+    check(route.rules(), method, &identity)?;
     Ok(identity_headers(route.identity_headers(), &identity))
 }
 
-fn check<'a>(route: &'a Route, method: &Method, identity: &Identity<'_>) -> Result<(), Missing<'a>> {
-    let mut rules = route.rules().iter().filter(|rule| rule.is_for(method.as_str()));
+fn check<'a>(rules: &'a [Rule], method: &Method, identity: &Identity<'_>) -> Result<(), Missing<'a>> {
+    let mut rules = rules.iter().filter(|rule| rule.is_for(method.as_str()));
     match rules.find_map(|rule| rule.missing(identity)) {
         Some(missing) => Err(missing),
         None => Ok(()),
