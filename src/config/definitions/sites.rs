@@ -6,12 +6,13 @@ pub(super) const SITES: SectionDefinition = SectionDefinition {
     name: "sites",
     form: Form::ListInstead,
     doc: "\
-Several sites in one process, told apart by the host of the request: in place of server.public_url and [provider]. The
-sections of a site stand within it, with the keys that they have at the top: [sites.provider] or [[sites.providers]],
-[sites.session], [sites.csrf], [[sites.routes]], [sites.forward_auth], [sites.identity_jwt], [sites.static],
-[sites.security_headers], [sites.spa_settings] and [sites.pages]. But for the provider, what a site does not say the same section at the top says for all sites: key by
-key; lists, [[routes]] among them, whole. A request for another host is answered with 421. In the environment sites
-have their position: SEALGATE__SITES__0__PROVIDER__CLIENT_SECRET.",
+Several sites in one process, told apart by the host of the request: in place of server.public_url and [provider].
+The sections of a site stand within it, with the keys that they have at the top: [sites.provider] or
+[[sites.providers]], [sites.session], [sites.csrf], [[sites.routes]], [sites.forward_auth], [sites.identity_jwt],
+[sites.static], [sites.security_headers], [sites.spa_settings] and [sites.pages]. But for the provider, what a site
+does not say the same section at the top says for all sites: key by key; lists, [[routes]] among them, whole. A
+request for another host is answered with 421. In the environment sites have their position:
+SEALGATE__SITES__0__PROVIDER__CLIENT_SECRET.",
     keys: &[
         KeyDefinition {
             name: "public_url",
