@@ -20,9 +20,11 @@ mod raw;
 mod reader;
 mod reference;
 mod routes;
+mod scope;
 mod server;
 mod session;
 mod site;
+mod sites;
 mod sources;
 mod static_site;
 mod unknown;
@@ -38,13 +40,14 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub use self::definitions::{Form, KeyDefinition, Preset, SECTIONS, SectionDefinition};
-use self::easy_auth::RawCompat;
 pub use self::finding::{ConfigError, Finding, Severity};
 pub use self::markdown::markdown;
 use self::position::Positions;
 use self::reader::Reader;
 pub use self::reader::SecretFile;
 pub use self::reference::reference;
+pub use self::scope::Scope;
+use self::sites::OwnKeys;
 use crate::certificates::CertificateFiles;
 use crate::oidc::{IdentityJwtSettings, ProviderSettings};
 use crate::origin::PublicOrigin;
@@ -62,14 +65,29 @@ use crate::web::static_site::StaticSettings;
 pub struct Config {
     /// Listeners and how they stop.
     pub server: ServerConfig,
-    /// The OpenID provider.
-    pub provider: ProviderSettings,
-    /// Sessions and their cookies.
-    pub session: SessionSettings,
-    /// Azure App Service's endpoints, if we have them besides our own.
-    pub easy_auth: Option<EasyAuth>,
+    /// The sites, one at least; no two are reached by the same host.
+    pub sites: Vec<SiteConfig>,
     /// The key ring's file.
     pub ring: PathBuf,
+    /// What is logged, and how.
+    pub log: LogConfig,
+}
+
+/// One site: an origin with its providers, its sessions and its routes.
+#[derive(Clone, Debug)]
+pub struct SiteConfig {
+    /// Where its keys stand.
+    pub scope: Scope,
+    /// The origin that browsers see.
+    pub public_url: PublicOrigin,
+    /// The prefix of our own endpoints, `/bff`.
+    pub prefix: String,
+    /// The OpenID providers, one at least; the first is the default. No two have the same name or registration.
+    pub providers: Vec<ProviderConfig>,
+    /// Azure App Service's endpoints, if we have them besides our own; never with several providers.
+    pub easy_auth: Option<EasyAuth>,
+    /// Sessions and their cookies.
+    pub session: SessionSettings,
     /// The custom header of `csrf = "header"` routes.
     pub csrf: CsrfHeader,
     /// The proxied routes; none lies under the endpoints' prefix, no two have the same path.
@@ -86,8 +104,37 @@ pub struct Config {
     pub spa_settings: serde_json::Map<String, serde_json::Value>,
     /// The pages that people see.
     pub pages: Pages,
-    /// What is logged, and how.
-    pub log: LogConfig,
+}
+
+impl SiteConfig {
+    /// The default provider.
+    pub fn provider(&self) -> &ProviderSettings {
+        // Parsed so; the demo has one too.
+        &self.providers.first().expect("a site has a provider").settings
+    }
+
+    /// Where the key stands that the short form calls `key`.
+    pub fn key(&self, key: &str) -> String {
+        self.scope.key(key)
+    }
+}
+
+/// One provider of a site.
+#[derive(Clone, Debug)]
+pub struct ProviderConfig {
+    /// Where its keys stand.
+    pub scope: Scope,
+    /// What links call it: letters, digits, `-` and `_`.
+    pub name: String,
+    /// Its settings.
+    pub settings: ProviderSettings,
+}
+
+impl ProviderConfig {
+    /// Where the key stands that the short form calls `key`.
+    pub fn key(&self, key: &str) -> String {
+        self.scope.key(key)
+    }
 }
 
 /// What `[security_headers]` says when nothing is set.
@@ -111,6 +158,12 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// Where the key stands that the short form calls `key`, for a site or a provider: at the top where that speaks for
+    /// the site.
+    pub fn place(&self, scope: Scope, key: &str) -> String {
+        self.positions.place(scope, key)
+    }
+
     /// A finding about `key`, placed where it was set: for checks that need more than the configuration.
     pub fn finding(&self, severity: Severity, key: &str, message: impl Into<String>) -> Finding {
         self.positions.finding(severity, key, message.into())
@@ -136,9 +189,9 @@ impl Config {
         environment: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Loaded, ConfigError> {
         let environment = environment.into_iter().collect();
-        let sources = sources::read(files, environment).map_err(|findings| ConfigError { findings })?;
+        let mut sources = sources::read(files, environment).map_err(|findings| ConfigError { findings })?;
         let mut findings = sources.findings;
-        let (raw, meant) = unknown::deserialize(sources.values, &sources.positions, &mut findings);
+        let (raw, meant) = unknown::deserialize(sources.values, &mut sources.positions, &mut findings);
         let mut reader = Reader::new(&sources.positions, findings, meant);
         let config = Self::parse(raw, &mut reader);
         let (findings, secret_files) = reader.finish();
@@ -152,74 +205,12 @@ impl Config {
 
     fn parse(mut raw: raw::RawConfig, reader: &mut Reader<'_>) -> Option<Self> {
         // Every section is read before any is given up.
-        let raw_compat = RawCompat { compat: raw.server.compat.take(), provider: raw.server.compat_provider.take() };
-        let (mut own_paths, server) = server::parse(raw.server, reader);
-        let mut provider = provider::parse(raw.provider, reader);
-        let preset = provider.as_ref().and_then(|provider| provider.particulars.preset);
-        let compat = easy_auth::parse(raw_compat, preset, reader);
-        own_paths.easy_auth = compat.as_ref().is_some_and(|compat| compat.easy_auth.is_some());
-        if own_paths.easy_auth {
-            easy_auth::check(&own_paths, reader);
-        }
-        if let (Some(provider), Some(server)) = (&provider, &server) {
-            provider_kind::check_post_logout(provider, server, own_paths.easy_auth, reader);
-        }
-        let session = session::parse(raw.session, reader);
-        let csrf = site::csrf(raw.csrf, reader);
-        let ring = site::ring(raw.keys, reader);
-        let groups_claim = provider.as_ref().map(|provider| provider.login_limits.groups_claim.as_str());
-        let mut routes = routes::parse(raw.routes, &own_paths, groups_claim, compat.as_ref(), reader);
-        let has_forward_auth = raw.forward_auth.is_some();
-        let forward_auth = forward_auth::parse(raw.forward_auth, groups_claim, compat.as_ref(), reader);
-        if let (true, Some(server), Some(session)) = (has_forward_auth, &server, &session) {
-            forward_auth::check(server, session, reader);
-        }
-        if let (Some(routes), Some(provider)) = (&mut routes, &mut provider) {
-            routes::tokens::fit(routes, provider, reader);
-        }
-        let has_identity_jwt = raw.identity_jwt.is_some();
-        let identity_jwt = identity_jwt::parse(raw.identity_jwt, reader);
-        if !has_identity_jwt {
-            let of_routes = routes.iter().flatten().enumerate();
-            let of_routes = of_routes.map(|(index, route)| (format!("routes[{index}]"), &route.access.signed_identity));
-            let of_answers = forward_auth.iter().flatten();
-            let of_answers = of_answers.map(|settings| ("forward_auth".to_owned(), &settings.signed_identity));
-            identity_jwt::check(of_routes.chain(of_answers), reader);
-        }
-        let public_url = server.as_ref().map(|server| &server.public_url);
-        let static_site = static_site::parse(raw.static_site, public_url, reader);
-        let security_headers = static_site::security_headers(raw.security_headers, reader);
-        let spa_settings = static_site::spa_settings(raw.spa_settings, reader);
-        let pages = site::pages(raw.pages, reader);
-        let log = site::log(raw.log, reader);
-        if let (Some(public_url), Some(provider)) = (public_url, &provider) {
-            provider::check_response_mode(provider, public_url, reader);
-        }
-        if let (Some(routes), Some(public_url)) = (&routes, public_url) {
-            routes::check_hosts(routes, public_url, reader);
-        }
-        if let (Some(routes), Some(session)) = (&routes, &session) {
-            routes::check_same_site(routes, session.same_site, reader);
-        }
-        if let (Some(routes), Some(Some(_))) = (&routes, &static_site) {
-            routes::check_against_static(routes, reader);
-        }
-        Some(Self {
-            server: server?,
-            provider: provider?,
-            session: session?,
-            easy_auth: compat?.easy_auth,
-            ring: ring?,
-            csrf: csrf?,
-            routes: routes?,
-            forward_auth: forward_auth?,
-            identity_jwt: identity_jwt?,
-            static_site: static_site?,
-            security_headers: security_headers?,
-            spa_settings: spa_settings?,
-            pages: pages?,
-            log: log?,
-        })
+        let own = OwnKeys::take(&mut raw.server);
+        let (process, server) = server::parse(std::mem::take(&mut raw.server), reader);
+        let ring = site::ring(std::mem::take(&mut raw.keys), reader);
+        let log = site::log(std::mem::take(&mut raw.log), reader);
+        let sites = sites::parse(own, raw, &process, reader);
+        Some(Self { server: server?, sites: sites?, ring: ring?, log: log? })
     }
 }
 
@@ -228,16 +219,12 @@ impl Config {
 pub struct ServerConfig {
     /// Where browsers (or the load balancer) reach us.
     pub listen: SocketAddr,
-    /// The origin that browsers see.
-    pub public_url: PublicOrigin,
     /// Health, readiness and metrics.
     pub management_listen: SocketAddr,
     /// Peers whose `X-Forwarded-*` count.
     pub trusted_proxies: Vec<IpNet>,
     /// A path on the public listener that answers 200, for platforms with one port.
     pub public_health_path: Option<String>,
-    /// The prefix of our own endpoints, `/bff`.
-    pub prefix: String,
     /// Worker threads; none: one a processor.
     pub workers: Option<usize>,
     /// The listener's certificate, if it speaks TLS itself.

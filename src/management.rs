@@ -12,13 +12,15 @@ use serde_json::json;
 use crate::clock::Clock;
 use crate::keyring::RingHandle;
 use crate::metrics::Metrics;
-use crate::oidc::Provider;
+use crate::origin::PublicOrigin;
+use crate::session::providers::Providers;
 
 /// What the management listener tells of.
 #[derive(Clone)]
 pub struct Status {
     ring: RingHandle,
-    provider: Provider,
+    /// Of each site, and where that is.
+    providers: Vec<(PublicOrigin, Providers)>,
     metrics: Metrics,
     clock: Clock,
     draining: Arc<AtomicBool>,
@@ -26,8 +28,8 @@ pub struct Status {
 
 impl Status {
     /// The status of one replica.
-    pub fn new(ring: RingHandle, provider: Provider, metrics: Metrics, clock: Clock) -> Self {
-        Self { ring, provider, metrics, clock, draining: Arc::default() }
+    pub fn new(ring: RingHandle, providers: Vec<(PublicOrigin, Providers)>, metrics: Metrics, clock: Clock) -> Self {
+        Self { ring, providers, metrics, clock, draining: Arc::default() }
     }
 
     /// From now on the replica is not ready: load balancers are to send no more.
@@ -57,10 +59,23 @@ async fn readiness(status: web::Data<Status>) -> HttpResponse {
     let ring = status.ring.summary();
     let ring_is_stale = ring.is_stale(status.clock.now());
     let seals = ring.primary.is_some();
-    let provider = if status.provider.metadata().is_some() { "discovered" } else { "not discovered yet" };
+    let missing = missing(&status.providers);
+    let provider = if missing.is_empty() { "discovered" } else { "not discovered yet" };
     let ready = !draining && !ring_is_stale && seals;
     let mut answer = if ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
-    answer.json(json!({ "ready": ready, "draining": draining, "ring_is_stale": ring_is_stale, "can_seal": seals, "provider": provider }))
+    let mut body = json!({ "ready": ready, "draining": draining, "ring_is_stale": ring_is_stale, "can_seal": seals, "provider": provider });
+    if status.providers.iter().map(|(_, providers)| providers.iter().len()).sum::<usize>() > 1 {
+        body["providers_not_discovered"] = missing.into();
+    }
+    answer.json(body)
+}
+
+/// The providers that have not been discovered, each by its site and its issuer.
+fn missing(providers: &[(PublicOrigin, Providers)]) -> Vec<String> {
+    let all = providers.iter().flat_map(|(origin, providers)| providers.iter().map(move |provider| (origin, provider)));
+    all.filter(|(_, provider)| provider.provider.metadata().is_none())
+        .map(|(origin, provider)| format!("{origin}: {}", provider.id.issuer))
+        .collect()
 }
 
 /// The digest and the dates of the ring that this replica uses: for `keys check --replica`.

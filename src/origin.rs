@@ -44,6 +44,14 @@ impl PublicOrigin {
         &self.authority
     }
 
+    /// All that `Host` may say of it, in lower case: with the port, and without where it is the scheme's default.
+    pub fn authorities(&self) -> impl Iterator<Item = String> {
+        let default = if self.https { 443 } else { 80 };
+        let bare = self.authority.strip_suffix(']').is_some() || !self.authority.contains(':');
+        let with_port = bare.then(|| format!("{}:{default}", self.authority));
+        [self.authority.to_ascii_lowercase()].into_iter().chain(with_port)
+    }
+
     /// The host alone, an IPv6 address without its brackets: what a certificate must be for.
     pub fn host(&self) -> &str {
         let host = match self.authority.rsplit_once(':') {

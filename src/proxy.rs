@@ -122,6 +122,8 @@ impl Default for UpstreamSettings {
 pub struct AccessSettings {
     /// Whose access tokens pass, where the client brings one itself.
     pub issuers: Vec<TokenIssuerSettings>,
+    /// The names of the providers whose sessions pass; empty: all.
+    pub providers: Vec<String>,
     /// What the user must have; all rules that the method meets count.
     pub rules: Vec<Rule>,
     /// Headers made of the user's claims.

@@ -28,6 +28,7 @@ use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::oidc::{Provider, TokenNeed};
 use crate::secret::RefreshToken;
+use crate::session::providers::Providers;
 use crate::session::store::{ActiveSession, SealedSession, SessionTooLarge, Sessions};
 use crate::session::{Session, SessionId};
 
@@ -38,12 +39,12 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// What a client is told to wait when the provider says nothing.
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(2);
 
-/// Refreshes sessions of one provider. Clones share the flights.
+/// Refreshes the sessions of one site, each at its own provider. Clones share the flights.
 #[derive(Clone)]
 pub struct Refresher(Arc<Inner>);
 
 struct Inner {
-    provider: Provider,
+    providers: Providers,
     sessions: Sessions,
     clock: Clock,
     metrics: Metrics,
@@ -151,9 +152,9 @@ pub enum Unusable {
 
 impl Refresher {
     /// A refresher whose flights run on `runtime`.
-    pub fn new(provider: Provider, sessions: Sessions, clock: Clock, metrics: Metrics, runtime: Handle) -> Self {
+    pub fn new(providers: Providers, sessions: Sessions, clock: Clock, metrics: Metrics, runtime: Handle) -> Self {
         let (hand_over, state) = (HandOver::default(), Mutex::new(State::default()));
-        Self(Arc::new(Inner { provider, sessions, clock, metrics, runtime, hand_over, state }))
+        Self(Arc::new(Inner { providers, sessions, clock, metrics, runtime, hand_over, state }))
     }
 
     /// The session with a usable access token: refreshed if that is due.
@@ -243,17 +244,22 @@ impl Refresher {
     pub fn revoke_in_background(&self, session: &Session) {
         let Some(refresh_token) = session.refresh_token().cloned() else { return };
         if self.state().kept.claim_revocation(session.sid) {
-            self.spawn_revocation(refresh_token, session.sid);
+            self.spawn_revocation(session, refresh_token);
         }
     }
 
-    fn spawn_revocation(&self, refresh_token: RefreshToken, sid: SessionId) {
-        let this = self.clone();
+    /// Revokes a refresh token of that session at the session's provider.
+    fn spawn_revocation(&self, session: &Session, refresh_token: RefreshToken) {
+        let (Some(provider), sid) = (self.provider_of(session), session.sid) else { return };
         self.0.runtime.spawn(async move {
-            if let Err(error) = this.0.provider.revoke(&refresh_token).await {
+            if let Err(error) = provider.revoke(&refresh_token).await {
                 tracing::warn!(target: "sealgate::audit", event = "revocation_failed", ?sid, %error, "the refresh token may live on");
             }
         });
+    }
+
+    fn provider_of(&self, session: &Session) -> Option<Provider> {
+        self.0.providers.of(&session.provider).map(|provider| provider.provider.clone())
     }
 
     /// From now on sessions move to other replicas: a refresh that can wait is theirs.
@@ -424,7 +430,8 @@ impl Refresher {
     /// What the next flight is for. Claims that come with the login's own access token are never older than that: it goes
     /// first where it has expired.
     fn aim<'a>(&self, session: &Session, need: Option<&'a TokenNeed>) -> Option<&'a TokenNeed> {
-        let claims_first = self.0.provider.settings().reads_claims_with_the_access_token();
+        let claims_first =
+            self.provider_of(session).is_some_and(|provider| provider.settings().reads_claims_with_the_access_token());
         let first =
             if claims_first { is_valid(session, None, self.0.clock.now()) } else { session.access_token().is_some() };
         need.filter(|_| first)

@@ -5,6 +5,7 @@
 mod easy_auth;
 mod error;
 mod runtime;
+mod services;
 mod target;
 
 use std::future::Future;
@@ -15,12 +16,11 @@ use std::time::{Duration, Instant};
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::http::Method;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
-use http::HeaderName;
-use tokio::runtime::Handle;
 use tracing_actix_web::TracingLogger;
 
 pub use self::error::{ServeError, StartError};
 use self::runtime::ProviderRuntime;
+use self::services::Shared;
 use crate::aead::{AesImplementation, Algorithm};
 use crate::clock::Clock;
 use crate::config::{Config, Finding, ServerConfig};
@@ -28,26 +28,17 @@ use crate::file_watch::FileWatch;
 use crate::keyring::{KeyRing, RingHandle, WatchGuard};
 use crate::management::{self, Status};
 use crate::metrics::{Handler, Metrics};
-use crate::oidc::{Provider, TokenIssuers};
-use crate::proxy::{OwnNames, RouteTable, UpstreamClient, UpstreamWatch};
+use crate::proxy::{RouteTable, UpstreamClient, UpstreamWatch};
 use crate::refresh::Refresher;
-use crate::refresh::application::ApplicationTokens;
-use crate::seal::Sealer;
-use crate::session::ProviderId;
-use crate::session::cookies::CookieNames;
+use crate::session::providers::SiteProvider;
 use crate::session::store::Sessions;
 use crate::telemetry::{self, RequestSpan};
 use crate::tls::{CertificateWatch, ListenerCertificate};
-use crate::web::problem::{NOT_FOUND, PATH_REFUSED, Problem};
-use crate::web::redemptions::Redemptions;
-use crate::web::security_headers::SecurityHeaders;
-use crate::web::signed_identity::SignedIdentities;
-use crate::web::spa_settings::SpaSettings;
-use crate::web::static_site::StaticSite;
-use crate::web::tunnels::Tunnels;
+use crate::web::problem::{MISDIRECTED, NOT_FOUND, PATH_REFUSED, Problem};
+use crate::web::sites::Sites;
 use crate::web::{
-    Services, Site, api, callback, cookie_line, forward_auth, initiate_login, landing, logged_out, login, logout,
-    refresh, signed_identity, silent_login, user,
+    Services, api, callback, cookie_line, forward_auth, initiate_login, landing, logged_out, login, logout, refresh,
+    signed_identity, silent_login, user,
 };
 
 /// How long a session that no request shows is remembered, at least.
@@ -62,11 +53,11 @@ pub struct Application {
     server: Server,
     management: Server,
     status: Status,
-    refresher: Refresher,
+    refreshers: Vec<Refresher>,
     runtime: ProviderRuntime,
     ring_watch: WatchGuard,
     certificate_watch: Option<CertificateWatch>,
-    identity_watch: Option<FileWatch>,
+    identity_watches: Vec<FileWatch>,
     upstream_watch: UpstreamWatch,
     drain_delay: Duration,
     drain_deadline: Duration,
@@ -116,30 +107,33 @@ impl Application {
         let runtime = ProviderRuntime::start().map_err(StartError::Runtime)?;
         let metrics = Metrics::default();
         let ring = RingHandle::load(config.ring.clone(), clock.clone(), metrics.clone())?;
-        check_session_length(&config, ring.current().max_session())?;
         log_cipher(&ring.current(), &clock);
         let ring_watch = ring.watch(&runtime.handle());
-        let provider = Provider::new(config.provider.clone(), clock.clone(), runtime.handle())?;
-        provider.start();
+        let shared = Shared { ring, clock, metrics, runtime: runtime.handle() };
+        let sites = Arc::new(services::sites(&config, &shared)?);
+        let Shared { ring, clock, metrics, .. } = shared;
         let certificate =
             config.server.tls.clone().map(|files| ListenerCertificate::load(files, clock.clone(), metrics.clone()));
         let certificate = certificate.transpose()?;
         let certificate_watch = certificate.as_ref().map(|certificate| certificate.watch(&runtime.handle()));
-        let status = Status::new(ring.clone(), provider.clone(), metrics.clone(), clock.clone());
-        let services = Arc::new(services(&config, ring, provider, clock, metrics, &runtime.handle())?);
-        let refresher = services.refresher.clone();
-        runtime.handle().spawn(forget_unused(services.sessions.clone()));
-        let pages = web::Data::new(config.pages.clone());
-        let upstream_watch = services.routes.watch(&runtime.handle(), &services.metrics);
-        let identity_watch = services.identities.as_ref().map(|identities| identities.watch(&runtime.handle()));
+        let providers = sites.iter().map(|site| (site.site.origin.clone(), site.providers.clone()));
+        let status = Status::new(ring, providers.collect(), metrics.clone(), clock);
+        let refreshers = sites.iter().map(|site| site.refresher.clone()).collect();
+        runtime.handle().spawn(forget_unused(sites.iter().map(|site| site.sessions.clone()).collect()));
+        let tables = sites.iter().map(|site| &site.routes);
+        let upstream_watch = RouteTable::watch(tables, &runtime.handle(), &metrics);
+        let public_urls: Vec<_> = sites.iter().map(|site| site.site.origin.to_string()).collect();
+        let identities = sites.iter().filter_map(|site| site.identities.as_ref());
+        let identity_watches = identities.map(|identities| identities.watch(&runtime.handle())).collect();
         let health_path = config.server.public_health_path.clone();
         let server = HttpServer::new(move || {
             App::new()
                 .wrap(TracingLogger::<RequestSpan>::new())
-                .app_data(pages.clone())
+                .app_data(web::Data::from(sites.clone()))
                 .app_data(web::Data::new(Worker {
-                    services: services.clone(),
+                    sites: sites.clone(),
                     client: UpstreamClient::new(),
+                    metrics: metrics.clone(),
                     health_path: health_path.clone(),
                 }))
                 .default_service(web::to(dispatch))
@@ -163,18 +157,18 @@ impl Application {
         let server = server.run();
         let (management, management_address) = management_server(&config.server, status.clone())?;
         let ServerConfig { drain_delay, drain_deadline, .. } = config.server;
-        tracing::info!(%address, %management_address, public_url = %config.server.public_url, "sealgate listens");
+        tracing::info!(%address, %management_address, public_url = %public_urls.join(", "), "sealgate listens");
         Ok(Self {
             address,
             management_address,
             server,
             management,
             status,
-            refresher,
+            refreshers,
             runtime,
             ring_watch,
             certificate_watch,
-            identity_watch,
+            identity_watches,
             upstream_watch,
             drain_delay,
             drain_deadline,
@@ -206,13 +200,11 @@ impl Application {
         }
         tracing::info!(delay = ?self.drain_delay, "stopping: no longer ready");
         self.status.start_draining();
-        self.refresher.start_draining();
+        self.refreshers.iter().for_each(Refresher::start_draining);
         let in_order = async {
             tokio::time::sleep(self.drain_delay).await;
             stop(&handle, self.drain_deadline).await;
-            if !self.refresher.drain(self.drain_deadline).await {
-                tracing::warn!("refreshes were still in flight at the deadline");
-            }
+            land(&self.refreshers, self.drain_deadline).await;
         };
         tokio::select! {
             () = in_order => {}
@@ -225,7 +217,7 @@ impl Application {
         let _ = management.await;
         drop(self.ring_watch);
         drop(self.certificate_watch);
-        drop(self.identity_watch);
+        drop(self.identity_watches);
         drop(self.upstream_watch);
         drop(self.runtime);
         tracing::info!("stopped");
@@ -233,12 +225,22 @@ impl Application {
     }
 }
 
+/// Waits until no refresh is in flight, `deadline` at most.
+async fn land(refreshers: &[Refresher], deadline: Duration) {
+    let until = Instant::now() + deadline;
+    for refresher in refreshers {
+        if !refresher.drain(until.saturating_duration_since(Instant::now())).await {
+            return tracing::warn!("refreshes were still in flight at the deadline");
+        }
+    }
+}
+
 /// Has sessions forgotten that nobody shows, for as long as the runtime lives.
-async fn forget_unused(sessions: Sessions) {
+async fn forget_unused(sessions: Vec<Sessions>) {
     let mut interval = tokio::time::interval(FORGET_SESSIONS);
     loop {
         interval.tick().await;
-        sessions.forget_unused();
+        sessions.iter().for_each(Sessions::forget_unused);
     }
 }
 
@@ -265,93 +267,6 @@ fn default_workers() -> usize {
     std::thread::available_parallelism().map_or(2, usize::from)
 }
 
-/// A session must not outlive the key that seals it (`open_until` reckons with the ring's longest session).
-fn check_session_length(config: &Config, max_session: Duration) -> Result<(), StartError> {
-    let timeout = config.session.absolute_timeout;
-    if timeout <= max_session {
-        return Ok(());
-    }
-    Err(StartError::SessionOutlivesKeys {
-        timeout: humantime::format_duration(timeout),
-        ring: config.ring.display().to_string(),
-        max_session: humantime::format_duration(max_session),
-    })
-}
-
-fn services(
-    config: &Config,
-    ring: RingHandle,
-    provider: Provider,
-    clock: Clock,
-    metrics: Metrics,
-    runtime: &Handle,
-) -> Result<Services, StartError> {
-    let origin = config.server.public_url.clone();
-    let names = CookieNames::new(&config.session.cookie_name, origin.is_https());
-    let set_by_routes = config.routes.iter().flat_map(|route| &route.access.headers);
-    let set_by_answers = config.forward_auth.iter().flat_map(|settings| &settings.headers);
-    let secret_field = HeaderName::from_static(forward_auth::SECRET_FIELD);
-    let shown = config.forward_auth.iter().map(|_| &secret_field);
-    let of_ours = set_by_routes.chain(set_by_answers).map(|header| &header.name).chain(shown);
-    let of_ours = of_ours.chain(config.identity_jwt.iter().map(|settings| &settings.header));
-    let own_names = OwnNames::new(names.session(), &origin).with_headers(of_ours);
-    let sealer = Sealer::new(ring, origin.clone(), clock.clone(), metrics.clone());
-    let registration =
-        ProviderId { issuer: config.provider.issuer.clone(), client_id: config.provider.client_id.clone() };
-    let skew = config.provider.clock_skew;
-    let sessions = Sessions::new(sealer, names, config.session.clone(), registration, clock.clone(), skew);
-    let mut issuers = TokenIssuers::new(config.provider.request_timeout, clock.clone(), runtime.clone());
-    let bearer = config.routes.iter().map(|route| issuers.verifier(&route.access.issuers));
-    let bearer = bearer.collect::<Result<_, _>>().map_err(StartError::TokenIssuer)?;
-    issuers.start();
-    let refresher = Refresher::new(provider.clone(), sessions.clone(), clock.clone(), metrics.clone(), runtime.clone());
-    let application = ApplicationTokens::new(
-        provider.clone(),
-        config.session.refresh_before,
-        clock.clone(),
-        metrics.clone(),
-        runtime.clone(),
-    );
-    let static_site = config.static_site.as_ref().map(|settings| {
-        let failed = |error| StartError::Static { root: settings.to_string(), error };
-        let headers = SecurityHeaders::new(&config.security_headers, &origin, &config.provider.issuer);
-        StaticSite::new(settings, headers, &metrics).map_err(failed)
-    });
-    let identities = config.identity_jwt.clone().map(|settings| {
-        let answers = config.forward_auth.as_ref().map(|settings| &settings.signed_identity);
-        SignedIdentities::load(settings, &origin, &clock, &config.routes, answers)
-    });
-    let identities = identities.transpose()?;
-    let site = Site {
-        origin,
-        prefix: config.server.prefix.clone(),
-        csrf: config.csrf.clone(),
-        trusted_proxies: config.server.trusted_proxies.clone(),
-        post_logout_redirect_uri: config.provider.particulars.post_logout_redirect_uri.clone(),
-        easy_auth: config.easy_auth.clone(),
-    };
-    let routes = RouteTable::new(config.routes.clone(), &metrics)?;
-    let static_site = static_site.transpose()?;
-    Ok(Services {
-        site,
-        sessions,
-        provider,
-        refresher,
-        application,
-        routes,
-        forward_auth: config.forward_auth.clone(),
-        identities,
-        bearer,
-        own_names,
-        redemptions: Redemptions::default(),
-        tunnels: Tunnels::default(),
-        static_site,
-        spa_settings: SpaSettings::new(&config.spa_settings),
-        clock,
-        metrics,
-    })
-}
-
 fn listen(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
     let failed = listen_error(key, address);
     let listener = TcpListener::bind(address).map_err(&failed)?;
@@ -373,8 +288,9 @@ fn management_server(config: &ServerConfig, status: Status) -> Result<(Server, S
 
 /// What a worker's requests are answered with: one thing to look up for each of them.
 struct Worker {
-    services: Arc<Services>,
+    sites: Arc<Sites>,
     client: UpstreamClient,
+    metrics: Metrics,
     /// `server.public_health_path`.
     health_path: Option<String>,
 }
@@ -383,26 +299,45 @@ struct Worker {
 /// is matched on the raw path.
 async fn dispatch(worker: web::Data<Worker>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
     let started = Instant::now();
-    let Worker { services, client, health_path } = worker.get_ref();
+    let Worker { sites, client, metrics, health_path } = worker.get_ref();
+    let mut site = None;
     let (handler, result) = match target::check(&request) {
         Err(problem) => (Handler::Other, Err(problem)),
         Ok(()) if health_path.as_deref() == Some(request.uri().path()) => {
             (Handler::Other, Ok(HttpResponse::Ok().body("ok\n")))
         }
-        Ok(()) if let Err(problem) = cookie_line::check(services, &request) => (Handler::Other, Err(problem)),
-        Ok(()) => match endpoint(&services.site.prefix, request.uri().path()) {
-            Some(endpoint) => call(endpoint, services, &request, payload).await,
-            None => match easy_auth::find(services, request.uri().path()) {
-                Some(endpoint) => easy_auth::call(endpoint, services, &request, payload).await,
-                None => beyond_the_prefix(services, client, &request, payload).await,
-            },
+        Ok(()) => match sites.of(&request) {
+            Some(services) => {
+                site = sites.shown(services);
+                answer(services, client, &request, payload).await
+            }
+            None => (Handler::Other, Err(Problem::new(&MISDIRECTED, "No site of this server has this host."))),
         },
     };
     let response = result.unwrap_or_else(|problem| problem.respond(&request));
     let status = response.status().as_u16();
-    services.metrics.count_request(handler, status);
-    telemetry::access(status, started.elapsed());
+    metrics.count_request(handler, status);
+    telemetry::access(site, status, started.elapsed());
     response
+}
+
+/// The answer of one site.
+async fn answer(
+    services: &Services,
+    client: &UpstreamClient,
+    request: &HttpRequest,
+    payload: web::Payload,
+) -> Answered {
+    if let Err(problem) = cookie_line::check(services, request) {
+        return (Handler::Other, Err(problem));
+    }
+    match endpoint(&services.site.prefix, request.uri().path()) {
+        Some(endpoint) => call(endpoint, services, request, payload).await,
+        None => match easy_auth::find(services, request.uri().path()) {
+            Some(endpoint) => easy_auth::call(endpoint, services, request, payload).await,
+            None => beyond_the_prefix(services, client, request, payload).await,
+        },
+    }
 }
 
 /// The endpoints under the prefix; none: the path lies elsewhere.
@@ -417,8 +352,8 @@ async fn call(endpoint: &str, services: &Services, request: &HttpRequest, payloa
     let method = request.method();
     match (endpoint, method) {
         ("/login", &Method::GET) => (Handler::Login, login::handle(services, request).await),
-        ("/callback", &Method::GET | &Method::POST) => {
-            (Handler::Callback, callback::handle(services, request, payload).await)
+        (path, &Method::GET | &Method::POST) if let Some(provider) = at_callback(services, path) => {
+            (Handler::Callback, callback::handle(services, provider, request, payload).await)
         }
         ("/initiate-login", &Method::GET | &Method::POST) => {
             (Handler::Login, initiate_login::handle(services, request, payload).await)
@@ -434,7 +369,8 @@ async fn call(endpoint: &str, services: &Services, request: &HttpRequest, payloa
         ("/login" | "/silent-login" | "/landing" | "/user" | "/logged-out", _) => {
             (Handler::Other, Err(Problem::method_not_allowed("GET")))
         }
-        ("/callback" | "/logout" | "/initiate-login", _) => {
+        ("/logout" | "/initiate-login", _) => (Handler::Other, Err(Problem::method_not_allowed("GET, POST"))),
+        (path, _) if at_callback(services, path).is_some() => {
             (Handler::Other, Err(Problem::method_not_allowed("GET, POST")))
         }
         ("/config.json", _) => (Handler::Other, Err(Problem::method_not_allowed("GET, HEAD"))),
@@ -445,6 +381,14 @@ async fn call(endpoint: &str, services: &Services, request: &HttpRequest, payloa
             }
             None => (Handler::Other, Err(Problem::new(&NOT_FOUND, "There is no endpoint of this name."))),
         },
+    }
+}
+
+/// The provider whose redirect URI the endpoint is: `/callback` of the default one, `/callback/NAME` of another.
+fn at_callback<'a>(services: &'a Services, endpoint: &str) -> Option<&'a SiteProvider> {
+    match endpoint.strip_prefix("/callback")? {
+        "" => Some(services.providers.default_one()),
+        rest => services.providers.named(rest.strip_prefix('/')?).filter(|provider| !provider.is_default),
     }
 }
 

@@ -10,6 +10,7 @@ pub mod inspect;
 pub mod login_transaction;
 pub mod logout_state;
 mod payload;
+pub mod providers;
 pub mod refresh_marker;
 pub mod seen;
 mod session_id;
@@ -31,7 +32,7 @@ pub use self::session_id::{SessionId, SessionIdError};
 use self::wire::UnknownMembers;
 use crate::base64url::BASE64URL;
 use crate::clock::UnixTime;
-use crate::oidc::{TokenNeed, beside_id_token, merge_userinfo};
+use crate::oidc::{ProviderSettings, TokenNeed, beside_id_token, merge_userinfo};
 use crate::secret::{IdToken, RefreshToken, SecretBytes, SecretString};
 
 /// What the configuration says of sessions.
@@ -85,6 +86,12 @@ pub struct ProviderId {
     pub issuer: String,
     /// Our client identifier there.
     pub client_id: String,
+}
+
+impl From<&ProviderSettings> for ProviderId {
+    fn from(settings: &ProviderSettings) -> Self {
+        Self { issuer: settings.issuer.clone(), client_id: settings.client_id.clone() }
+    }
 }
 
 /// How many times a session was refreshed; it only grows. (`gen` in the format: the word is reserved in the language.)

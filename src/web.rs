@@ -27,6 +27,7 @@ pub mod refresh;
 pub mod security_headers;
 pub mod signed_identity;
 pub mod silent_login;
+pub mod sites;
 pub mod spa_settings;
 pub mod static_site;
 pub mod step_up;
@@ -42,6 +43,7 @@ use ipnet::IpNet;
 
 use self::easy_auth::EasyAuth;
 use self::forward_auth::ForwardAuthSettings;
+use self::page::Pages;
 use self::problem::Problem;
 use self::redemptions::Redemptions;
 use self::signed_identity::SignedIdentities;
@@ -56,7 +58,9 @@ use crate::proxy::{OwnNames, RouteTable};
 use crate::refresh::Refresher;
 use crate::refresh::application::ApplicationTokens;
 use crate::return_url::{ReturnUrl, ReturnUrlError};
+use crate::session::Session;
 use crate::session::cookies::{RequestCookies, SetCookie};
+use crate::session::providers::{Providers, SiteProvider};
 use crate::session::store::{ActiveSession, Sessions, SignedOut};
 
 /// The custom header that marks a request as our own page's (RFC 10017 §6.1.3.3.2).
@@ -79,21 +83,21 @@ pub struct Site {
     pub csrf: CsrfHeader,
     /// Peers whose `X-Forwarded-*` count.
     pub trusted_proxies: Vec<IpNet>,
-    /// Where the provider sends the browser after a logout; none: the root.
-    pub post_logout_redirect_uri: Option<String>,
     /// Azure App Service's names, if we answer to them besides our own.
     pub easy_auth: Option<EasyAuth>,
 }
 
 impl Site {
-    /// Where the provider sends the browser back to.
-    pub fn redirect_uri(&self) -> String {
-        redirect_uri(&self.origin, &self.prefix, self.easy_auth.as_ref())
+    /// Where the provider sends the browser back to: an address of its own for each, so that no provider's answer can
+    /// pass for another's (RFC 9700 §4.4.2.2).
+    pub fn redirect_uri(&self, provider: &SiteProvider) -> String {
+        let name = Some(provider.name.as_str()).filter(|_| !provider.is_default);
+        redirect_uri(&self.origin, &self.prefix, self.easy_auth.as_ref(), name)
     }
 
     /// Where the provider sends the browser after a logout.
-    pub fn post_logout_redirect_uri(&self) -> String {
-        let configured = self.post_logout_redirect_uri.as_deref();
+    pub fn post_logout_redirect_uri(&self, provider: &Provider) -> String {
+        let configured = provider.settings().particulars.post_logout_redirect_uri.as_deref();
         post_logout_redirect_uri(&self.origin, configured, self.easy_auth.as_ref())
     }
 
@@ -125,10 +129,14 @@ impl Site {
     }
 }
 
-/// The redirect URI to register at the provider; with Easy Auth's names, the one that its registrations have.
-pub fn redirect_uri(origin: &PublicOrigin, prefix: &str, easy_auth: Option<&EasyAuth>) -> String {
-    let own = || format!("{prefix}/callback");
-    origin.join(&easy_auth.map_or_else(own, EasyAuth::callback_path))
+/// The redirect URI to register at the provider: of the default one, with Easy Auth's names the one that its registrations
+/// have; or of another one by its `name`.
+pub fn redirect_uri(origin: &PublicOrigin, prefix: &str, easy_auth: Option<&EasyAuth>, name: Option<&str>) -> String {
+    origin.join(&match (name, easy_auth) {
+        (Some(name), _) => format!("{prefix}/callback/{name}"),
+        (None, Some(names)) => names.callback_path(),
+        (None, None) => format!("{prefix}/callback"),
+    })
 }
 
 /// The address for after a logout to register at the provider: what is configured, else the root, or what is there for
@@ -151,20 +159,19 @@ impl Site {
             prefix: "/bff".into(),
             csrf: CsrfHeader { name: "X-CSRF".into(), value: "1".into() },
             trusted_proxies: Vec::new(),
-            post_logout_redirect_uri: None,
             easy_auth: None,
         }
     }
 }
 
-/// All that the endpoints work with; one for the process.
+/// All that the endpoints of one site work with.
 pub struct Services {
     /// The site.
     pub site: Site,
     /// Opens and writes sessions.
     pub sessions: Sessions,
-    /// The OpenID provider.
-    pub provider: Provider,
+    /// The OpenID providers.
+    pub providers: Providers,
     /// Keeps sessions usable.
     pub refresher: Refresher,
     /// The application's own access tokens.
@@ -187,6 +194,8 @@ pub struct Services {
     pub static_site: Option<StaticSite>,
     /// What the single-page app is told at run time.
     pub spa_settings: SpaSettings,
+    /// The pages that people see.
+    pub pages: Pages,
     /// The time.
     pub clock: Clock,
     /// The counters.
@@ -194,6 +203,11 @@ pub struct Services {
 }
 
 impl Services {
+    /// The provider of a session; none: it has gone from the configuration.
+    pub fn provider_of(&self, session: &Session) -> Option<&Provider> {
+        self.providers.of(&session.provider).map(|provider| &provider.provider)
+    }
+
     /// Our cookies in the request.
     pub fn cookies<'a>(&self, request: &'a HttpRequest) -> RequestCookies<'a> {
         let fields = request.headers().get_all(COOKIE).map(HeaderValue::as_bytes);

@@ -51,7 +51,7 @@ impl Site {
             write_format: WriteFormat::default(),
         };
         let names = CookieNames::new(&settings.cookie_name, true);
-        let sessions = Sessions::new(sealer.clone(), names, settings, provider(), clock, MINUTE);
+        let sessions = Sessions::new(sealer.clone(), names, settings, vec![provider()], clock, MINUTE);
         Self { sessions, sealer }
     }
 

@@ -165,7 +165,8 @@ fn fixture() -> Fixture {
         write_format: WriteFormat::default(),
     };
     let (names, clock) = (CookieNames::new(COOKIE, true), Clock::manual(NOW));
-    let sessions = Sessions::new(sealer, names, settings, session.provider.clone(), clock, Duration::from_secs(60));
+    let sessions =
+        Sessions::new(sealer, names, settings, vec![session.provider.clone()], clock, Duration::from_secs(60));
     let refresh_token = Some(RefreshToken::new("r".repeat(4_000)));
     let long = session.refreshed(session.access_tokens[0].clone(), refresh_token, None, NOW);
     let short = Carried { session: Arc::new(session), pairs: vec![(COOKIE.to_owned(), format!("1{}", pinned.sealed))] };

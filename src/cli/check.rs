@@ -21,7 +21,7 @@ use clap::Args;
 use self::report::{Report, Verdict};
 use super::CliError;
 use crate::clock::Clock;
-use crate::config::{Config, Loaded};
+use crate::config::{Config, Loaded, ProviderConfig, Scope, SiteConfig};
 
 /// What `check` takes.
 #[derive(Args, Debug)]
@@ -44,6 +44,27 @@ struct Subject<'a> {
     files: &'a [PathBuf],
     clock: &'a Clock,
     offline: bool,
+}
+
+impl Subject<'_> {
+    /// Looks at every site in turn.
+    fn each_site(&self, report: &mut Report, mut look: impl FnMut(&SiteConfig, &mut Report)) {
+        for site in &self.loaded.config.sites {
+            report.enter(site.scope);
+            look(site, report);
+        }
+        report.enter(Scope::default());
+    }
+
+    /// Looks at every provider of every site in turn.
+    fn each_provider(&self, report: &mut Report, mut look: impl FnMut(&SiteConfig, &ProviderConfig, &mut Report)) {
+        self.each_site(report, |site, report| {
+            for provider in &site.providers {
+                report.enter(provider.scope);
+                look(site, provider, report);
+            }
+        });
+    }
 }
 
 type Check = fn(&Subject<'_>, &mut Report);

@@ -13,7 +13,7 @@ use clap::{Args, Subcommand};
 use self::inspect::Bench;
 use super::CliError;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, SiteConfig};
 use crate::keyring::RingFileError;
 
 /// The longest input, in bytes: some eight times what servers take as a head.
@@ -32,6 +32,9 @@ pub struct InspectArgs {
     /// Configuration files, which name the key ring: with them the cookies are opened and their contents described
     #[arg(long, value_name = "FILE", num_args = 1..)]
     config: Vec<PathBuf>,
+    /// The public URL of the site that the cookies are from, where the configuration has several
+    #[arg(long, value_name = "URL", requires = "config")]
+    site: Option<String>,
     /// Print {"session", "cookies": [{name, kind, version, kid, key_state, chunks, characters, bytes, opens, problem, contents}]}
     #[arg(long)]
     json: bool,
@@ -68,6 +71,12 @@ pub enum CookieError {
         /// What to try.
         remedy: &'static str,
     },
+    /// The configuration has several sites, or another one.
+    #[error("--site must be one of {sites}")]
+    Site {
+        /// Those that it has.
+        sites: String,
+    },
     /// The ring that the configuration names.
     #[error(transparent)]
     Ring(#[from] RingFileError),
@@ -83,11 +92,26 @@ pub fn run(command: &CookieCommand, clock: &Clock, input: &mut dyn Read, out: &m
     let bench = if args.config.is_empty() {
         Bench::without_keys()
     } else {
-        Bench::with_keys(Config::load(&args.config)?.config, clock.clone()).map_err(CookieError::from)?
+        let config = Config::load(&args.config)?.config;
+        let site = chosen(&config.sites, args.site.as_deref())?;
+        Bench::with_keys(&config.ring, site, clock.clone()).map_err(CookieError::from)?
     };
     let fields = read_fields(input)?;
     let report = bench.inspect(&fields)?;
     Ok(report.write(args.json, clock.now(), out)?)
+}
+
+/// The site at `public_url`; without it the only one.
+fn chosen<'a>(sites: &'a [SiteConfig], public_url: Option<&str>) -> Result<&'a SiteConfig, CookieError> {
+    let found = match (public_url, sites) {
+        (None, [only]) => Some(only),
+        (None, _) => None,
+        (Some(url), _) => sites.iter().find(|site| site.public_url.as_str() == url.trim_end_matches('/')),
+    };
+    found.ok_or_else(|| {
+        let sites: Vec<_> = sites.iter().map(|site| site.public_url.as_str()).collect();
+        CookieError::Site { sites: sites.join(", ") }
+    })
 }
 
 /// The values of the `Cookie` headers in the input, a line each; with or without the name, or as curl shows them.

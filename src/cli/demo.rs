@@ -9,10 +9,11 @@ use clap::Args;
 
 use crate::aead::Algorithm;
 use crate::clock::Clock;
-use crate::config::{self, Config, LogConfig, LogFormat, ServerConfig};
+use crate::config::{self, Config, LogConfig, LogFormat, ProviderConfig, Scope, ServerConfig, SiteConfig};
 use crate::demo::{CLIENT_ID, Demo, DemoSettings, DemoStartError, loopback};
 use crate::keyring::{GenerateError, KeyRing, RingFile, RingFileError, RingUpdateError};
 use crate::oidc::{AuthorizationSettings, ClientAuth, LoginLimits, Particulars, ProviderSettings, UserInfoUse};
+use crate::origin::PublicOriginError;
 use crate::proxy::{
     AccessSettings, CsrfMode, RouteAuth, RouteSettings, TargetSettings, UpstreamSettings, UpstreamTimeouts,
 };
@@ -151,11 +152,9 @@ fn config(
     Ok(Config {
         server: ServerConfig {
             listen: app,
-            public_url: format!("http://{app}").parse()?,
             management_listen: SocketAddr::new(app.ip(), 0),
             trusted_proxies: Vec::new(),
             public_health_path: None,
-            prefix: "/bff".to_owned(),
             workers: Some(1),
             tls: None,
             client_timeout: Duration::from_secs(30),
@@ -163,7 +162,23 @@ fn config(
             drain_delay: Duration::ZERO,
             drain_deadline: Duration::from_secs(2),
         },
-        provider: provider(demo),
+        sites: vec![site(demo, app, route, max_session)?],
+        ring: ring.to_owned(),
+        log,
+    })
+}
+
+fn site(
+    demo: &Demo,
+    app: SocketAddr,
+    route: RouteSettings,
+    max_session: Duration,
+) -> Result<SiteConfig, PublicOriginError> {
+    Ok(SiteConfig {
+        scope: Scope::default(),
+        public_url: format!("http://{app}").parse()?,
+        prefix: "/bff".to_owned(),
+        providers: vec![ProviderConfig { scope: Scope::default(), name: "demo".to_owned(), settings: provider(demo) }],
         easy_auth: None,
         session: SessionSettings {
             cookie_name: "__Host-sealgate".to_owned(),
@@ -175,7 +190,6 @@ fn config(
             user_format: UserFormat::Object,
             write_format: WriteFormat::default(),
         },
-        ring: ring.to_owned(),
         csrf: CsrfHeader { name: "X-CSRF".to_owned(), value: "1".to_owned() },
         routes: vec![route],
         forward_auth: None,
@@ -187,7 +201,6 @@ fn config(
         security_headers: config::default_security_headers(),
         spa_settings: serde_json::Map::new(),
         pages: Pages::default(),
-        log,
     })
 }
 

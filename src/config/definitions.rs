@@ -13,7 +13,9 @@ mod rules;
 mod server;
 mod session;
 mod site;
+mod sites;
 
+use super::scope::Scope;
 use super::sources::PREFIX;
 
 /// A table of the configuration file.
@@ -40,6 +42,9 @@ pub enum Form {
     FreeTable,
     /// `[[name]]`, any number of times.
     List,
+    /// `[[name]]`, any number of times or not at all, in place of other sections; the reference shows it as a comment.
+    /// Its tables have further sections in them.
+    ListInstead,
     /// `[[table.name]]`, any number of times within a table, or within each table of a list; the reference shows it as a
     /// comment.
     ListWithin,
@@ -96,7 +101,7 @@ impl SectionDefinition {
     /// The path of one of its keys: `server.listen`, `routes[].path`.
     pub fn path(&self, key: &KeyDefinition) -> String {
         match self.form {
-            Form::List => format!("{}[].{}", self.name, key.name),
+            Form::List | Form::ListInstead => format!("{}[].{}", self.name, key.name),
             Form::ListWithin if self.is_within_a_list() => {
                 format!("{}[].{}", self.name.replace('.', "[]."), key.name)
             }
@@ -122,6 +127,7 @@ impl SectionDefinition {
 pub const SECTIONS: &[SectionDefinition] = &[
     server::SERVER,
     provider::PROVIDER,
+    sites::PROVIDERS,
     session::SESSION,
     session::CSRF,
     session::KEYS,
@@ -135,17 +141,38 @@ pub const SECTIONS: &[SectionDefinition] = &[
     site::SECURITY_HEADERS,
     site::SPA_SETTINGS,
     site::PAGES,
+    sites::SITES,
     session::LOG,
 ];
 
-/// Keys and tables that later releases will read, each with what to do until then. They are refused by name, because
-/// a typing error's "unknown key" would mislead, and to ignore them would be worse.
-pub const NOT_AVAILABLE_YET: &[(&str, &str)] =
-    &[("sites", "describe the one site with [server] and [provider], and run one process a site")];
+/// The sections that each site has of its own: at the top for the one site of the short form, else within `[[sites]]`.
+const OF_SITE: &[&str] = &[
+    "provider",
+    "providers",
+    "session",
+    "csrf",
+    "routes",
+    "forward_auth",
+    "identity_jwt",
+    "static",
+    "security_headers",
+    "spa_settings",
+    "pages",
+];
+
+/// Whether the section `name` is a site's, and not the process's.
+pub(super) fn of_site(name: &str) -> bool {
+    OF_SITE.contains(&name)
+}
+
+/// The sections that a table of `[[sites]]` can have in it.
+pub(super) fn site_sections() -> impl Iterator<Item = &'static SectionDefinition> {
+    SECTIONS.iter().filter(|section| of_site(section.name))
+}
 
 /// The definition of the key at `path`, whose list positions may be numbers: `routes[2].path`.
 pub fn find(path: &str) -> Option<&'static KeyDefinition> {
-    let plain = without_positions(path);
+    let plain = without_positions(&Scope::split(path).1);
     let (section, name) = plain.rsplit_once('.')?;
     let definition = SECTIONS.iter().find(|definition| definition.name == section)?;
     definition.keys.iter().find(|key| key.name == name)
@@ -179,6 +206,8 @@ mod tests {
     fn a_key_of_a_list_is_found_by_its_position() {
         assert_eq!(find("routes[12].csrf").map(|key| key.name), Some("csrf"));
         assert_eq!(find("routes[1].issuers[2].audience").map(|key| key.name), Some("audience"));
+        assert_eq!(find("sites[1].routes[2].csrf").map(|key| key.name), Some("csrf"));
+        assert_eq!(find("sites[1].providers[2].issuer").map(|key| key.name), Some("issuer"));
         assert!(find("routes[0].nothing").is_none());
         assert!(find("server").is_none());
     }

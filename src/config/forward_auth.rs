@@ -4,7 +4,7 @@ use super::easy_auth::Compat;
 use super::raw::RawForwardAuth;
 use super::reader::Reader;
 use super::routes::{ClaimNames, headers, rules};
-use super::{ServerConfig, identity_jwt, values};
+use super::{identity_jwt, values};
 use crate::proxy::{CsrfMode, HeaderPart};
 use crate::secret::SecretString;
 use crate::session::{SameSite, SessionSettings};
@@ -81,7 +81,7 @@ fn checked(text: &SecretString, reader: &mut Reader<'_>) -> Option<Vec<SecretStr
 }
 
 /// What the endpoint needs of the other sections.
-pub(super) fn check(server: &ServerConfig, session: &SessionSettings, reader: &mut Reader<'_>) {
+pub(super) fn check(trusts_proxies: bool, session: &SessionSettings, reader: &mut Reader<'_>) {
     if session.same_site == SameSite::Strict {
         reader.error(
             "session.same_site",
@@ -89,7 +89,7 @@ pub(super) fn check(server: &ServerConfig, session: &SessionSettings, reader: &m
              keep strict cookies back there, so that it would lead to the next login; set \"lax\"",
         );
     }
-    if server.trusted_proxies.is_empty() {
+    if !trusts_proxies {
         reader.error(
             "server.trusted_proxies",
             "is empty, but with [forward_auth] only a proxy in it may ask; add the proxy's address",

@@ -77,6 +77,20 @@ pub(super) fn wanted(
     })
 }
 
+/// It names a user by `sub`, under our own issuer, and two providers may give the same to two people.
+pub(super) fn check_of_several<'a>(
+    wanted: impl Iterator<Item = (String, &'a SignedIdentity)>,
+    reader: &mut Reader<'_>,
+) {
+    for (place, _) in wanted.filter(|(_, wanted)| **wanted != SignedIdentity::Absent) {
+        reader.error(
+            &format!("{place}.identity_jwt"),
+            "tells users apart by sub, and two providers may give the same to two people; take it for routes whose \
+             providers names one alone",
+        );
+    }
+}
+
 /// Whoever wants one needs the section.
 pub(super) fn check<'a>(wanted: impl Iterator<Item = (String, &'a SignedIdentity)>, reader: &mut Reader<'_>) {
     for (place, _) in wanted.filter(|(_, wanted)| **wanted != SignedIdentity::Absent) {

@@ -50,6 +50,7 @@ fn section_text(text: &mut String, section: &SectionDefinition) {
         Form::OptionalTable => format!("`[{}]`, optional", section.name),
         Form::FreeTable => format!("`[{}]`, names of your own", section.name),
         Form::List => format!("`[[{}]]`, any number", section.name),
+        Form::ListInstead => format!("`[[{}]]`, any number, in place of other sections", section.name),
         Form::ListWithin => format!("`[[{}]]`, any number in each", section.name),
     };
     let _ = writeln!(text, "\n## {header}\n\n{}", escaped(section.doc));

@@ -1,9 +1,10 @@
 //! Where each key was set: file and line, or environment variable.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
 use super::finding::{Finding, Severity};
+use super::scope::Scope;
 
 /// A place where a key was set.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub(super) enum Place {
 pub(super) struct Positions {
     files: Vec<PathBuf>,
     by_path: HashMap<String, Vec<Position>>,
+    /// Paths within `[[sites]]` that the same path at the top speaks for.
+    inherited: HashSet<String>,
 }
 
 impl Positions {
@@ -44,6 +47,23 @@ impl Positions {
     pub(super) fn replace_list(&mut self, path: &str) {
         let below = format!("{path}[");
         self.by_path.retain(|known, _| !known.starts_with(&below));
+    }
+
+    /// Notes that what stands at `path`, within a site, was said at the top.
+    pub(super) fn inherit(&mut self, path: String) {
+        self.inherited.insert(path);
+    }
+
+    /// Where the key stands that the short form calls `key`: in the scope, or at the top where the scope says nothing of
+    /// it and the top does.
+    pub(super) fn place(&self, scope: Scope, key: &str) -> String {
+        let path = scope.key(key);
+        if self.is_inherited(&path) { key.to_owned() } else { path }
+    }
+
+    /// Whether what stands at `path`, within a site, was said at the top.
+    pub(super) fn is_inherited(&self, path: &str) -> bool {
+        within(path, &self.inherited)
     }
 
     /// Where the value that counts was set.
@@ -100,6 +120,20 @@ impl Positions {
                 return Some(position);
             }
             path = &path[..path.rfind(['.', '['])?];
+        }
+    }
+}
+
+/// Whether `path` or anything that it lies in is one of `paths`.
+pub(super) fn within(path: &str, paths: &HashSet<String>) -> bool {
+    let mut path = path;
+    loop {
+        if paths.contains(path) {
+            return true;
+        }
+        match path.rfind(['.', '[']) {
+            Some(end) => path = &path[..end],
+            None => return false,
         }
     }
 }

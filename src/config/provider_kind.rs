@@ -6,9 +6,9 @@ use super::leaf::Leaf;
 use super::raw::RawProvider;
 use super::reader::Reader;
 use super::server::is_under;
-use super::{ServerConfig, values};
+use super::values;
 use crate::oidc::{LogoutUrl, Particulars, Preset, ProviderSettings, is_shared_issuer, is_tenant_id};
-use crate::origin::is_loopback;
+use crate::origin::{PublicOrigin, is_loopback};
 use crate::web::easy_auth;
 
 /// Reads the particulars, and puts the preset's defaults where nothing else is said.
@@ -125,23 +125,23 @@ fn is_local(issuer: &str) -> bool {
 /// An address under our prefix must be the endpoint that is there for it; and its provider must send `state` back.
 pub(super) fn check_post_logout(
     settings: &ProviderSettings,
-    server: &ServerConfig,
+    (public_url, prefix): (&PublicOrigin, &str),
     easy_auth: bool,
     reader: &mut Reader<'_>,
 ) {
     let Some(back) = &settings.particulars.post_logout_redirect_uri else { return };
-    let Some(path) = back.strip_prefix(server.public_url.as_str()) else { return };
+    let Some(path) = back.strip_prefix(public_url.as_str()) else { return };
     if easy_auth && is_under(path, easy_auth::PREFIX) {
-        let complete = format!("{}{}", server.public_url, easy_auth::LOGGED_OUT);
+        let complete = format!("{public_url}{}", easy_auth::LOGGED_OUT);
         if *back != complete {
             reader.error(POST_LOGOUT, format!("{back:?} is no endpoint for this; write {complete:?}"));
         }
         return;
     }
-    if !is_under(path, &server.prefix) {
+    if !is_under(path, prefix) {
         return;
     }
-    let endpoint = format!("{}{}/logged-out", server.public_url, server.prefix);
+    let endpoint = format!("{public_url}{prefix}/logged-out");
     if *back != endpoint {
         return reader.error(POST_LOGOUT, format!("{back:?} is no endpoint for this; write {endpoint:?}"));
     }

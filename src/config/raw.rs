@@ -12,7 +12,8 @@ use super::leaf::Leaf;
 #[serde(default)]
 pub(super) struct RawConfig {
     pub(super) server: RawServer,
-    pub(super) provider: RawProvider,
+    pub(super) provider: Option<RawProvider>,
+    pub(super) providers: Vec<RawProvider>,
     pub(super) session: RawSession,
     pub(super) csrf: RawCsrf,
     pub(super) keys: RawKeys,
@@ -26,6 +27,30 @@ pub(super) struct RawConfig {
     pub(super) spa_settings: BTreeMap<String, Leaf>,
     pub(super) pages: RawPages,
     pub(super) log: RawLog,
+    pub(super) sites: Vec<RawSite>,
+}
+
+/// What one site says; that of the short form is made from the top level.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawSite {
+    pub(super) public_url: Option<Leaf>,
+    pub(super) prefix: Option<Leaf>,
+    pub(super) compat: Option<Leaf>,
+    pub(super) compat_provider: Option<Leaf>,
+    pub(super) provider: Option<RawProvider>,
+    pub(super) providers: Vec<RawProvider>,
+    pub(super) session: RawSession,
+    pub(super) csrf: RawCsrf,
+    pub(super) routes: Vec<RawRoute>,
+    pub(super) forward_auth: Option<RawForwardAuth>,
+    pub(super) identity_jwt: Option<RawIdentityJwt>,
+    #[serde(rename = "static")]
+    pub(super) static_site: Option<RawStatic>,
+    pub(super) security_headers: RawSecurityHeaders,
+    /// Any names.
+    pub(super) spa_settings: BTreeMap<String, Leaf>,
+    pub(super) pages: RawPages,
 }
 
 #[derive(Default, Deserialize)]
@@ -51,6 +76,8 @@ pub(super) struct RawServer {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(super) struct RawProvider {
+    /// For one of several.
+    pub(super) name: Option<Leaf>,
     pub(super) issuer: Option<Leaf>,
     pub(super) client_id: Option<Leaf>,
     pub(super) client_secret: Option<Leaf>,
@@ -121,6 +148,7 @@ pub(super) struct RawRoute {
     pub(super) path: Option<Leaf>,
     pub(super) upstream: Option<Leaf>,
     pub(super) auth: Option<Leaf>,
+    pub(super) providers: Option<Leaf>,
     pub(super) csrf: Option<Leaf>,
     pub(super) on_signed_out: Option<Leaf>,
     pub(super) methods: Option<Leaf>,
@@ -262,7 +290,7 @@ mod tests {
     use serde::forward_to_deserialize_any;
 
     use super::*;
-    use crate::config::definitions::{Form, SECTIONS};
+    use crate::config::definitions::{Form, SECTIONS, of_site, site_sections};
 
     /// Hands out, as an error, the names of the fields that a derived struct reads.
     struct FieldsProbe;
@@ -313,11 +341,18 @@ mod tests {
         }
     }
 
+    /// Without the sections that stand in it.
+    fn own(fields: BTreeSet<&'static str>) -> BTreeSet<&'static str> {
+        let (sections, own) = fields.into_iter().partition::<BTreeSet<_>, _>(|name| of_site(name));
+        assert_eq!(sections, site_sections().map(|section| section.name).collect());
+        own
+    }
+
     #[test]
     fn the_definitions_name_exactly_the_keys_that_are_read() {
         let read = [
             ("server", fields::<RawServer>()),
-            ("provider", fields::<RawProvider>()),
+            ("provider", &fields::<RawProvider>() - &BTreeSet::from(["name"])),
             ("session", fields::<RawSession>()),
             ("csrf", fields::<RawCsrf>()),
             ("keys", fields::<RawKeys>()),
@@ -333,6 +368,9 @@ mod tests {
             ("spa_settings", BTreeSet::new()),
             ("pages", fields::<RawPages>()),
             ("log", fields::<RawLog>()),
+            ("sites", own(fields::<RawSite>())),
+            // The rest is that of [provider].
+            ("providers", BTreeSet::from(["name"])),
         ];
         let outermost = SECTIONS.iter().filter(|section| section.form != Form::ListWithin);
         assert_eq!(fields::<RawConfig>(), outermost.map(|section| section.name).collect());

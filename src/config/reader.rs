@@ -1,5 +1,6 @@
 //! From raw values to typed ones, collecting what is wrong on the way.
 //!
+//! Keys are named as the short form names them; where the site that is being read has them, the reader knows.
 //! Every method gives `None` only after it has noted a finding, so that callers read all keys before they give up.
 
 use std::collections::{BTreeMap, HashSet};
@@ -11,7 +12,8 @@ use zeroize::Zeroizing;
 use super::definitions::{self, Preset};
 use super::finding::{Finding, Severity};
 use super::leaf::Leaf;
-use super::position::{Place, Position, Positions};
+use super::position::{Place, Position, Positions, within};
+use super::scope::Scope;
 use super::values;
 use crate::secret::SecretString;
 
@@ -21,6 +23,8 @@ const CORRECT_PATH: &str = "correct the path, or let this user read it";
 /// Reads values and keeps the findings.
 pub(super) struct Reader<'a> {
     positions: &'a Positions,
+    /// The site and the provider that are being read.
+    scope: Scope,
     findings: Vec<Finding>,
     /// Keys that have their finding already; what lies below them needs no other.
     settled: HashSet<String>,
@@ -30,7 +34,7 @@ pub(super) struct Reader<'a> {
 }
 
 /// A file that holds a secret.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretFile {
     /// The key that names it.
     pub key: String,
@@ -42,32 +46,45 @@ impl<'a> Reader<'a> {
     /// Goes on from `findings`. `meant` are the keys that somebody probably meant to set.
     pub(super) fn new(positions: &'a Positions, findings: Vec<Finding>, meant: HashSet<String>) -> Self {
         let settled = findings.iter().map(|finding| finding.key.clone()).filter(|key| !key.is_empty()).collect();
-        Self { positions, findings, settled, meant, secret_files: Vec::new() }
+        Self { positions, scope: Scope::default(), findings, settled, meant, secret_files: Vec::new() }
     }
 
-    /// All findings, in the order of the files, and the files that secrets were read from.
-    pub(super) fn finish(mut self) -> (Vec<Finding>, Vec<SecretFile>) {
-        self.positions.sort(&mut self.findings);
-        (self.findings, self.secret_files)
+    /// Reads the keys of that site, or of that provider, from now on.
+    pub(super) fn enter(&mut self, scope: Scope) {
+        self.scope = scope;
+    }
+
+    /// Where the key stands that the short form calls `key`.
+    pub(super) fn place(&self, key: &str) -> String {
+        self.positions.place(self.scope, key)
+    }
+
+    /// All findings, in the order of the files, and the files that secrets were read from. What was said at the top for
+    /// several sites is there once.
+    pub(super) fn finish(self) -> (Vec<Finding>, Vec<SecretFile>) {
+        let mut findings = each_once(self.findings);
+        self.positions.sort(&mut findings);
+        (findings, each_once(self.secret_files))
     }
 
     /// Notes an error about `key`, unless what is wrong with it is known already.
     pub(super) fn error(&mut self, key: &str, message: impl Into<String>) {
-        if !within(key, &self.settled) {
-            self.findings.push(self.positions.finding(Severity::Error, key, message.into()));
+        let key = self.place(key);
+        if !within(&key, &self.settled) {
+            self.findings.push(self.positions.finding(Severity::Error, &key, message.into()));
         }
     }
 
     /// Notes that `key` is missing, unless an unknown key was probably meant to be it.
     fn missing(&mut self, key: &str, remedy: &str) {
-        if !within(key, &self.meant) {
+        if !within(&self.place(key), &self.meant) {
             self.error(key, format!("is missing{remedy}"));
         }
     }
 
     /// Notes a doubt about `key`.
     pub(super) fn warning(&mut self, key: &str, message: impl Into<String>) {
-        self.findings.push(self.positions.finding(Severity::Warning, key, message.into()));
+        self.findings.push(self.positions.finding(Severity::Warning, &self.place(key), message.into()));
     }
 
     /// The value of `key`, or its default, through `parse`.
@@ -140,7 +157,10 @@ impl<'a> Reader<'a> {
             Leaf::Table(table) => Some(table),
             Leaf::Untyped(text) => self.checked(key, untyped_table(&text)),
             other => {
-                self.error(key, format!("must be a table, not {}; write [{key}] and its keys below", other.kind()));
+                self.error(
+                    key,
+                    format!("must be a table, not {}; write [{}] and its keys below", other.kind(), self.place(key)),
+                );
                 None
             }
         }
@@ -155,17 +175,18 @@ impl<'a> Reader<'a> {
             (Some(leaf), None) => self.inline_secret(key, &leaf),
             (None, Some(file)) => self.secret_file(&file_key, Some(file)),
             (Some(leaf), Some(file)) => {
-                let layer = |key: &str| self.positions.last(key).map(|position| position.layer);
+                let layer = |key: &str| self.positions.last(&self.place(key)).map(|position| position.layer);
                 match layer(key).cmp(&layer(&file_key)) {
                     std::cmp::Ordering::Greater => self.inline_secret(key, &leaf),
                     std::cmp::Ordering::Less => self.secret_file(&file_key, Some(file)),
                     std::cmp::Ordering::Equal => {
-                        self.error(key, format!("is set, and {file_key} too; remove one of them"));
+                        self.error(key, format!("is set, and {} too; remove one of them", self.place(&file_key)));
                         None
                     }
                 }
             }
             (None, None) => {
+                let file_key = self.place(&file_key);
                 if !within(&file_key, &self.meant) {
                     self.missing(key, &format!("; set {file_key} to a file that holds it"));
                 }
@@ -176,11 +197,11 @@ impl<'a> Reader<'a> {
 
     /// Notes a file that holds a secret which is not read as a text.
     pub(super) fn note_secret_file(&mut self, key: &str, path: &Path) {
-        self.secret_files.push(SecretFile { key: key.to_owned(), path: path.to_owned() });
+        self.secret_files.push(SecretFile { key: self.place(key), path: path.to_owned() });
     }
 
     fn inline_secret(&mut self, key: &str, leaf: &Leaf) -> Option<SecretString> {
-        if let Some(Position { place: Place::File { path, .. }, .. }) = self.positions.last(key)
+        if let Some(Position { place: Place::File { path, .. }, .. }) = self.positions.last(&self.place(key))
             && is_readable_by_others(path)
         {
             self.warning(
@@ -218,7 +239,7 @@ impl<'a> Reader<'a> {
             self.error(key, format!("{} does not hold text in UTF-8", path.display()));
             return None;
         };
-        self.secret_files.push(SecretFile { key: key.to_owned(), path: path.clone() });
+        self.secret_files.push(SecretFile { key: self.place(key), path: path.clone() });
         let text = text.trim_end_matches(['\r', '\n']);
         if text.is_empty() {
             self.error(key, format!("{} is empty; put the secret into it", path.display()));
@@ -229,7 +250,7 @@ impl<'a> Reader<'a> {
 
     fn or_default(&mut self, key: &str, leaf: Option<Leaf>) -> Option<Leaf> {
         match leaf {
-            Some(Leaf::Text(text)) if self.positions.is_from_environment(key) => Some(Leaf::Untyped(text)),
+            Some(Leaf::Text(text)) if self.positions.is_from_environment(&self.place(key)) => Some(Leaf::Untyped(text)),
             Some(leaf) => Some(leaf),
             None => match definitions::find(key).map(|definition| (definition.name, definition.preset)) {
                 Some((_, Preset::Default(text))) => Some(from_toml(text)),
@@ -268,18 +289,14 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Whether `key` or anything that it lies in is one of `keys`.
-fn within(key: &str, keys: &HashSet<String>) -> bool {
-    let mut key = key;
-    loop {
-        if keys.contains(key) {
-            return true;
-        }
-        match key.rfind(['.', '[']) {
-            Some(end) => key = &key[..end],
-            None => return false,
+fn each_once<T: PartialEq>(all: Vec<T>) -> Vec<T> {
+    let mut once = Vec::new();
+    for one in all {
+        if !once.contains(&one) {
+            once.push(one);
         }
     }
+    once
 }
 
 /// A list in an environment variable: as in a file when it begins with a bracket, else the elements between commas.

@@ -36,7 +36,7 @@ fn section_text(text: &mut String, section: &SectionDefinition) {
         Form::Table => format!("[{}]", section.name),
         Form::OptionalTable | Form::FreeTable => format!("# [{}]", section.name),
         Form::List => format!("[[{}]]", section.name),
-        Form::ListWithin => format!("# [[{}]]", section.name),
+        Form::ListInstead | Form::ListWithin => format!("# [[{}]]", section.name),
     };
     text.push('\n');
     comment(text, section.doc);
@@ -59,7 +59,7 @@ fn key_text(text: &mut String, form: Form, key: &KeyDefinition) {
         Preset::RequiredUnless(other, _) => ("", format!("Required, unless {other} is set.")),
         Preset::Optional(_) => ("# ", "Not set by default.".to_owned()),
     };
-    let mark = if matches!(form, Form::OptionalTable | Form::ListWithin) { "# " } else { mark };
+    let mark = if matches!(form, Form::OptionalTable | Form::ListInstead | Form::ListWithin) { "# " } else { mark };
     let unit = format!("Unit: {}.", key.unit);
     let separator = if unit.len() + preset.len() + "#  ".len() > WIDTH { "\n" } else { " " };
     comment(text, &format!("{unit}{separator}{preset}"));

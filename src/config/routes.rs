@@ -14,7 +14,7 @@ use super::leaf::Leaf;
 use super::raw::RawRoute;
 use super::reader::Reader;
 use super::server::{OwnPaths, is_under};
-use super::{identity_jwt, network, upstreams, values};
+use super::{ProviderConfig, identity_jwt, network, upstreams, values};
 use crate::origin::PublicOrigin;
 use crate::proxy::{AccessSettings, CsrfMode, PathRewrite, RouteAuth, RouteSettings, TargetSettings, UpstreamTimeouts};
 use crate::session::SameSite;
@@ -40,7 +40,8 @@ pub(super) fn parse(
         if let Some(path) = &path {
             let is_same = |other: usize| paths[other].as_ref() == Some(path) && hosts[other] == known_host;
             if let Some(first) = (0..index).find(|other| is_same(*other)) {
-                reader.error(&key, format!("{path:?} is the path of routes[{first}] too; remove one"));
+                let first = reader.place(&format!("routes[{first}]"));
+                reader.error(&key, format!("{path:?} is the path of {first} too; remove one"));
             }
             check_against_own(&key, path, own, reader);
         }
@@ -59,15 +60,31 @@ pub(super) fn check_against_static(routes: &[RouteSettings], reader: &mut Reader
     }
 }
 
+/// A name that no provider has would keep everybody out.
+pub(super) fn check_providers(routes: &[RouteSettings], providers: &[ProviderConfig], reader: &mut Reader<'_>) {
+    let known: Vec<_> = providers.iter().map(|provider| provider.name.as_str()).collect();
+    for (index, route) in routes.iter().enumerate() {
+        for (position, name) in route.access.providers.iter().enumerate() {
+            if !known.contains(&name.as_str()) {
+                reader.error(
+                    &format!("routes[{index}].providers[{position}]"),
+                    format!("{name:?} is the name of no provider of the site; use {}", known.join(", ")),
+                );
+            }
+        }
+    }
+}
+
 /// A session's cookies are sent to their own host alone.
 pub(super) fn check_hosts(routes: &[RouteSettings], public_url: &PublicOrigin, reader: &mut Reader<'_>) {
     for (index, route) in routes.iter().enumerate() {
         let Some(host) = &route.target.host else { continue };
         let is_public = host.trim_matches(['[', ']']).eq_ignore_ascii_case(public_url.host());
         if !is_public && matches!(route.auth, RouteAuth::Session | RouteAuth::SessionOrBearer | RouteAuth::Optional) {
+            let at = reader.place("server.public_url");
             reader.warning(
                 &format!("routes[{index}].host"),
-                format!("is not that of server.public_url ({public_url}), so that no session reaches the route"),
+                format!("is not that of {at} ({public_url}), so that no session reaches the route"),
             );
         }
     }
@@ -93,7 +110,10 @@ fn check_health_path(paths: &[Option<String>], own: &OwnPaths, reader: &mut Read
     let Some(index) = paths.iter().position(|path| path.as_ref().is_some_and(hides)) else { return };
     reader.warning(
         "server.public_health_path",
-        format!("{health:?} lies in routes[{index}], whose upstream never sees that path; take one of its own"),
+        format!(
+            "{health:?} lies in {}, whose upstream never sees that path; take one of its own",
+            reader.place(&format!("routes[{index}]"))
+        ),
     );
 }
 
@@ -223,6 +243,7 @@ fn access(
     reader: &mut Reader<'_>,
 ) -> Option<AccessSettings> {
     let route = format!("routes[{index}]");
+    let providers = reader.list(&format!("{route}.providers"), raw.providers.take(), values::text);
     let (has_rules, has_headers) = (!raw.rules.is_empty(), raw.headers.is_some() || raw.header_preset.is_some());
     let groups = reader.optional(&format!("{route}.groups_claim"), raw.groups_claim.take(), values::text);
     let roles = reader.value(&format!("{route}.roles_claim"), raw.roles_claim.take(), values::text);
@@ -239,7 +260,7 @@ fn access(
     let token = tokens::parse(&route, auth, raw, reader);
     let signed_identity =
         identity_jwt::wanted(&route, raw.identity_jwt.take(), raw.identity_jwt_audience.take(), auth, reader);
-    let (auth, issuers) = (auth?, issuers?);
+    let (auth, issuers, providers) = (auth?, issuers?, providers?);
     let takes_tokens = matches!(auth, RouteAuth::Bearer | RouteAuth::SessionOrBearer);
     if takes_tokens && issuers.is_empty() {
         reader.error(&format!("{route}.issuers"), "is missing; say with [[routes.issuers]] whose access tokens pass");
@@ -260,8 +281,15 @@ fn access(
             }
         }
     }
+    if matches!(auth, RouteAuth::Bearer | RouteAuth::None) && !providers.is_empty() {
+        reader.error(
+            &format!("{route}.providers"),
+            "has no meaning with this auth, which takes no sessions; set another auth, or leave it out",
+        );
+    }
     Some(AccessSettings {
         issuers,
+        providers,
         rules: rules?,
         headers: headers?,
         token: token?,
@@ -272,10 +300,8 @@ fn access(
 
 fn check_against_own(key: &str, path: &str, own: &OwnPaths, reader: &mut Reader<'_>) {
     if let Some(prefix) = own.prefix.as_ref().filter(|prefix| is_under(path, prefix)) {
-        reader.error(
-            key,
-            format!("{path:?} lies under server.prefix ({prefix:?}), where our own endpoints are; move one"),
-        );
+        let at = reader.place("server.prefix");
+        reader.error(key, format!("{path:?} lies under {at} ({prefix:?}), where our own endpoints are; move one"));
     }
     if own.easy_auth && is_under(path, easy_auth::PREFIX) {
         reader.error(

@@ -12,7 +12,8 @@ use super::values;
 use crate::certificates::CertificateFiles;
 use crate::origin::PublicOrigin;
 
-/// Paths that the server answers itself, as far as they were read: routes must keep off them.
+/// Paths that the server answers itself, as far as they were read: a site's routes must keep off them.
+#[derive(Default)]
 pub(super) struct OwnPaths {
     pub(super) prefix: Option<String>,
     pub(super) public_health_path: Option<String>,
@@ -20,11 +21,21 @@ pub(super) struct OwnPaths {
     pub(super) easy_auth: bool,
 }
 
-pub(super) fn parse(raw: RawServer, reader: &mut Reader<'_>) -> (OwnPaths, Option<ServerConfig>) {
+/// What sites must know of the process, as far as it was read.
+#[derive(Default)]
+pub(super) struct Process {
+    pub(super) public_health_path: Option<String>,
+    /// Whether the listener does.
+    pub(super) speaks_tls: bool,
+    /// Whether any proxy is trusted; so it is said of a list that was not read.
+    pub(super) trusts_proxies: bool,
+}
+
+/// Reads what is of the process: all but public_url and prefix, which are a site's. Also gives what sites must know of
+/// it.
+pub(super) fn parse(raw: RawServer, reader: &mut Reader<'_>) -> (Process, Option<ServerConfig>) {
     let listen = reader.value("server.listen", raw.listen, values::socket_address);
-    let public_url = reader.value("server.public_url", raw.public_url, values::public_origin);
     let management_listen = reader.value("server.management_listen", raw.management_listen, values::socket_address);
-    let prefix = reader.value("server.prefix", raw.prefix, values::path_below_root);
     let trusted_proxies = reader.list("server.trusted_proxies", raw.trusted_proxies, values::network);
     let workers = reader.optional("server.workers", raw.workers, values::workers);
     let public_health_path =
@@ -40,21 +51,18 @@ pub(super) fn parse(raw: RawServer, reader: &mut Reader<'_>) -> (OwnPaths, Optio
     let drain_deadline = reader.value("server.drain_deadline", raw.drain_deadline, values::duration);
 
     check_listeners(listen, management_listen, reader);
-    if let (Some(public_url), Some(Some(_))) = (&public_url, &tls) {
-        check_scheme(public_url, reader);
-    }
     check_trusted(trusted_proxies.as_deref().unwrap_or_default(), reader);
-    let own_paths =
-        OwnPaths { prefix: prefix.clone(), public_health_path: public_health_path.clone().flatten(), easy_auth: false };
-    check_health_path(&own_paths, reader);
+    let process = Process {
+        public_health_path: public_health_path.clone().flatten(),
+        speaks_tls: tls.as_ref().is_some_and(Option::is_some),
+        trusts_proxies: trusted_proxies.as_ref().is_none_or(|networks| !networks.is_empty()),
+    };
     let all = || {
         Some(ServerConfig {
             listen: listen?,
-            public_url: public_url?,
             management_listen: management_listen?,
             trusted_proxies: trusted_proxies?,
             public_health_path: public_health_path?,
-            prefix: prefix?,
             workers: workers?,
             tls: tls?,
             client_timeout: client_timeout?,
@@ -63,7 +71,7 @@ pub(super) fn parse(raw: RawServer, reader: &mut Reader<'_>) -> (OwnPaths, Optio
             drain_deadline: drain_deadline?,
         })
     };
-    (own_paths, all())
+    (process, all())
 }
 
 fn check_listeners(listen: Option<SocketAddr>, management: Option<SocketAddr>, reader: &mut Reader<'_>) {
@@ -99,7 +107,7 @@ pub(super) fn certificate_files(
 }
 
 /// A browser that speaks TLS with us is on https, and its cookies are to be.
-fn check_scheme(public_url: &PublicOrigin, reader: &mut Reader<'_>) {
+pub(super) fn check_scheme(public_url: &PublicOrigin, reader: &mut Reader<'_>) {
     if !public_url.is_https() {
         reader.error(
             "server.public_url",
@@ -118,11 +126,11 @@ fn check_trusted(networks: &[IpNet], reader: &mut Reader<'_>) {
     }
 }
 
-fn check_health_path(own: &OwnPaths, reader: &mut Reader<'_>) {
+pub(super) fn check_health_path(own: &OwnPaths, reader: &mut Reader<'_>) {
     let (Some(prefix), Some(path)) = (&own.prefix, &own.public_health_path) else { return };
     if is_under(path, prefix) {
-        reader
-            .error("server.public_health_path", format!("{path:?} lies under server.prefix ({prefix:?}); move it out"));
+        let key = reader.place("server.prefix");
+        reader.error("server.public_health_path", format!("{path:?} lies under {key} ({prefix:?}); move it out"));
     }
 }
 

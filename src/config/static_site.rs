@@ -28,7 +28,7 @@ pub(super) fn parse(
         if public_url.is_some_and(|origin| !origin.is_loopback()) {
             reader.error(
                 "static.dev_server",
-                "is for development, and server.public_url is not on loopback; build the app and set static.root",
+                "is for development, and the site's public_url is not on loopback; build the app and set static.root",
             );
             return None;
         }

@@ -8,8 +8,8 @@ const GUARDS: [&str; 2] = ["__Host-", "__Secure-"];
 /// Tells our own cookies from others, by name.
 #[derive(Clone, Debug)]
 pub struct OwnCookieNames {
-    /// The session cookie's name without a guarding prefix.
-    base: String,
+    /// The session cookies' names without a guarding prefix; the first is the site's own.
+    bases: Vec<String>,
 }
 
 impl OwnCookieNames {
@@ -17,7 +17,12 @@ impl OwnCookieNames {
     /// (`__Host-sealgate.1`), everything under it (`__Host-sealgate-…`), all of them without the prefix or with the other
     /// one, and `sealgate_affinity`.
     pub fn new(session_cookie: &str) -> Self {
-        Self { base: unguarded(session_cookie).to_owned() }
+        Self { bases: vec![unguarded(session_cookie).to_owned()] }
+    }
+
+    /// The same, and those that follow from the name of another session cookie which browsers send here.
+    pub(super) fn add(&mut self, session_cookie: &str) {
+        self.bases.push(unguarded(session_cookie).to_owned());
     }
 
     /// Whether a cookie pair (`name=value`, or a bare value, which browsers send as they got it) could be read as ours.
@@ -34,7 +39,8 @@ impl OwnCookieNames {
             return true;
         }
         let bare = GUARDS.iter().find_map(|guard| name.strip_prefix(guard.as_bytes())).unwrap_or(name);
-        bare.strip_prefix(self.base.as_bytes()).is_some_and(|rest| matches!(rest.first(), None | Some(b'.' | b'-')))
+        let follows = |rest: &[u8]| matches!(rest.first(), None | Some(b'.' | b'-'));
+        self.bases.iter().any(|base| bare.strip_prefix(base.as_bytes()).is_some_and(follows))
     }
 }
 
@@ -68,6 +74,15 @@ mod tests {
             for name in ["sealgates", "sealgate_x", "xsealgate", "__Host-app", "SEALGATE", "sealgat", ""] {
                 assert!(!names.matches(name.as_bytes()), "{base}: {name}");
             }
+        }
+    }
+
+    #[test]
+    fn the_names_of_another_site_on_the_same_host_are_ours_too() {
+        let mut names = OwnCookieNames::new("__Host-a");
+        names.add("__Host-b");
+        for (name, ours) in [("__Host-a", true), ("__Host-b-seen", true), ("b.1", true), ("__Host-c", false)] {
+            assert_eq!(names.matches(name.as_bytes()), ours, "{name}");
         }
     }
 

@@ -49,6 +49,13 @@ impl OwnNames {
         self
     }
 
+    /// The same, and the cookies of other sites on the same host: browsers send them to all of its ports.
+    #[must_use]
+    pub fn with_cookies_of<'a>(mut self, session_cookies: impl Iterator<Item = &'a str>) -> Self {
+        session_cookies.for_each(|name| self.cookies.add(name));
+        self
+    }
+
     /// The cookies of these `Cookie` fields that are not ours, byte for byte and in order; several lines become one
     /// (RFC 9113 §8.2.3).
     pub fn cookies_of_others<'a>(&self, fields: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {

@@ -57,17 +57,18 @@ impl RouteTable {
         Ok(table)
     }
 
-    /// Checks the upstreams whose routes say so, and follows the files of certificates, on `runtime`, until the watch is
-    /// dropped.
-    pub fn watch(&self, runtime: &Handle, metrics: &Metrics) -> UpstreamWatch {
+    /// Checks the upstreams of these tables whose routes say so, and follows the files of certificates, on `runtime`,
+    /// until the watch is dropped.
+    pub fn watch<'a>(tables: impl IntoIterator<Item = &'a Self>, runtime: &Handle, metrics: &Metrics) -> UpstreamWatch {
+        let tables: Vec<_> = tables.into_iter().collect();
         let mut checks = Vec::new();
-        for route in &self.routes {
+        for route in tables.iter().flat_map(|table| &table.routes) {
             if let Some(health) = &route.settings.upstream_settings.health {
                 let check = |upstream: &Arc<Upstream>| upstream::check(Arc::clone(upstream), health.clone());
                 checks.extend(route.upstreams.iter().map(|upstream| runtime.spawn(check(upstream)).abort_handle()));
             }
         }
-        let (tls, metrics) = (self.tls(), metrics.clone());
+        let (tls, metrics) = (tables.iter().flat_map(|table| table.tls()).collect::<Vec<_>>(), metrics.clone());
         let files: Vec<_> = tls.iter().flat_map(|tls| tls.files()).collect();
         let certificates = (!files.is_empty()).then(|| {
             let reload = move || {
@@ -185,6 +186,11 @@ impl Route {
     /// Its place in the configuration, from 0.
     pub fn index(&self) -> usize {
         self.index
+    }
+
+    /// The names of the providers whose sessions pass; empty: all.
+    pub fn providers(&self) -> &[String] {
+        &self.settings.access.providers
     }
 
     /// What the user must have.

@@ -7,7 +7,9 @@ use std::time::Instant;
 use super::audience::is_of_the_login_alone;
 use super::{DEFAULT_RETRY_AFTER, Failure, Landed, NotGranted, PAUSE_AFTER_FAILURE, Refresher};
 use crate::metrics::Outcome;
-use crate::oidc::{OriginalIdentity, RefreshError, TokenNeed, TokenSet, UserInfo, UserInfoError, check_login_limits};
+use crate::oidc::{
+    OriginalIdentity, Provider, RefreshError, TokenNeed, TokenSet, UserInfo, UserInfoError, check_login_limits,
+};
 use crate::session::store::{SealSessionError, SessionTooLarge};
 use crate::session::{Session, StoredAccessToken};
 
@@ -37,9 +39,10 @@ impl Refresher {
         let (Some(refresh_token), Some(original)) = (session.refresh_token(), original_identity(session)) else {
             return Err(Failure::Dead).into();
         };
-        let asked = inner.provider.refresh_for(refresh_token, &original, need).await;
+        let Some(provider) = self.provider_of(session) else { return Err(Failure::Dead).into() };
+        let asked = provider.refresh_for(refresh_token, &original, need).await;
         let (outcome, flown) = match asked {
-            Ok(tokens) => (Outcome::Succeeded, self.take(session, need, tokens)),
+            Ok(tokens) => (Outcome::Succeeded, self.take(&provider, session, need, tokens)),
             Err(error) => {
                 let (outcome, failure) = classify(&error);
                 tracing::warn!(target: "sealgate::audit", event = "refresh_failed", sid = ?session.sid, %error, "refresh failed");
@@ -51,25 +54,26 @@ impl Refresher {
     }
 
     /// Puts new tokens into the session and seals it.
-    fn take(&self, session: &Session, need: Option<&TokenNeed>, tokens: TokenSet) -> Flown {
+    fn take(&self, provider: &Provider, session: &Session, need: Option<&TokenNeed>, tokens: TokenSet) -> Flown {
         let now = self.0.clock.now();
         let TokenSet { access_token, refresh_token, id_token, .. } = tokens;
         let access = StoredAccessToken::new(access_token, now, tokens.access_token_expires_at, tokens.scope);
         let Some(need) = need else {
-            return self.seal(session, session.refreshed(access, refresh_token, id_token, now), None, tokens.userinfo);
+            let next = session.refreshed(access, refresh_token, id_token, now);
+            return self.seal(provider, session, next, None, tokens.userinfo);
         };
         let first = session.access_token().map(|stored| &stored.token);
         if first.is_some_and(|first| is_of_the_login_alone(need, &access.token, first)) {
             let next = session.refreshed_for(need, None, refresh_token, id_token, now);
-            return self.seal_without(session, next, need, tokens.userinfo, NotGranted::AnotherApi);
+            return self.seal_without(provider, session, next, need, tokens.userinfo, NotGranted::AnotherApi);
         }
         let whole = session.refreshed_for(need, Some(access), refresh_token.clone(), id_token.clone(), now);
         // What the session is without the token that is too large.
         let rest = || session.refreshed_for(need, None, refresh_token, id_token, now);
-        let flown = self.seal(session, whole, Some(need), tokens.userinfo.clone());
+        let flown = self.seal(provider, session, whole, Some(need), tokens.userinfo.clone());
         match flown.landed {
             Err(Failure::TooLarge(too_large)) => {
-                self.seal_without(session, rest(), need, tokens.userinfo, NotGranted::TooLarge(too_large))
+                self.seal_without(provider, session, rest(), need, tokens.userinfo, NotGranted::TooLarge(too_large))
             }
             _ => flown,
         }
@@ -78,6 +82,7 @@ impl Refresher {
     /// Seals a session that got no token for `need`: its new refresh token must not be lost.
     fn seal_without(
         &self,
+        provider: &Provider,
         session: &Session,
         next: Session,
         need: &TokenNeed,
@@ -85,17 +90,24 @@ impl Refresher {
         reason: NotGranted,
     ) -> Flown {
         tracing::warn!(target: "sealgate::audit", event = "token_not_granted", sid = ?session.sid, %need, %reason, "a session gets no access token for an API");
-        Flown { not_granted: Some(reason), ..self.seal(session, next, None, userinfo) }
+        Flown { not_granted: Some(reason), ..self.seal(provider, session, next, None, userinfo) }
     }
 
-    fn seal(&self, session: &Session, next: Session, need: Option<&TokenNeed>, userinfo: UserInfo) -> Flown {
+    fn seal(
+        &self,
+        provider: &Provider,
+        session: &Session,
+        next: Session,
+        need: Option<&TokenNeed>,
+        userinfo: UserInfo,
+    ) -> Flown {
         let next = match userinfo {
             UserInfo::Claims(userinfo) => next.with_userinfo(Some(userinfo)),
             UserInfo::Unused => next.with_userinfo(None),
             UserInfo::Kept => next,
         };
         // Of what is known now: claims that were never looked at again once let people stay (CVE-2021-41230).
-        if let Err(error) = check_login_limits(&self.0.provider.settings().login_limits, &next.claims()) {
+        if let Err(error) = check_login_limits(&provider.settings().login_limits, &next.claims()) {
             tracing::warn!(target: "sealgate::audit", event = "refresh_not_allowed", sid = ?session.sid, %error, "a user may no longer log in");
             self.spawn_revocation_of(&next);
             return Err(Failure::NotAllowed).into();
@@ -130,7 +142,7 @@ impl Refresher {
 
     fn spawn_revocation_of(&self, session: &Session) {
         if let Some(refresh_token) = session.refresh_token().cloned() {
-            self.spawn_revocation(refresh_token, session.sid);
+            self.spawn_revocation(session, refresh_token);
         }
     }
 

@@ -27,7 +27,7 @@ pub(super) async fn call(
     match (endpoint, login, method) {
         (_, Some(""), &Method::GET) => (Handler::Login, easy_auth::login::handle(services, request).await),
         (_, Some("/callback"), &Method::GET | &Method::POST) => {
-            (Handler::Callback, callback::handle(services, request, payload).await)
+            (Handler::Callback, callback::handle(services, services.providers.default_one(), request, payload).await)
         }
         ("/login/done", _, &Method::GET) => (Handler::Login, Ok(easy_auth::login::done(request))),
         ("/me", _, &Method::GET) => (Handler::User, easy_auth::me::handle(services, request, names.provider())),

@@ -6,6 +6,7 @@ use actix_web::http::header::HOST;
 use actix_web::http::uri::Authority;
 
 use crate::web::problem::{INVALID_REQUEST, Problem};
+use crate::web::sites::authority;
 
 /// Refuses CONNECT, a `Host` that is none (RFC 9112 §3.2), and an absolute-form target for another host (§3.2.2).
 pub(super) fn check(request: &HttpRequest) -> Result<(), Problem> {
@@ -27,8 +28,7 @@ pub(super) fn check(request: &HttpRequest) -> Result<(), Problem> {
 
 /// The host that the request is for, without its port; for requests that [`check`] lets pass.
 pub(super) fn host(request: &HttpRequest) -> &str {
-    let named = request.uri().authority().map(Authority::as_str);
-    let named = named.or_else(|| request.headers().get(HOST)?.to_str().ok()).unwrap_or_default();
+    let named = authority(request);
     match named.rsplit_once(':') {
         Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
         _ => named,

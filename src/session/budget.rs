@@ -37,10 +37,11 @@ pub struct CookieBudget {
 }
 
 impl CookieBudget {
-    /// The shares under these names; a login grows with the registration that it must remember.
-    pub fn new(names: &CookieNames, provider: &ProviderId) -> Self {
+    /// The shares under these names; a login grows with the registration that it must remember, one of `providers`.
+    pub fn new(names: &CookieNames, providers: &[ProviderId]) -> Self {
         let small = small_cookies(names);
-        let session = OUR_COOKIES.saturating_sub(small + largest_login(names, provider));
+        let login = providers.iter().map(|provider| largest_login(names, provider)).max().unwrap_or_default();
+        let session = OUR_COOKIES.saturating_sub(small + login);
         Self { session, small }
     }
 
@@ -107,7 +108,7 @@ mod tests {
     use crate::session::tests::a_session;
 
     fn budget(name: &str) -> CookieBudget {
-        CookieBudget::new(&CookieNames::new(name, true), &a_session().provider)
+        CookieBudget::new(&CookieNames::new(name, true), &[a_session().provider])
     }
 
     #[test]

@@ -37,7 +37,7 @@ struct Inner {
     sealer: Sealer,
     names: CookieNames,
     settings: SessionSettings,
-    provider: ProviderId,
+    providers: Vec<ProviderId>,
     clock: Clock,
     skew: Duration,
     budget: CookieBudget,
@@ -149,21 +149,21 @@ pub struct SessionTooLarge {
 }
 
 impl Sessions {
-    /// Sessions of one site and one registration. `skew` is how far replicas' clocks may be apart.
+    /// Sessions of one site and its registrations. `skew` is how far replicas' clocks may be apart.
     pub fn new(
         sealer: Sealer,
         names: CookieNames,
         settings: SessionSettings,
-        provider: ProviderId,
+        providers: Vec<ProviderId>,
         clock: Clock,
         skew: Duration,
     ) -> Self {
-        let budget = CookieBudget::new(&names, &provider);
+        let budget = CookieBudget::new(&names, &providers);
         Self(Arc::new(Inner {
             sealer,
             names,
             settings,
-            provider,
+            providers,
             clock,
             skew,
             budget,
@@ -183,17 +183,12 @@ impl Sessions {
         &self.0.settings
     }
 
-    /// The registration that sessions must belong to.
-    pub fn provider(&self) -> &ProviderId {
-        &self.0.provider
-    }
-
     /// The request's session.
     ///
     /// # Errors
     /// See [`SignedOut`].
     pub fn open(&self, cookies: &RequestCookies) -> Result<ActiveSession, SignedOut> {
-        let Inner { names, settings, provider, clock, skew, .. } = &*self.0;
+        let Inner { names, settings, providers, clock, skew, .. } = &*self.0;
         let (sealed, cookie_characters) = match cookies.session(names) {
             SessionCookie::Absent => return Err(SignedOut::NoCookie),
             SessionCookie::Broken => return Err(SignedOut::Broken),
@@ -201,7 +196,7 @@ impl Sessions {
         };
         let session = self.read(&sealed)?;
         let now = clock.now();
-        if session.provider != *provider {
+        if !providers.contains(&session.provider) {
             return Err(SignedOut::OtherProvider);
         }
         if session.issued_at > now.plus(*skew) {

@@ -39,8 +39,12 @@ impl RootSpanBuilder for RequestSpan {
     }
 }
 
-/// One line a request, when its response head is ready; the request itself stands in the span around it.
-pub fn access(status: u16, elapsed: Duration) {
+/// One line a request, when its response head is ready; the request itself stands in the span around it. `site` is its
+/// public URL, where there are several.
+pub fn access(site: Option<&str>, status: u16, elapsed: Duration) {
     let milliseconds = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
-    tracing::info!(target: ACCESS, status, milliseconds);
+    match site {
+        None => tracing::info!(target: ACCESS, status, milliseconds),
+        Some(site) => tracing::info!(target: ACCESS, site, status, milliseconds),
+    }
 }

@@ -167,7 +167,7 @@ fn a_value_that_logs_while_it_is_shown_breaks_no_line() {
 async fn request(path: &str) -> String {
     async fn handler(request: HttpRequest) -> HttpResponse {
         tracing::warn!("in the handler");
-        access(503, Duration::from_millis(12));
+        access(None, 503, Duration::from_millis(12));
         let id = request.extensions().get::<RequestId>().map(ToString::to_string);
         HttpResponse::ServiceUnavailable().body(id.expect("the middleware's"))
     }

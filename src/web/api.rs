@@ -175,7 +175,9 @@ async fn on_behalf(
     // Only now: while the upstream took its time, the session may have been refreshed again, or ended.
     let lines = earned(services, &active, &usable, &cookies);
     match forwarded {
-        Ok(response) if let Some(problem) = step_up::asked_for(services, &response) => Err(problem.with_cookies(lines)),
+        Ok(response) if let Some(problem) = step_up::asked_for(services, &usable.session, &response) => {
+            Err(problem.with_cookies(lines))
+        }
         Ok(response) => {
             let mut response = if tunnel.ended.is_some() { end_with_session(response, tunnel) } else { response };
             remove_cors(&mut response);

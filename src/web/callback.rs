@@ -12,6 +12,7 @@ use crate::oidc::{LoginRefused, RedeemError, Redemption, ResponseMode, TokenSet,
 use crate::secret::AuthorizationCode;
 use crate::session::cookies::{RequestCookies, SetCookie};
 use crate::session::login_transaction::LoginTransaction;
+use crate::session::providers::SiteProvider;
 use crate::session::store::{LoginDelivery, SealSessionError, SealedSession};
 use crate::session::{NewSession, Session, SessionId, StoredAccessToken};
 use crate::web::head::{MAX_HEAD, head_bytes};
@@ -29,14 +30,16 @@ use crate::web::{Services, Site, append_cookies, own_response};
 const MAX_FORM_BYTES: usize = 16 * 1024;
 /// How long it may take: anybody may begin to post one, and must not keep a connection with it.
 const LONGEST_FORM: Duration = Duration::from_secs(10);
+const ANOTHER_PROVIDER: &str = "The answer comes from another provider than the one that was asked.";
 
-/// Completes the login that the callback's `state` belongs to.
+/// Completes the login that the callback's `state` belongs to. `provider` is the one whose redirect URI this is.
 ///
 /// # Errors
 /// A page: 400 for a callback that is no login's or not well formed, 403 when the login was refused, 502 when the
 /// provider's answer does not pass, 503 when it cannot be asked.
 pub async fn handle(
     services: &Services,
+    provider: &SiteProvider,
     request: &HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
@@ -50,8 +53,10 @@ pub async fn handle(
     let Some(_turn) = services.redemptions.begin(answer.state) else {
         return Err(Problem::new(&LOGIN_NOT_FOUND, "It is being finished by another request of this browser."));
     };
-    let result = match came_as_asked(services, request.method(), &answer, &transaction) {
-        Ok(()) => complete(services, &answer, &transaction, &cookies).await,
+    let checked = came_from_asked(services, provider, &transaction)
+        .and_then(|()| came_as_asked(services, request.method(), &answer, &transaction));
+    let result = match checked {
+        Ok(()) => complete(services, provider, &answer, &transaction, &cookies).await,
         Err(problem) => Err(problem),
     };
     // Whatever came of it, the transaction is used up (RFC 9700 §4.2.4).
@@ -122,6 +127,22 @@ pub(super) fn without_transaction(
     Ok(page::respond(own_response(HttpResponse::build(StatusCode::BAD_REQUEST)), request, &page))
 }
 
+/// RFC 9700 §4.4.2.2: an answer at one provider's redirect URI, for a login that began with another one, is a mix-up. It
+/// is found by the address, which every provider sends to as it was registered, and not by what an answer says: a
+/// provider that names no issuer could have its codes carried to another one.
+fn came_from_asked(
+    services: &Services,
+    provider: &SiteProvider,
+    transaction: &LoginTransaction,
+) -> Result<(), Problem> {
+    if transaction.provider == provider.id {
+        return Ok(());
+    }
+    tracing::warn!(target: "sealgate::audit", event = "mix_up", at = provider.name, "a callback came to the address of another provider than was asked");
+    services.metrics.count_login(Outcome::Invalid);
+    Err(Problem::new(&INVALID_REQUEST, ANOTHER_PROVIDER))
+}
+
 /// OAuth 2.0 Form Post Response Mode §2: a code that was to be posted is refused in a URL, where logs and the browser's
 /// history have seen it, and one that was to come in a URL is refused in a form, which any page can post. An error has
 /// nothing to hide, and providers send it as they can.
@@ -143,19 +164,21 @@ fn came_as_asked(
 
 async fn complete(
     services: &Services,
+    asked: &SiteProvider,
     answer: &Answer<'_>,
     transaction: &LoginTransaction,
     cookies: &RequestCookies<'_>,
 ) -> Result<HttpResponse, Problem> {
-    if let Err(error) = services.provider.ready().await {
+    let provider = &asked.provider;
+    if let Err(error) = provider.ready().await {
         tracing::warn!(%error, "a callback cannot be checked now");
         services.metrics.count_login(Outcome::Unavailable);
         return Err(Problem::provider_unavailable(SIGN_IN_RETRY_AFTER));
     }
-    services.provider.check_issuer_parameter(answer.issuer).map_err(|error| {
+    provider.check_issuer_parameter(answer.issuer).map_err(|error| {
         tracing::warn!(%error, "a callback names another issuer");
         services.metrics.count_login(Outcome::Invalid);
-        Problem::new(&INVALID_REQUEST, "The answer comes from another provider than the one that was asked.")
+        Problem::new(&INVALID_REQUEST, ANOTHER_PROVIDER)
     })?;
     if let Some(error) = answer.error {
         services.metrics.count_login(Outcome::Refused);
@@ -167,18 +190,23 @@ async fn complete(
     let code = answer.code.filter(|code| !code.is_empty());
     let code = code.ok_or_else(|| Problem::new(&INVALID_REQUEST, "The parameter code is missing."))?;
     let code = AuthorizationCode::new(code);
-    let redeemed = services.provider.redeem(redemption(services, code, transaction)).await;
+    let redeemed = provider.redeem(redemption(services, asked, code, transaction)).await;
     let tokens = redeemed.map_err(|error| redeem_problem(services, &error))?;
-    let session = new_session(services, tokens)?;
+    let session = new_session(services, asked, tokens)?;
     signed_in(services, session, transaction, cookies)
 }
 
-fn redemption(services: &Services, code: AuthorizationCode, transaction: &LoginTransaction) -> Redemption {
+fn redemption(
+    services: &Services,
+    asked: &SiteProvider,
+    code: AuthorizationCode,
+    transaction: &LoginTransaction,
+) -> Redemption {
     Redemption {
         code,
         verifier: transaction.verifier.clone(),
         nonce: transaction.nonce.clone(),
-        redirect_uri: services.site.redirect_uri(),
+        redirect_uri: services.site.redirect_uri(asked),
         max_age: transaction.max_age,
     }
 }
@@ -205,7 +233,7 @@ fn redeem_problem(services: &Services, error: &RedeemError) -> Problem {
     Problem::new(&LOGIN_FAILED, "The sign-in service's answer was not acceptable. Continue and sign in again.")
 }
 
-fn new_session(services: &Services, tokens: TokenSet) -> Result<Session, Problem> {
+fn new_session(services: &Services, asked: &SiteProvider, tokens: TokenSet) -> Result<Session, Problem> {
     let Some(id_token) = tokens.id_token else {
         services.metrics.count_login(Outcome::Invalid);
         return Err(Problem::new(&LOGIN_FAILED, "The sign-in service sent no ID token."));
@@ -213,7 +241,7 @@ fn new_session(services: &Services, tokens: TokenSet) -> Result<Session, Problem
     let sid = SessionId::random().ok_or_else(Problem::internal)?;
     let now = services.clock.now();
     let new = NewSession {
-        provider: services.sessions.provider().clone(),
+        provider: asked.id.clone(),
         absolute_end: services.sessions.absolute_end(),
         access_token: StoredAccessToken::new(tokens.access_token, now, tokens.access_token_expires_at, tokens.scope),
         refresh_token: tokens.refresh_token,
@@ -223,7 +251,7 @@ fn new_session(services: &Services, tokens: TokenSet) -> Result<Session, Problem
         UserInfo::Claims(userinfo) => Session::begin(sid, new, now).with_userinfo(Some(userinfo)),
         UserInfo::Unused | UserInfo::Kept => Session::begin(sid, new, now),
     };
-    check_login_limits(&services.provider.settings().login_limits, &session.claims()).map_err(|error| {
+    check_login_limits(&asked.provider.settings().login_limits, &session.claims()).map_err(|error| {
         services.metrics.count_login(Outcome::Refused);
         // Nobody will ever use it.
         services.refresher.revoke_in_background(&session);

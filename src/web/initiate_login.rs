@@ -10,6 +10,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use url::form_urlencoded;
 
 use crate::return_url::{ReturnUrl, ReturnUrlError};
+use crate::session::providers::SiteProvider;
 use crate::web::callback::parameters;
 use crate::web::fetch_metadata::shows_no_top_level_navigation;
 use crate::web::login::{self, Flow};
@@ -33,13 +34,14 @@ pub async fn handle(
         return Err(Problem::new(&LOGIN_NEEDS_NAVIGATION, "Load this address as a page; do not fetch it."));
     }
     let parameters = parameters(request, payload).await?;
-    let return_url = check(services, &parameters)?;
+    let (provider, return_url) = check(services, &parameters)?;
     if *request.method() == Method::POST {
         return again_as_get(&services.site, &parameters);
     }
-    let extra = login::passthrough(services, &parameters, |name| name == "login_hint")?;
-    let max_age = services.provider.settings().authorization.max_age;
-    login::begin(services, request, Flow { return_url: return_url.as_str(), extra, max_age, silent: false }).await
+    let extra = login::passthrough(provider, &parameters, |name| name == "login_hint")?;
+    let max_age = provider.provider.settings().authorization.max_age;
+    let flow = Flow { provider, return_url: return_url.as_str(), extra, max_age, silent: false };
+    login::begin(services, request, flow).await
 }
 
 /// Browsers show a form of another site no cookies at all, and so not the logins that are under way.
@@ -54,14 +56,15 @@ fn again_as_get(site: &Site, parameters: &Parameters) -> Result<HttpResponse, Pr
     Ok(own_response(HttpResponse::SeeOther()).insert_header((LOCATION, location)).finish())
 }
 
-fn check(services: &Services, parameters: &Parameters) -> Result<ReturnUrl, Problem> {
+/// The provider that is to be asked, by its issuer, and where to go afterwards.
+fn check<'a>(services: &'a Services, parameters: &Parameters) -> Result<(&'a SiteProvider, ReturnUrl), Problem> {
     single(parameters, "login_hint")?;
-    let issuer = single(parameters, "iss")?;
-    if issuer != Some(services.provider.settings().issuer.as_str()) {
-        return Err(Problem::new(&INVALID_REQUEST, "The parameter iss is missing, or names another provider."));
-    }
-    single(parameters, "target_link_uri")?
-        .map_or_else(|| Ok(ReturnUrl::root()), |target| return_url(&services.site, target))
+    let provider = single(parameters, "iss")?.and_then(|issuer| services.providers.with_issuer(issuer));
+    let provider = provider
+        .ok_or_else(|| Problem::new(&INVALID_REQUEST, "The parameter iss is missing, or names another provider."))?;
+    let target = single(parameters, "target_link_uri")?;
+    let return_url = target.map_or_else(|| Ok(ReturnUrl::root()), |target| return_url(&services.site, target))?;
+    Ok((provider, return_url))
 }
 
 fn single<'a>(parameters: &'a Parameters, name: &str) -> Result<Option<&'a str>, Problem> {

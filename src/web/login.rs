@@ -9,6 +9,7 @@ use crate::metrics::Outcome;
 use crate::oidc::{AuthorizationError, AuthorizationRequest, fresh_nonce, fresh_state, fresh_verifier};
 use crate::return_url::ReturnUrl;
 use crate::session::login_transaction::LoginTransaction;
+use crate::session::providers::SiteProvider;
 use crate::session::store::Visible;
 use crate::web::fetch_metadata::{self, is_same_origin_frame, shows_no_top_level_navigation};
 use crate::web::problem::{
@@ -16,6 +17,9 @@ use crate::web::problem::{
 };
 use crate::web::query::{Parameters, Repeated};
 use crate::web::{Services, append_cookies, own_response, silent_login};
+
+/// The parameter that says which provider is asked.
+pub(super) const PROVIDER: &str = "provider";
 
 /// Sends the browser to the provider with a fresh login transaction (RFC 9700 §2.1.1, RFC 7636 §4.2).
 ///
@@ -27,7 +31,7 @@ pub async fn handle(services: &Services, request: &HttpRequest) -> Result<HttpRe
     check_navigation(request, &parameters)?;
     if is_same_origin_frame(request) && matches!(parameters.single("returnUrl"), Ok(None)) {
         // It asked for no page to be shown in it.
-        return silent_login::begin(services, request).await;
+        return silent_login::begin(services, request, &parameters).await;
     }
     let return_url = return_url(services, &parameters)?;
     lead_to_provider(services, request, &parameters, return_url.as_str()).await
@@ -55,14 +59,32 @@ pub(super) async fn lead_to_provider(
     parameters: &Parameters,
     return_url: &str,
 ) -> Result<HttpResponse, Problem> {
-    let extra = passthrough(services, parameters, |_| true)?;
+    let provider = provider(services, parameters)?;
+    let extra = passthrough(provider, parameters, |_| true)?;
     let silent = extra.iter().any(|(name, value)| name == "prompt" && value == "none");
-    let max_age = max_age(services, parameters)?;
-    begin(services, request, Flow { return_url, extra, max_age, silent }).await
+    let max_age = max_age(provider, parameters)?;
+    begin(services, request, Flow { provider, return_url, extra, max_age, silent }).await
+}
+
+/// The provider that `provider` names; without it the default one. Where there is one alone the parameter is none of ours:
+/// it may be one that passes through.
+pub(super) fn provider<'a>(services: &'a Services, parameters: &Parameters) -> Result<&'a SiteProvider, Problem> {
+    if !services.providers.are_several() {
+        return Ok(services.providers.default_one());
+    }
+    let named = match parameters.single(PROVIDER) {
+        Ok(None) => return Ok(services.providers.default_one()),
+        Ok(Some(name)) => services.providers.named(name),
+        Err(Repeated) => None,
+    };
+    let refused = || Problem::new(&INVALID_REQUEST, "The parameter provider is repeated, or names none of ours.");
+    named.ok_or_else(refused)
 }
 
 /// What one login is like.
 pub(super) struct Flow<'a> {
+    /// Who is asked.
+    pub(super) provider: &'a SiteProvider,
     /// Where it leads; a checked path, or one of ours.
     pub(super) return_url: &'a str,
     /// Parameters of the authorization request beside those that secure the flow.
@@ -78,7 +100,7 @@ pub(super) struct Flow<'a> {
 /// # Errors
 /// 502 when the provider does not take the request that was pushed to it, 503 while it cannot be asked.
 pub(super) async fn begin(services: &Services, request: &HttpRequest, flow: Flow<'_>) -> Result<HttpResponse, Problem> {
-    let Flow { return_url, extra, max_age, silent } = flow;
+    let Flow { provider, return_url, extra, max_age, silent } = flow;
     let cookies = services.cookies(request);
     let transaction = LoginTransaction {
         state: fresh_state(),
@@ -86,13 +108,13 @@ pub(super) async fn begin(services: &Services, request: &HttpRequest, flow: Flow
         verifier: fresh_verifier(),
         return_url: return_url.to_owned(),
         started_at: services.clock.now(),
-        provider: services.sessions.provider().clone(),
+        provider: provider.id.clone(),
         replaces: services.sessions.replaced(&cookies),
         silent,
         max_age,
-        response_mode: services.provider.settings().authorization.response_mode,
+        response_mode: provider.provider.settings().authorization.response_mode,
     };
-    let redirect_uri = services.site.redirect_uri();
+    let redirect_uri = services.site.redirect_uri(provider);
     let authorization = AuthorizationRequest {
         state: &transaction.state,
         nonce: &transaction.nonce,
@@ -101,7 +123,7 @@ pub(super) async fn begin(services: &Services, request: &HttpRequest, flow: Flow
         max_age,
         extra,
     };
-    let url = services.provider.authorization_url(&authorization).await;
+    let url = provider.provider.authorization_url(&authorization).await;
     let url = url.map_err(|error| no_request(services, &error))?;
     let lines = services.sessions.begin_login(&transaction, &cookies, visible_cookies(request)).map_err(internal)?;
     services.metrics.count_login(Outcome::Started);
@@ -130,12 +152,12 @@ fn return_url(services: &Services, parameters: &Parameters) -> Result<ReturnUrl,
 
 /// The parameters that may go on to the provider, of those that are `wanted`.
 pub(super) fn passthrough(
-    services: &Services,
+    provider: &SiteProvider,
     parameters: &Parameters,
     wanted: impl Fn(&str) -> bool,
 ) -> Result<Vec<(String, String)>, Problem> {
     let mut extra = Vec::new();
-    for name in services.provider.settings().passthrough_parameters.iter().filter(|name| wanted(name)) {
+    for name in provider.provider.settings().passthrough_parameters.iter().filter(|name| wanted(name)) {
         match parameters.single(name) {
             Ok(None) => {}
             Ok(Some(value)) if value.len() <= 512 && !value.chars().any(char::is_control) => {
@@ -154,9 +176,9 @@ pub(super) fn passthrough(
 
 /// The shorter of what is configured and what the link asks for, if it may (OpenID Connect Core §3.1.2.1): a link must
 /// not make an older sign-in do.
-fn max_age(services: &Services, parameters: &Parameters) -> Result<Option<Duration>, Problem> {
+fn max_age(provider: &SiteProvider, parameters: &Parameters) -> Result<Option<Duration>, Problem> {
     const NAME: &str = "max_age";
-    let settings = services.provider.settings();
+    let settings = provider.provider.settings();
     let configured = settings.authorization.max_age;
     if !settings.passthrough_parameters.iter().any(|name| name == NAME) {
         return Ok(configured);

@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde_json::json;
 
 use crate::metrics::Outcome;
-use crate::oidc::LogoutRequest;
+use crate::oidc::{LogoutRequest, Provider};
 use crate::return_url::ReturnUrl;
 use crate::session::Session;
 use crate::session::cookies::RequestCookies;
@@ -109,7 +109,8 @@ fn is_one_cookie(services: &Services, cookies: &RequestCookies) -> bool {
 /// token may live on.
 async fn revoke(services: &Services, session: &Session) {
     let Some(refresh_token) = session.refresh_token() else { return };
-    match services.provider.revoke(refresh_token).await {
+    let Some(provider) = services.provider_of(session) else { return };
+    match provider.revoke(refresh_token).await {
         Ok(_) => services.metrics.count_logout(Outcome::Succeeded),
         Err(error) => {
             services.metrics.count_logout(Outcome::Unavailable);
@@ -141,16 +142,18 @@ fn leave(
     then: Option<&ReturnUrl>,
     session: Option<(&Session, &str)>,
 ) -> HttpResponse {
-    let Services { site, provider, .. } = services;
+    let site = &services.site;
+    let own = session.and_then(|(session, _)| services.provider_of(session));
+    let provider = own.unwrap_or(&services.providers.default_one().provider);
     let goal = match session {
-        _ if !provider.has_logout() => match site.post_logout_redirect_uri.clone() {
+        _ if !provider.has_logout() => match provider.settings().particulars.post_logout_redirect_uri.clone() {
             Some(elsewhere) if elsewhere != site.logged_out_uri() => elsewhere,
             _ if then.is_some() => end(services, then),
             _ if is_navigation(request) => return page::signed_out(request, SignedOutAt::HereAlone),
             _ => site.origin.join(&format!("{}/logout", site.prefix)),
         },
         None => end(services, then),
-        Some((session, state)) => way_out(services, session, state).unwrap_or_else(|| end(services, then)),
+        Some((session, state)) => way_out(services, provider, session, state).unwrap_or_else(|| end(services, then)),
     };
     if is_navigation(request) {
         see_other(goal)
@@ -165,12 +168,12 @@ fn end(services: &Services, then: Option<&ReturnUrl>) -> String {
 }
 
 /// The provider's logout for this session.
-fn way_out(services: &Services, session: &Session, state: &str) -> Option<String> {
-    let back = services.site.post_logout_redirect_uri();
+fn way_out(services: &Services, provider: &Provider, session: &Session, state: &str) -> Option<String> {
+    let back = services.site.post_logout_redirect_uri(provider);
     let claims = session.claims();
     let id_token_hint = session.id_token();
     let request = LogoutRequest { id_token_hint, claims: &claims, post_logout_redirect_uri: &back, state };
-    services.provider.end_session_url(&request).map(String::from)
+    provider.end_session_url(&request).map(String::from)
 }
 
 fn see_other(goal: String) -> HttpResponse {

@@ -18,6 +18,7 @@ use sha2::{Digest as _, Sha256};
 
 use self::texts::Texts;
 use crate::web::own_response;
+use crate::web::sites::Sites;
 
 const TEMPLATE: &str = include_str!("page/page.html");
 const STYLE: &str = include_str!("page/page.css");
@@ -141,8 +142,17 @@ pub fn asked(request: &HttpRequest, kind: &str, link: &str) -> HttpResponse {
 }
 
 /// Renders the page as the builder's body, with the pages of the site that the request came to.
-pub fn respond(mut builder: HttpResponseBuilder, request: &HttpRequest, page: &Page<'_>) -> HttpResponse {
-    let pages = request.app_data::<web::Data<Pages>>().map_or_else(|| &*BUNDLED, |pages| pages.get_ref());
+pub fn respond(builder: HttpResponseBuilder, request: &HttpRequest, page: &Page<'_>) -> HttpResponse {
+    let site = request.app_data::<web::Data<Sites>>().and_then(|sites| sites.of(request));
+    respond_with(site.map_or_else(|| &*BUNDLED, |site| &site.pages), builder, request, page)
+}
+
+fn respond_with(
+    pages: &Pages,
+    mut builder: HttpResponseBuilder,
+    request: &HttpRequest,
+    page: &Page<'_>,
+) -> HttpResponse {
     let accepted = request.headers().get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let language = pages.texts.choose(accepted).0;
     // An operator's template may be older than the question.
@@ -309,8 +319,9 @@ mod tests {
     fn a_template_that_cannot_ask_gives_way_where_something_is_asked() {
         let asks = |template: &str| {
             let pages = Pages::load(folder(&[("page.html", template)]).path()).expect("pages");
-            let request = actix_web::test::TestRequest::default().app_data(web::Data::new(pages)).to_http_request();
-            let response = asked(&request, "sign-out-asked", "/out");
+            let request = actix_web::test::TestRequest::default().to_http_request();
+            let page = Page { confirm: Some("/out"), ..Page::of("sign-out-asked") };
+            let response = respond_with(&pages, HttpResponse::Ok(), &request, &page);
             let body = actix_web::body::MessageBody::try_into_bytes(response.into_body()).expect("a body in memory");
             String::from_utf8(body.to_vec()).expect("UTF-8")
         };

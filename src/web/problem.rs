@@ -78,6 +78,8 @@ problem_types! {
     INVALID_RETURN_URL = "invalid-return-url", 400, "The return address is not on this site";
     /// The request's path is ambiguous.
     PATH_REFUSED = "path-refused", 400, "The path is not acceptable";
+    /// No site of this process has the request's host (RFC 9110 §15.5.20).
+    MISDIRECTED = "misdirected", 421, "There is no site of this name here";
     /// There is nothing here.
     NOT_FOUND = "not-found", 404, "There is nothing here";
     /// The method is not possible here.

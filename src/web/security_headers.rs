@@ -11,7 +11,7 @@ use crate::origin::PublicOrigin;
 
 /// Where a policy has the nonce of the response.
 const NONCE: &str = "{nonce}";
-/// Where a policy has the origin of the provider's issuer.
+/// Where a policy has the origins of the providers' issuers.
 const PROVIDER: &str = "{provider}";
 const POLICY: HeaderName = HeaderName::from_static("content-security-policy");
 const STRICT_TRANSPORT: HeaderName = HeaderName::from_static("strict-transport-security");
@@ -52,11 +52,18 @@ impl Nonce {
 }
 
 impl SecurityHeaders {
-    /// The fields for a site at `origin` whose provider has this issuer. Values that are no field values are left out;
+    /// The fields for a site at `origin` whose providers have these issuers. Values that are no field values are left out;
     /// the configuration has refused them.
-    pub fn new(settings: &SecurityHeaderSettings, origin: &PublicOrigin, issuer: &str) -> Self {
-        let provider = url::Url::parse(issuer).map(|url| url.origin().ascii_serialization()).unwrap_or_default();
-        let policy = settings.content_security_policy.replace(PROVIDER, &provider);
+    pub fn new(settings: &SecurityHeaderSettings, origin: &PublicOrigin, issuers: &[&str]) -> Self {
+        let origins =
+            issuers.iter().filter_map(|issuer| Some(url::Url::parse(issuer).ok()?.origin().ascii_serialization()));
+        let mut providers: Vec<String> = Vec::new();
+        for origin in origins {
+            if !providers.contains(&origin) {
+                providers.push(origin);
+            }
+        }
+        let policy = settings.content_security_policy.replace(PROVIDER, &providers.join(" "));
         let policy = if policy.is_empty() { Vec::new() } else { policy.split(NONCE).map(str::to_owned).collect() };
         let https =
             origin.is_https().then(|| (STRICT_TRANSPORT.to_string(), settings.strict_transport_security.clone()));
@@ -105,7 +112,7 @@ mod tests {
             strict_transport_security: "max-age=1".to_owned(),
             others: vec![("x-a".to_owned(), String::new())],
         };
-        SecurityHeaders::new(&settings, &origin.parse().expect("an origin"), "https://login.example.com/tenant")
+        SecurityHeaders::new(&settings, &origin.parse().expect("an origin"), &["https://login.example.com/tenant"])
     }
 
     fn policy(headers: &SecurityHeaders) -> String {

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use crate::return_url::with_parameter;
 use crate::session::login_transaction::LoginTransaction;
+use crate::session::providers::SiteProvider;
 use crate::web::fetch_metadata::{is_prefetch, is_same_origin_frame};
 use crate::web::login::{self, Flow};
 use crate::web::problem::{INVALID_REQUEST, LOGIN_NEEDS_NAVIGATION, Problem};
@@ -37,7 +38,9 @@ pub async fn handle(services: &Services, request: &HttpRequest) -> Result<HttpRe
     let parameters = Parameters::parse(request.query_string().as_bytes());
     match parameters.single("outcome") {
         Ok(Some(outcome)) => message(&services.site, outcome),
-        Ok(None) if is_same_origin_frame(request) && !is_prefetch(request) => begin(services, request).await,
+        Ok(None) if is_same_origin_frame(request) && !is_prefetch(request) => {
+            begin(services, request, &parameters).await
+        }
         Ok(None) => Err(Problem::new(&LOGIN_NEEDS_NAVIGATION, "Load this address in a frame of the application.")),
         Err(_) => Err(Problem::new(&INVALID_REQUEST, "The parameter outcome is given more than once.")),
     }
@@ -46,12 +49,33 @@ pub async fn handle(services: &Services, request: &HttpRequest) -> Result<HttpRe
 /// Begins a silent login whose outcome the frame tells its page.
 ///
 /// # Errors
-/// As [`login::begin`].
-pub(super) async fn begin(services: &Services, request: &HttpRequest) -> Result<HttpResponse, Problem> {
+/// As [`login::begin`]; 400 for a provider that there is none of.
+pub(super) async fn begin(
+    services: &Services,
+    request: &HttpRequest,
+    parameters: &Parameters,
+) -> Result<HttpResponse, Problem> {
     let extra = vec![("prompt".to_owned(), "none".to_owned())];
     let return_url = address(&services.site, SIGNED_IN);
-    let max_age = services.provider.settings().authorization.max_age;
-    login::begin(services, request, Flow { return_url: &return_url, extra, max_age, silent: true }).await
+    let provider = provider(services, request, parameters)?;
+    let max_age = provider.provider.settings().authorization.max_age;
+    let flow = Flow { provider, return_url: &return_url, extra, max_age, silent: true };
+    login::begin(services, request, flow).await
+}
+
+/// The provider that the address names, else that of the session which is there, else the default one: where the user is
+/// signed in most likely.
+fn provider<'a>(
+    services: &'a Services,
+    request: &HttpRequest,
+    parameters: &Parameters,
+) -> Result<&'a SiteProvider, Problem> {
+    if services.providers.are_several() && matches!(parameters.single(login::PROVIDER), Ok(None)) {
+        let session = services.sessions.open(&services.cookies(request)).ok();
+        let own = session.and_then(|active| services.providers.of(&active.session.provider));
+        return Ok(own.unwrap_or_else(|| services.providers.default_one()));
+    }
+    login::provider(services, parameters)
 }
 
 /// Where a silent login leads when it fails: in a frame to our own page, whatever the reason; with the whole page back to

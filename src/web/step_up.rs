@@ -12,27 +12,34 @@ use serde_json::{Map, Value};
 use url::form_urlencoded;
 
 use self::challenge::StepUp;
+use crate::session::Session;
 use crate::web::Services;
 use crate::web::problem::{Problem, STEP_UP_REQUIRED};
 
 /// The problem that an upstream's 401 becomes when it asks for another login (RFC 9470 §3); its body is dropped then.
 ///
 /// 403 and not 401: the app would take that for the end of the session, log in as before, and be sent back for ever.
-pub fn asked_for(services: &Services, response: &HttpResponse) -> Option<Problem> {
+/// The address is that of the session's own provider.
+pub fn asked_for(services: &Services, session: &Session, response: &HttpResponse) -> Option<Problem> {
     if response.status() != StatusCode::UNAUTHORIZED {
         return None;
     }
     let fields = response.headers().get_all(WWW_AUTHENTICATE).map(|value| value.as_bytes());
     let wanted = challenge::step_up(fields)?;
-    let allowed = &services.provider.settings().passthrough_parameters;
+    let provider = services.providers.of(&session.provider)?;
+    let allowed = &provider.provider.settings().passthrough_parameters;
+    let name = (!provider.is_default).then_some(provider.name.as_str());
     tracing::info!("an upstream asks for a stronger login");
-    Some(problem(&services.site.prefix, &wanted, allowed))
+    Some(problem(&services.site.prefix, name, &wanted, allowed))
 }
 
-fn problem(prefix: &str, wanted: &StepUp, allowed: &[String]) -> Problem {
+fn problem(prefix: &str, provider: Option<&str>, wanted: &StepUp, allowed: &[String]) -> Problem {
     let parameters =
         [("acr_values", wanted.acr_values.clone()), ("max_age", wanted.max_age.map(|age| age.to_string()))];
     let mut query = form_urlencoded::Serializer::new(String::new());
+    if let Some(provider) = provider {
+        query.append_pair("provider", provider);
+    }
     for (name, value) in &parameters {
         let Some(value) = value else { continue };
         if allowed.iter().any(|known| known == name) {
@@ -66,7 +73,7 @@ mod tests {
     async fn body(wanted: StepUp, allowed: &[&str]) -> Value {
         let allowed: Vec<String> = allowed.iter().map(|name| (*name).to_owned()).collect();
         let fetch = TestRequest::default().insert_header(("sec-fetch-mode", "cors")).to_http_request();
-        let response = problem("/bff", &wanted, &allowed).respond(&fetch);
+        let response = problem("/bff", None, &wanted, &allowed).respond(&fetch);
         assert_eq!(response.status(), StatusCode::FORBIDDEN);
         let body = to_bytes(response.into_body()).await.expect("a body in memory");
         serde_json::from_slice(&body).expect("JSON")

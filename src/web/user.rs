@@ -112,6 +112,11 @@ fn user_claims(services: &Services, active: &ActiveSession, touched: bool) -> Ma
     claims.extend(lifetimes);
     let logout_url = format!("{}/logout?sid={}", services.site.prefix, session.sid);
     claims.insert("bff:logout_url".into(), logout_url.into());
+    if services.providers.are_several()
+        && let Some(provider) = services.providers.of(&session.provider)
+    {
+        claims.insert("bff:provider".into(), provider.name.as_str().into());
+    }
     claims.insert("bff:cookie_size".into(), active.cookie_characters.into());
     claims
 }

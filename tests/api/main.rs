@@ -32,6 +32,7 @@ mod sessions;
 mod shutdown;
 mod signed_identity;
 mod silent_login;
+mod sites;
 mod static_site;
 mod step_up;
 #[path = "../support/support.rs"]

@@ -26,6 +26,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// Makes the cookies of sessions that never logged in: sealed with the test's own ring.
 struct Mint {
     sessions: Sessions,
+    provider: ProviderId,
     clock: Clock,
 }
 
@@ -49,7 +50,8 @@ impl Mint {
         let names = CookieNames::new(&settings.cookie_name, false);
         let sealer = Sealer::new(ring, origin, clock.clone(), Metrics::default());
         let skew = Duration::from_secs(60);
-        Self { sessions: Sessions::new(sealer, names, settings, provider, clock.clone(), skew), clock }
+        let sessions = Sessions::new(sealer, names, settings, vec![provider.clone()], clock.clone(), skew);
+        Self { sessions, provider, clock }
     }
 
     /// A `Cookie` field.
@@ -57,7 +59,7 @@ impl Mint {
         let now = self.clock.now();
         let token = |bytes: usize| (0..bytes).map(|_| rand::random_range('a'..='z')).collect::<String>();
         let new = NewSession {
-            provider: self.sessions.provider().clone(),
+            provider: self.provider.clone(),
             absolute_end: now.plus(8 * HOUR),
             access_token: StoredAccessToken::new(AccessToken::new(token(900)), now, now.plus(HOUR), None),
             refresh_token: Some(RefreshToken::new(token(43))),

@@ -95,6 +95,12 @@ impl QuirkyProvider {
         asked.iter().rev().find(|(other, _)| other == path).unwrap_or_else(|| panic!("nobody asked {path}")).1.clone()
     }
 
+    /// How many requests there were to `path`.
+    pub fn requests(&self, path: &str) -> usize {
+        let asked = self.state.asked.lock().expect("no test panics while it holds them");
+        asked.iter().filter(|(other, _)| other == path).count()
+    }
+
     async fn serve(&self, mut stream: TcpStream) {
         let Some((path, parameters)) = read_request(&mut stream).await else { return };
         let asked = (path.clone(), parameters.clone());

@@ -1,7 +1,7 @@
 //! The rules that cookies follow at this public URL, and whether they fit what proxies take.
 
 use super::{Report, Subject, Verdict};
-use crate::config::Config;
+use crate::config::SiteConfig;
 use crate::session::budget::{CookieBudget, OUR_COOKIES};
 use crate::session::cookies::{CookieNames, MAX_SINGLE_LINE};
 use crate::session::{ProviderId, SameSite};
@@ -10,12 +10,15 @@ use crate::session::{ProviderId, SameSite};
 const LIMITS: &[(&str, usize)] = &[("nginx", 8_182), ("HAProxy", 15_236), ("Node", 16_356)];
 
 pub(super) fn check(subject: &Subject<'_>, report: &mut Report) {
-    let config = &subject.loaded.config;
-    transport(subject, report);
-    same_site(subject, report);
-    let names = CookieNames::new(&config.session.cookie_name, config.server.public_url.is_https());
-    let (issuer, client_id) = (config.provider.issuer.clone(), config.provider.client_id.clone());
-    let (verdict, message) = budget(&names, &ProviderId { issuer, client_id });
+    subject.each_site(report, |site, report| check_site(subject, site, report));
+}
+
+fn check_site(subject: &Subject<'_>, site: &SiteConfig, report: &mut Report) {
+    transport(subject, site, report);
+    same_site(subject, site, report);
+    let names = CookieNames::new(&site.session.cookie_name, site.public_url.is_https());
+    let registrations: Vec<_> = site.providers.iter().map(|provider| ProviderId::from(&provider.settings)).collect();
+    let (verdict, message) = budget(&names, &registrations);
     report.add(subject.loaded, verdict, "session.cookie_name", message);
     report.note(
         "session.cookie_name",
@@ -25,16 +28,15 @@ pub(super) fn check(subject: &Subject<'_>, report: &mut Report) {
 }
 
 /// RFC 6265bis §4.1.3.2: what `__Host-` asks for can only be kept over TLS.
-fn transport(subject: &Subject<'_>, report: &mut Report) {
-    let config = &subject.loaded.config;
-    let origin = &config.server.public_url;
-    let names = CookieNames::new(&config.session.cookie_name, origin.is_https());
+fn transport(subject: &Subject<'_>, site: &SiteConfig, report: &mut Report) {
+    let origin = &site.public_url;
+    let names = CookieNames::new(&site.session.cookie_name, origin.is_https());
     let name = names.session();
     if origin.is_https() {
         report.ok("server.public_url", format!("{origin} is https: cookies keep the __Host- prefix and are Secure"));
         report.ok(
             "session.cookie_name",
-            format!("{name}; Path=/; HttpOnly; SameSite={}; Secure; bound to {origin}", same_site_name(config)),
+            format!("{name}; Path=/; HttpOnly; SameSite={}; Secure; bound to {origin}", same_site_name(site)),
         );
         return;
     }
@@ -44,12 +46,12 @@ fn transport(subject: &Subject<'_>, report: &mut Report) {
     report.add(subject.loaded, Verdict::Warning, "server.public_url", message);
     report.ok(
         "session.cookie_name",
-        format!("{name}; Path=/; HttpOnly; SameSite={}; bound to {origin}", same_site_name(config)),
+        format!("{name}; Path=/; HttpOnly; SameSite={}; bound to {origin}", same_site_name(site)),
     );
 }
 
-fn same_site_name(config: &Config) -> &'static str {
-    match config.session.same_site {
+fn same_site_name(site: &SiteConfig) -> &'static str {
+    match site.session.same_site {
         SameSite::Strict => "Strict",
         SameSite::Lax => "Lax",
         SameSite::None => "None",
@@ -57,10 +59,9 @@ fn same_site_name(config: &Config) -> &'static str {
 }
 
 /// `lax` is there for upstreams that render pages, and for nothing else.
-fn same_site(subject: &Subject<'_>, report: &mut Report) {
-    let config = &subject.loaded.config;
-    let page = config.routes.iter().position(|route| route.csrf.takes_pages());
-    let message = match (config.session.same_site, page) {
+fn same_site(subject: &Subject<'_>, site: &SiteConfig, report: &mut Report) {
+    let page = site.routes.iter().position(|route| route.csrf.takes_pages());
+    let message = match (site.session.same_site, page) {
         (SameSite::Lax, None) => {
             "\"lax\" is for routes that render pages (csrf = \"page\" or \"same_origin\"), and there is none; \"strict\" protects better".to_owned()
         }
@@ -74,8 +75,8 @@ fn same_site(subject: &Subject<'_>, report: &mut Report) {
 }
 
 /// What our cookies may need of a `Cookie` field, against the limits of what stands in front or behind.
-fn budget(names: &CookieNames, provider: &ProviderId) -> (Verdict, String) {
-    let session = CookieBudget::new(names, provider).session();
+fn budget(names: &CookieNames, providers: &[ProviderId]) -> (Verdict, String) {
+    let session = CookieBudget::new(names, providers).session();
     let limits: Vec<_> = LIMITS.iter().map(|(name, limit)| format!("{name} takes {}", grouped(*limit))).collect();
     let smallest = LIMITS.iter().map(|(_, limit)| *limit).min().unwrap_or(usize::MAX);
     let share = format!(
@@ -139,7 +140,7 @@ mod tests {
     fn the_longest_name_still_leaves_enough_to_the_session() {
         let budget = |name: &str| {
             let provider = ProviderId { issuer: "https://login.example.com".into(), client_id: "spa-bff".into() };
-            budget(&CookieNames::new(name, true), &provider)
+            budget(&CookieNames::new(name, true), &[provider])
         };
         let (verdict, message) = budget("__Host-sealgate");
         assert_eq!(verdict, Verdict::Ok);

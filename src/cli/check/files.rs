@@ -26,9 +26,11 @@ pub(super) fn check(subject: &Subject<'_>, report: &mut Report) {
     for (key, path) in tls_keys(&subject.loaded.config) {
         replaceable(subject, &key, path, report);
     }
-    if let Some(StaticSettings::Folder { root, .. }) = &config.static_site {
-        static_root(subject, root, report);
-    }
+    subject.each_site(report, |site, report| {
+        if let Some(StaticSettings::Folder { root, .. }) = &site.static_site {
+            static_root(subject, root, report);
+        }
+    });
 }
 
 fn private_file(subject: &Subject<'_>, key: &str, path: &Path, report: &mut Report) {
@@ -86,9 +88,11 @@ fn static_root(subject: &Subject<'_>, root: &Path, report: &mut Report) {
 /// The private keys of certificates, and the configuration's keys that name them.
 fn tls_keys(config: &Config) -> impl Iterator<Item = (String, &PathBuf)> {
     let listener = config.server.tls.iter().map(|files| ("server.tls_key_file".to_owned(), &files.key));
-    let routes = config.routes.iter().enumerate().filter_map(|(index, route)| {
-        let files = route.upstream_settings.tls.identity.as_ref()?;
-        Some((format!("routes[{index}].upstream_client_key_file"), &files.key))
+    let routes = config.sites.iter().flat_map(|site| {
+        site.routes.iter().enumerate().filter_map(|(index, route)| {
+            let files = route.upstream_settings.tls.identity.as_ref()?;
+            Some((site.key(&format!("routes[{index}].upstream_client_key_file")), &files.key))
+        })
     });
     listener.chain(routes)
 }

@@ -2,34 +2,51 @@
 //! reverse proxy in front.
 
 use super::{Report, Subject, Verdict};
-use crate::config::Config;
+use crate::config::{ProviderConfig, SiteConfig};
 use crate::web;
 
 pub(super) fn check(subject: &Subject<'_>, report: &mut Report) {
     let config = &subject.loaded.config;
-    for (what, uri) in [("redirect URI", redirect_uri(config)), ("post-logout redirect URI", post_logout_uri(config))] {
-        report.note("provider.client_id", format!("register this {what} at the provider, to the letter: {uri}"));
-    }
+    subject.each_provider(report, |site, provider, report| {
+        let addresses = [
+            ("redirect URI", redirect_uri(site, provider)),
+            ("post-logout redirect URI", post_logout_uri(site, provider)),
+        ];
+        for (what, uri) in addresses {
+            report.note("provider.client_id", format!("register this {what} at the provider, to the letter: {uri}"));
+        }
+    });
     // Where our listener is plain, somebody in front speaks TLS with the browsers.
-    if config.server.public_url.is_https() && config.server.tls.is_none() {
-        reverse_proxy(subject, report);
+    let https: Vec<_> = config.sites.iter().map(|site| &site.public_url).filter(|url| url.is_https()).collect();
+    if !https.is_empty() && config.server.tls.is_none() {
+        let shown: Vec<_> = https.iter().map(ToString::to_string).collect();
+        reverse_proxy(subject, &shown.join(", "), report);
+    }
+    if config.sites.len() > 1 {
+        report.note(
+            "sites",
+            "requests are told apart by their Host: a proxy in front must pass it on as browsers send it, with its \
+             port (nginx: `proxy_set_header Host $http_host;`)",
+        );
     }
 }
 
-fn redirect_uri(config: &Config) -> String {
-    web::redirect_uri(&config.server.public_url, &config.server.prefix, config.easy_auth.as_ref())
+fn redirect_uri(site: &SiteConfig, provider: &ProviderConfig) -> String {
+    let is_default = site.providers.first().is_some_and(|first| first.name == provider.name);
+    let name = (!is_default).then_some(provider.name.as_str());
+    web::redirect_uri(&site.public_url, &site.prefix, site.easy_auth.as_ref(), name)
 }
 
-fn post_logout_uri(config: &Config) -> String {
-    let configured = config.provider.particulars.post_logout_redirect_uri.as_deref();
-    web::post_logout_redirect_uri(&config.server.public_url, configured, config.easy_auth.as_ref())
+fn post_logout_uri(site: &SiteConfig, provider: &ProviderConfig) -> String {
+    let configured = provider.settings.particulars.post_logout_redirect_uri.as_deref();
+    web::post_logout_redirect_uri(&site.public_url, configured, site.easy_auth.as_ref())
 }
 
-fn reverse_proxy(subject: &Subject<'_>, report: &mut Report) {
+fn reverse_proxy(subject: &Subject<'_>, sites: &str, report: &mut Report) {
     let server = &subject.loaded.config.server;
     report.note(
         "server.listen",
-        format!("{} is plain http, so a proxy in front must terminate TLS for {}", server.listen, server.public_url),
+        format!("{} is plain http, so a proxy in front must terminate TLS for {sites}", server.listen),
     );
     report.note(
         "server.listen",

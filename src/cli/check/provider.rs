@@ -14,6 +14,7 @@ use super::{Report, Subject, Verdict};
 use crate::clock::UnixTime;
 use crate::oidc::discovery::{Fetched, Metadata, fetch};
 use crate::oidc::{DiscoveryError, HttpError, ProviderSettings, Unavailable, UserInfoUse};
+use crate::proxy::RouteSettings;
 
 const ISSUER: &str = "provider.issuer";
 
@@ -21,16 +22,21 @@ const ISSUER: &str = "provider.issuer";
 type Judgement = (Verdict, &'static str, String);
 
 pub(super) fn check(subject: &Subject<'_>, report: &mut Report) {
-    let settings = &subject.loaded.config.provider;
-    if subject.offline {
-        return report.note(ISSUER, format!("{} was not asked (--offline)", settings.issuer));
-    }
-    for (verdict, key, message) in ask(subject, settings) {
-        report.add(subject.loaded, verdict, key, message);
-    }
+    subject.each_provider(report, |site, provider, report| {
+        let settings = &provider.settings;
+        if subject.offline {
+            return report.note(ISSUER, format!("{} was not asked (--offline)", settings.issuer));
+        }
+        // The application's own tokens are the first provider's.
+        let is_first = site.providers.first().is_some_and(|first| first.name == provider.name);
+        let routes = if is_first { &site.routes[..] } else { &[] };
+        for (verdict, key, message) in ask(subject, settings, routes) {
+            report.add(subject.loaded, verdict, key, message);
+        }
+    });
 }
 
-fn ask(subject: &Subject<'_>, settings: &ProviderSettings) -> Vec<Judgement> {
+fn ask(subject: &Subject<'_>, settings: &ProviderSettings, routes: &[RouteSettings]) -> Vec<Judgement> {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return vec![(Verdict::Error, ISSUER, format!("cannot be asked: {error}"))],
@@ -42,7 +48,7 @@ fn ask(subject: &Subject<'_>, settings: &ProviderSettings) -> Vec<Judgement> {
     match fetched {
         Ok(Fetched { metadata, date }) => {
             let mut judgements = compare(&metadata, settings);
-            judgements.extend(application::check(&metadata, &subject.loaded.config.routes));
+            judgements.extend(application::check(&metadata, routes));
             judgements.push(clocks(date, (asked, answered), settings.clock_skew));
             judgements
         }
@@ -182,7 +188,8 @@ fn abilities(
         true => (Verdict::Ok, "its authorization responses name their issuer (RFC 9207)"),
         false => (
             Verdict::Note,
-            "its authorization responses do not name their issuer (RFC 9207); with one provider no harm",
+            "its authorization responses do not name their issuer (RFC 9207); no harm, for no other provider shares its \
+             redirect URI",
         ),
     };
     let logout = match metadata.end_session_endpoint {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
-use crate::config::{Finding, Loaded, Severity};
+use crate::config::{Finding, Loaded, Scope, Severity};
 
 /// How one thing was found to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -50,6 +50,8 @@ impl fmt::Display for Verdict {
 #[derive(Default)]
 pub(super) struct Report {
     lines: Vec<Line>,
+    /// The site or the provider that is being looked at.
+    scope: Scope,
 }
 
 /// One line: a verdict on a key, and where the key was set if that is part of the matter.
@@ -94,6 +96,11 @@ impl From<Finding> for Line {
 }
 
 impl Report {
+    /// Speaks of that site, or that provider, from now on: its keys are named as the short form names them.
+    pub(super) fn enter(&mut self, scope: Scope) {
+        self.scope = scope;
+    }
+
     /// Says that what `subject` names is in order.
     pub(super) fn ok(&mut self, subject: &str, message: impl Into<String>) {
         self.unplaced(Verdict::Ok, subject, message);
@@ -109,8 +116,8 @@ impl Report {
         match verdict {
             Verdict::Ok => self.ok(key, message),
             Verdict::Note | Verdict::Warning | Verdict::Error => {
-                let finding = loaded.finding(Severity::Error, key, message);
-                self.lines.push(Line { verdict, ..finding.into() });
+                let finding = loaded.finding(Severity::Error, &loaded.place(self.scope, key), message);
+                self.lines.push(Line { verdict, key: self.scope.key(key), ..finding.into() });
             }
         }
     }
@@ -121,7 +128,7 @@ impl Report {
     }
 
     fn unplaced(&mut self, verdict: Verdict, subject: &str, message: impl Into<String>) {
-        let (key, message) = (subject.to_owned(), message.into());
+        let (key, message) = (self.scope.key(subject), message.into());
         self.lines.push(Line { verdict, file: None, line: None, variable: None, key, message });
     }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
 
 use humantime::format_duration;
 
@@ -96,9 +97,14 @@ fn no_primary(ring: &KeyRing, now: UnixTime) -> String {
 
 /// A session must not outlive the key that seals it; `serve` refuses to start with the same rule.
 fn session_length(subject: &Subject<'_>, ring: &KeyRing, report: &mut Report) {
-    const KEY: &str = "session.absolute_timeout";
-    let wanted = subject.loaded.config.session.absolute_timeout;
     let possible = ring.max_session();
+    subject.each_site(report, |site, report| {
+        session_fits(subject, site.session.absolute_timeout, possible, report);
+    });
+}
+
+fn session_fits(subject: &Subject<'_>, wanted: Duration, possible: Duration, report: &mut Report) {
+    const KEY: &str = "session.absolute_timeout";
     let (shown, longest) = (format_duration(wanted), format_duration(possible));
     if wanted <= possible {
         return report.ok(
@@ -117,8 +123,6 @@ fn session_length(subject: &Subject<'_>, ring: &KeyRing, report: &mut Report) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::aead::Algorithm;
     use crate::cli::check::tests::{Checked, Folder, NOW};

@@ -62,6 +62,12 @@ impl Folder {
         fs::write(&self.files[1], text).expect("the folder is ours");
     }
 
+    /// Replaces all configuration files.
+    pub(super) fn configure_alone(&self, text: &str) {
+        fs::write(&self.files[0], "").expect("the folder is ours");
+        self.configure(text);
+    }
+
     pub(super) fn set_mode(&self, name: &str, mode: u32) {
         fs::set_permissions(self.path(name), fs::Permissions::from_mode(mode)).expect("the file is ours");
     }

@@ -2,6 +2,7 @@
 
 use super::{Report, Subject, Verdict, counted};
 use crate::certificates::{self, CertificateFiles, Identity};
+use crate::config::SiteConfig;
 use crate::proxy::{self, RouteSettings};
 
 const KEY: &str = "server.tls_certificate_file";
@@ -10,14 +11,18 @@ pub(super) fn check(subject: &Subject<'_>, report: &mut Report) {
     if let Some(files) = &subject.loaded.config.server.tls {
         listener(subject, files, report);
     }
-    if let Some(index) = subject.loaded.config.routes.iter().position(RouteSettings::trusts_the_system) {
+    subject.each_site(report, |site, report| upstreams(subject, site, report));
+}
+
+fn upstreams(subject: &Subject<'_>, site: &SiteConfig, report: &mut Report) {
+    if let Some(index) = site.routes.iter().position(RouteSettings::trusts_the_system) {
         let key = format!("routes[{index}].upstream");
         match proxy::system_authorities() {
             Ok(count) => report.ok(&key, format!("{} of this system", counted(count, "authority certificate"))),
             Err(error) => report.add(subject.loaded, Verdict::Error, &key, error.to_string()),
         }
     }
-    for (index, route) in subject.loaded.config.routes.iter().enumerate() {
+    for (index, route) in site.routes.iter().enumerate() {
         let tls = &route.upstream_settings.tls;
         if let Some(path) = &tls.ca_file {
             let key = format!("routes[{index}].upstream_ca_file");
@@ -37,13 +42,14 @@ pub(super) fn check(subject: &Subject<'_>, report: &mut Report) {
 
 fn listener(subject: &Subject<'_>, files: &CertificateFiles, report: &mut Report) {
     let Some(identity) = identity(subject, KEY, files, report) else { return };
-    let public_url = &subject.loaded.config.server.public_url;
-    match identity.is_for(public_url.host()) {
-        Ok(()) => report.ok(KEY, format!("it is for {public_url}")),
-        Err(names) => {
-            let message =
-                format!("it is not for server.public_url ({public_url}): {names}; have it issued for that name");
-            report.add(subject.loaded, Verdict::Error, KEY, message);
+    for site in &subject.loaded.config.sites {
+        let (key, public_url) = (site.key("server.public_url"), &site.public_url);
+        match identity.is_for(public_url.host()) {
+            Ok(()) => report.ok(KEY, format!("it is for {public_url}")),
+            Err(names) => {
+                let message = format!("it is not for {key} ({public_url}): {names}; have it issued for that name");
+                report.add(subject.loaded, Verdict::Error, KEY, message);
+            }
         }
     }
 }
@@ -117,6 +123,28 @@ mod tests {
     fn a_certificate_for_another_name_is_an_error() {
         let checked = checked("login.example.com", None, "2027-01-01T00:00:00Z");
         checked.has(Verdict::Error, KEY, "it is not for server.public_url (https://app.example.com)");
+    }
+
+    #[test]
+    fn a_certificate_must_be_for_every_site() {
+        let folder = Folder::new("");
+        let own = KeyPair::generate().expect("a key");
+        let certificate = CertificateParams::new(["a.example.com".to_owned()]).expect("a name").self_signed(&own);
+        fs::write(folder.path("tls.crt"), certificate.expect("signed").pem()).expect("the folder is ours");
+        fs::write(folder.path("tls.key"), own.serialize_pem()).expect("the folder is ours");
+        folder.set_mode("tls.key", 0o600);
+        let (certificate, key) = (folder.path("tls.crt"), folder.path("tls.key"));
+        let site = |name: &str| {
+            format!(
+                "[[sites]]\npublic_url = \"https://{name}.example.com\"\n[sites.provider]\n\
+                 issuer = \"https://login.example.com\"\nclient_id = \"a\"\nclient_secret = \"x\"\n"
+            )
+        };
+        let server = format!("[server]\ntls_certificate_file = {certificate:?}\ntls_key_file = {key:?}\n");
+        folder.configure_alone(&format!("{server}{}{}", site("a"), site("b")));
+        let checked = folder.check(check);
+        checked.has(Verdict::Ok, KEY, "it is for https://a.example.com");
+        checked.has(Verdict::Error, KEY, "it is not for sites[1].public_url (https://b.example.com)");
     }
 
     #[test]

@@ -1,19 +1,25 @@
 //! The issuers of access tokens that routes take: whether they answer, and take our credentials where they are asked.
 
+use std::time::Duration;
+
 use super::progress::while_waiting;
 use super::{Report, Subject, Verdict};
+use crate::config::SiteConfig;
 use crate::oidc::{IntrospectionError, IssuerFault, TokenIssuerError, TokenIssuerSettings, probe_token_issuer};
 
 pub(super) fn check(subject: &Subject<'_>, report: &mut Report) {
-    let routes = subject.loaded.config.routes.iter().enumerate();
-    for (route, settings) in routes {
+    subject.each_site(report, |site, report| check_site(subject, site, report));
+}
+
+fn check_site(subject: &Subject<'_>, site: &SiteConfig, report: &mut Report) {
+    for (route, settings) in site.routes.iter().enumerate() {
         for (index, issuer) in settings.access.issuers.iter().enumerate() {
             let key = format!("routes[{route}].issuers[{index}].issuer");
             if subject.offline {
                 report.note(&key, format!("{} was not asked (--offline)", issuer.issuer));
                 continue;
             }
-            match ask(subject, issuer) {
+            match ask(issuer, site.provider().request_timeout) {
                 Ok(message) => report.ok(&key, message),
                 Err(message) => report.add(subject.loaded, Verdict::Error, &key, message),
             }
@@ -21,11 +27,10 @@ pub(super) fn check(subject: &Subject<'_>, report: &mut Report) {
     }
 }
 
-fn ask(subject: &Subject<'_>, issuer: &TokenIssuerSettings) -> Result<String, String> {
+fn ask(issuer: &TokenIssuerSettings, timeout: Duration) -> Result<String, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("cannot be asked: {error}"))?;
     let what = format!("asking {} how it judges access tokens", issuer.issuer);
-    let timeout = subject.loaded.config.provider.request_timeout;
     let probed = runtime.block_on(while_waiting(&what, probe_token_issuer(issuer, timeout)));
     match probed {
         Ok(()) if issuer.introspection.is_some() => Ok(format!("{} answers questions about tokens", issuer.issuer)),

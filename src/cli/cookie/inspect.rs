@@ -2,10 +2,12 @@
 //!
 //! Must never decide anything: whether a request is signed in is asked of the very code that serves it.
 
+use std::path::Path;
+
 use super::CookieError;
 use super::report::{CookieReport, Report};
 use crate::clock::{Clock, UnixTime};
-use crate::config::Config;
+use crate::config::SiteConfig;
 use crate::keyring::{KeyId, KeyRing, KeyState, RingFile, RingFileError, RingHandle};
 use crate::metrics::Metrics;
 use crate::origin::PublicOrigin;
@@ -38,16 +40,17 @@ impl Bench {
         Self { names: [true, false].map(|https| CookieNames::new(DEFAULT_NAME, https)).into(), keys: None }
     }
 
-    /// Looks for the configured name and opens what is found with the configured ring.
-    pub(super) fn with_keys(config: Config, clock: Clock) -> Result<Self, RingFileError> {
-        let ring = RingFile::new(config.ring).read()?;
-        let origin = config.server.public_url;
-        let names = CookieNames::new(&config.session.cookie_name, origin.is_https());
+    /// Looks for the site's name and opens what is found with the ring.
+    pub(super) fn with_keys(ring: &Path, site: &SiteConfig, clock: Clock) -> Result<Self, RingFileError> {
+        let ring = RingFile::new(ring).read()?;
+        let origin = site.public_url.clone();
+        let names = CookieNames::new(&site.session.cookie_name, origin.is_https());
         let handle = RingHandle::fixed(ring.clone());
         let sealer = Sealer::new(handle, origin.clone(), clock.clone(), Metrics::default());
-        let provider = ProviderId { issuer: config.provider.issuer, client_id: config.provider.client_id };
-        let skew = config.provider.clock_skew;
-        let sessions = Sessions::new(sealer.clone(), names.clone(), config.session, provider, clock.clone(), skew);
+        let providers = site.providers.iter().map(|provider| ProviderId::from(&provider.settings)).collect();
+        let skew = site.providers.iter().map(|provider| provider.settings.clock_skew).max().unwrap_or_default();
+        let settings = site.session.clone();
+        let sessions = Sessions::new(sealer.clone(), names.clone(), settings, providers, clock.clone(), skew);
         Ok(Self { names: vec![names], keys: Some(Keys { ring, sealer, sessions, origin, clock }) })
     }
 

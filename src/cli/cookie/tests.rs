@@ -62,14 +62,15 @@ impl Site {
         let origin = "https://app.example.com".parse().expect("an origin");
         let ring = RingHandle::fixed(self.ring().read().expect("a valid ring"));
         let sealer = Sealer::new(ring, origin, self.clock.clone(), Metrics::default());
-        let settings = Config::load_with(&[self.config()], []).expect("a valid configuration").config.session;
+        let config = Config::load_with(&[self.config()], []).expect("a valid configuration").config;
+        let settings = config.sites[0].session.clone();
         let names = CookieNames::new("__Host-sealgate", true);
-        Sessions::new(sealer, names, settings, provider(), self.clock.clone(), MINUTE)
+        Sessions::new(sealer, names, settings, vec![provider()], self.clock.clone(), MINUTE)
     }
 
     fn inspect(&self, field: &str, with_keys: bool, json: bool) -> Result<String, CliError> {
         let config = if with_keys { vec![self.config()] } else { Vec::new() };
-        let command = CookieCommand::Inspect(InspectArgs { config, json });
+        let command = CookieCommand::Inspect(InspectArgs { site: None, config, json });
         let mut out = Vec::new();
         run(&command, &self.clock, &mut field.as_bytes(), &mut out)?;
         Ok(String::from_utf8(out).expect("UTF-8"))
@@ -352,9 +353,37 @@ fn input_that_is_no_cookie_header_is_refused_with_the_remedy() {
     let error = site.inspect(&site.session_field(0).replace("sealgate", "other"), true, false).expect_err("foreign");
     assert!(error.to_string().contains("see that session.cookie_name and server.public_url are those"), "{error}");
     let mut out = Vec::new();
-    let command = CookieCommand::Inspect(InspectArgs { config: Vec::new(), json: false });
+    let command = CookieCommand::Inspect(InspectArgs { site: None, config: Vec::new(), json: false });
     let error = run(&command, &site.clock, &mut &b"\xff=\xff"[..], &mut out).expect_err("no text");
     assert!(error.to_string().contains("is not text"), "{error}");
+}
+
+#[test]
+fn of_several_sites_the_cookies_own_is_to_be_named() {
+    let site = Site::new();
+    let (secret, ring) = (site.folder.path().join("secret"), site.ring().path().to_owned());
+    let table = |url: &str| {
+        format!(
+            "[[sites]]\npublic_url = {url:?}\n[sites.provider]\nissuer = \"https://login.example.com\"\n\
+             client_id = \"spa-bff\"\nclient_secret_file = {secret:?}\n"
+        )
+    };
+    let field = site.session_field(0);
+    let (own, other) = (table("https://app.example.com"), table("https://other.example.com"));
+    fs::write(site.config(), format!("[keys]\nring = {ring:?}\n{other}{own}")).expect("the folder is ours");
+    let inspect = |named: Option<&str>| {
+        let args = InspectArgs { site: named.map(str::to_owned), config: vec![site.config()], json: false };
+        let mut out = Vec::new();
+        run(&CookieCommand::Inspect(args), &site.clock, &mut field.as_bytes(), &mut out)?;
+        Ok::<_, CliError>(String::from_utf8(out).expect("text"))
+    };
+    for wrong in [None, Some("https://nobody.example.com")] {
+        let error = inspect(wrong).expect_err("which one?").to_string();
+        assert!(error.contains("--site must be one of https://other.example.com, https://app.example.com"), "{error}");
+    }
+    let of = |named| inspect(Some(named)).expect("a description");
+    assert!(of("https://app.example.com/").contains("The request is signed in"), "{}", of("https://app.example.com"));
+    assert!(of("https://other.example.com").contains("The request is signed out"), "a cookie of another site");
 }
 
 #[test]

@@ -60,6 +60,14 @@ scopes.",
             doc: "The same for providers that say audience instead of resource, as Auth0 does.",
         },
         KeyDefinition {
+            name: "providers",
+            unit: "list of names of [[providers]]",
+            preset: Preset::Default("[]"),
+            doc: "\
+Whose sessions pass, where the site has several providers: those of another one get 403, and no token of theirs goes
+to the upstream. Name them where an API takes the tokens of one provider only. Empty: all.",
+        },
+        KeyDefinition {
             name: "csrf",
             unit: r#""header", "metadata", "page" or "same_origin""#,
             preset: Preset::Default(r#""header""#),

@@ -55,7 +55,7 @@ img-src 'self' data:; font-src 'self'; connect-src 'self'; worker-src 'self'; fr
 form-action 'self' {provider}; frame-ancestors 'self'; object-src 'none'; base-uri 'none'""""#,
             "\
 {nonce} is new for every page and written into the script, style and link tags of index.html, so that no other script
-runs, but for the modules that these import. {provider} is the origin of provider.issuer. A policy without {nonce}
+runs, but for the modules that these import. {provider} is the origin of each issuer. A policy without {nonce}
 leaves index.html as it is, which can then be answered with 304. Add to connect-src what the app talks to besides this
 site, and to script-src 'self' if the app loads its parts by script tags, as webpack does; in style-src write
 'unsafe-inline' instead of the nonce if a library writes styles into the page.",

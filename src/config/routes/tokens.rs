@@ -2,6 +2,7 @@
 
 use super::super::provider::authorization::resource;
 use super::route_auth_name;
+use crate::config::ProviderConfig;
 use crate::config::raw::RawRoute;
 use crate::config::reader::Reader;
 use crate::config::values;
@@ -63,24 +64,35 @@ pub(super) fn parse(
     })
 }
 
-/// Compares what the routes ask for with what the provider gives, and tells the provider's settings of it.
-pub(in crate::config) fn fit(routes: &mut [RouteSettings], provider: &mut ProviderSettings, reader: &mut Reader<'_>) {
+/// Compares what the routes ask for with what the providers whose sessions pass them give, and tells their settings of it.
+/// The application's own tokens are the first provider's.
+pub(in crate::config) fn fit(routes: &mut [RouteSettings], providers: &mut [ProviderConfig], reader: &mut Reader<'_>) {
     for (index, route) in routes.iter_mut().enumerate() {
-        let token = &mut route.access.token;
         let key = |name: &str| format!("routes[{index}].{name}");
+        let (named, token) = (&route.access.providers, &mut route.access.token);
+        let mut of_route: Vec<_> = providers
+            .iter_mut()
+            .filter(|provider| named.is_empty() || named.contains(&provider.name))
+            .map(|provider| &mut provider.settings)
+            .collect();
         match token {
-            RouteToken::User(need) if is_that_of_the_login(need, &provider.authorization) => {
+            RouteToken::Login => {}
+            RouteToken::User(need)
+                if of_route.iter().all(|provider| is_that_of_the_login(need, &provider.authorization)) =>
+            {
                 *token = RouteToken::Login;
             }
-            RouteToken::Login => {}
             RouteToken::User(need) => {
-                check_dialect(&key, need, provider, reader);
-                check_refresh(&key, need, provider, reader);
-                if !provider.authorization.of_routes.contains(need) {
-                    provider.authorization.of_routes.push(need.clone());
+                for provider in &mut of_route {
+                    check_dialect(&key, need, provider, reader);
+                    check_refresh(&key, need, provider, reader);
+                    if !provider.authorization.of_routes.contains(need) {
+                        provider.authorization.of_routes.push(need.clone());
+                    }
                 }
             }
             RouteToken::Application(need) => {
+                let Some(provider) = providers.first().map(|provider| &provider.settings) else { continue };
                 check_dialect(&key, need, provider, reader);
                 check_client(&key, need, provider, reader);
             }

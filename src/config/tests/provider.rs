@@ -34,7 +34,9 @@ fn a_client_with_a_key_needs_no_secret() {
     let loaded = fixture.load().expect("valid");
     assert_eq!(loaded.warnings, []);
     assert_eq!(loaded.secret_files.len(), 1, "check looks at who may change it");
-    let ClientAuth::PrivateKeyJwt(settings) = &loaded.config.provider.client_auth else { panic!("the configured one") };
+    let ClientAuth::PrivateKeyJwt(settings) = &loaded.config.sites[0].provider().client_auth else {
+        panic!("the configured one")
+    };
     assert_eq!((settings.key_id.as_deref(), settings.algorithm), (Some("k1"), Some(AssertionAlgorithm::Ps256)));
     assert_eq!(settings.audience, AssertionAudience::TokenEndpoint);
     let settings = with_key(&TestKey::rs256("k"), "client_key_file = \"KEY\"\n").config().provider.client_auth;

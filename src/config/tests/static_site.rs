@@ -16,7 +16,7 @@ fn a_dev_server_is_for_loopback_and_takes_the_place_of_the_root() {
     let finding = extended(DEV).only_finding();
     assert!(finding.contains("static.dev_server: is for development"), "{finding}");
     let loaded = on_loopback(DEV).load().expect("a valid configuration");
-    assert!(matches!(loaded.config.static_site, Some(StaticSettings::DevServer(_))));
+    assert!(matches!(loaded.config.sites[0].static_site, Some(StaticSettings::DevServer(_))));
     assert!(loaded.warnings.iter().any(|finding| finding.key == "static.dev_server"), "{:?}", loaded.warnings);
 }
 

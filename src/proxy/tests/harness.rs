@@ -178,7 +178,7 @@ impl Front {
         let address = listener.local_addr().expect("bound");
         let metrics = Metrics::default();
         let table = Arc::new(RouteTable::new(routes, &metrics).expect("usable files"));
-        let watch = table.watch(&Handle::current(), &metrics);
+        let watch = RouteTable::watch([&*table], &Handle::current(), &metrics);
         let origin: PublicOrigin = "https://app.example.com".parse().expect("an origin");
         let server = HttpServer::new(move || {
             let (client, table, origin) = (UpstreamClient::new(), Arc::clone(&table), origin.clone());

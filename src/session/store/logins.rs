@@ -113,11 +113,11 @@ impl Sessions {
 
     /// The live login transaction that `state` belongs to, if this browser has it.
     pub fn login_transaction(&self, state: &str, cookies: &RequestCookies) -> Option<LoginTransaction> {
-        let Inner { provider, clock, skew, .. } = &*self.0;
+        let Inner { providers, clock, skew, .. } = &*self.0;
         let name = self.login_cookie(state);
         let transaction = self.open_login(cookies.value(&name).ok()??)?;
         let ours = transaction.state == crate::secret::State::new(state)
-            && transaction.provider == *provider
+            && providers.contains(&transaction.provider)
             && transaction.is_live(clock.now(), *skew);
         ours.then_some(transaction)
     }
@@ -222,9 +222,9 @@ mod tests {
         let ring = KeyRing::generate(Algorithm::default(), minute, minute * 10, NOW).expect("randomness");
         let origin = "https://app.example.com".parse().expect("an origin");
         let sealer = Sealer::new(RingHandle::fixed(ring), origin, site.clock.clone(), Metrics::default());
-        let Inner { names, settings, provider, clock, skew, .. } = &*site.sessions.0;
-        let (names, settings, provider) = (names.clone(), settings.clone(), provider.clone());
-        let shorter = Sessions::new(sealer, names, settings, provider, clock.clone(), *skew);
+        let Inner { names, settings, providers, clock, skew, .. } = &*site.sessions.0;
+        let (names, settings, providers) = (names.clone(), settings.clone(), providers.clone());
+        let shorter = Sessions::new(sealer, names, settings, providers, clock.clone(), *skew);
         assert_eq!(shorter.absolute_end(), NOW.plus(minute * 10));
     }
 

@@ -34,7 +34,7 @@ pub(crate) fn site() -> Site {
     };
     let names = CookieNames::new(&settings.cookie_name, true);
     let provider = a_session().provider;
-    Site { sessions: Sessions::new(sealer, names, settings, provider, clock.clone(), MINUTE), clock }
+    Site { sessions: Sessions::new(sealer, names, settings, vec![provider], clock.clone(), MINUTE), clock }
 }
 
 impl Site {

@@ -36,6 +36,9 @@ pub(super) fn of_session(
     method: &Method,
     session: &Session,
 ) -> Result<Fields, Problem> {
+    if !route.providers().is_empty() {
+        check_provider(services, route, session)?;
+    }
     let (rules, headers) = (route.rules(), route.identity_headers());
     let mut fields = of_session_with(services, route.token(), rules, headers, method, session)?;
     fields.extend(services.identities.as_ref().and_then(|signed| signed.for_route(route, session)));
@@ -68,7 +71,7 @@ fn of_session_with(
     // RFC 6749 §5.1: those that were asked for, where the provider does not say otherwise.
     let scopes = match stored.and_then(StoredAccessToken::scopes) {
         Some(granted) => granted.split(' ').map(str::to_owned).collect(),
-        None => services.provider.settings().scopes.clone(),
+        None => services.provider_of(session).map(|provider| provider.settings().scopes.clone()).unwrap_or_default(),
     };
     let identity = Identity {
         claims: session.claims(),
@@ -80,6 +83,16 @@ fn of_session_with(
     let identity = without_token_of_others(token, identity);
     check(rules, method, &identity).map_err(|missing| forbidden(&missing))?;
     Ok(identity_headers(headers, &identity))
+}
+
+/// Whether the route takes sessions of this one's provider.
+fn check_provider(services: &Services, route: &Route, session: &Session) -> Result<(), Problem> {
+    let own = services.providers.of(&session.provider).map(|provider| provider.name.as_str());
+    if own.is_some_and(|own| route.providers().iter().any(|name| name == own)) {
+        return Ok(());
+    }
+    tracing::info!(provider = own, "a route does not take sessions of this provider");
+    Err(Problem::new(&FORBIDDEN_BY_RULE, "You are signed in with a provider that does not count here."))
 }
 
 /// The headers for the user of an access token that the client brought along, or what the rules find missing.

@@ -60,7 +60,7 @@ impl Fixture {
             ..SecurityHeaderSettings::default()
         };
         let origin = "https://app.example.com".parse().expect("an origin");
-        let headers = SecurityHeaders::new(&headers, &origin, "https://login.example.com");
+        let headers = SecurityHeaders::new(&headers, &origin, &["https://login.example.com"]);
         let site = StaticSite::new(&settings, headers, &Metrics::default()).expect("the folder is there");
         Self { folder, site }
     }
