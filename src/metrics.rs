@@ -139,6 +139,10 @@ pub struct Metrics {
     pub logins: Family<OutcomeLabels, Counter>,
     /// Refreshes sent to the provider, by outcome.
     pub refreshes: Family<OutcomeLabels, Counter>,
+    /// Access tokens for APIs that were left out of a session's cookies for want of room.
+    pub token_drops: Counter,
+    /// Requests for tokens of the application's own, by outcome.
+    pub application_tokens: Family<OutcomeLabels, Counter>,
     /// Logouts, by outcome of the revocation.
     pub logouts: Family<OutcomeLabels, Counter>,
     /// Sealed cookies that were to be opened, by the state of their key.
@@ -189,6 +193,11 @@ impl Metrics {
         self.refreshes.get_or_create(&OutcomeLabels { outcome }).inc();
     }
 
+    /// Counts one request for a token of the application's own.
+    pub fn count_application_token(&self, outcome: Outcome) {
+        self.application_tokens.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+
     /// Counts one logout.
     pub fn count_logout(&self, outcome: Outcome) {
         self.logouts.get_or_create(&OutcomeLabels { outcome }).inc();
@@ -230,6 +239,16 @@ impl Metrics {
         registry.register("requests", "Requests answered", self.requests.clone());
         registry.register("logins", "Login transactions by outcome", self.logins.clone());
         registry.register("refreshes", "Refresh requests to the provider by outcome", self.refreshes.clone());
+        registry.register(
+            "token_drops",
+            "Access tokens left out of a session because it did not fit its cookies",
+            self.token_drops.clone(),
+        );
+        registry.register(
+            "application_tokens",
+            "Requests for access tokens of the application by outcome",
+            self.application_tokens.clone(),
+        );
         registry.register("logouts", "Logouts by outcome of the revocation", self.logouts.clone());
         registry.register(
             "cookie_opens",

@@ -7,6 +7,7 @@ mod authorization;
 mod bearer;
 mod claims;
 mod client_authentication;
+mod client_credentials;
 pub mod discovery;
 mod http;
 mod id_token;
@@ -21,6 +22,7 @@ mod preset;
 mod provider;
 mod pushed;
 mod token;
+mod token_need;
 mod token_response;
 mod userinfo;
 
@@ -46,6 +48,7 @@ pub use self::claims::{ClaimPath, RequiredClaim, Wanted, scopes};
 pub use self::client_authentication::{
     AssertionAlgorithm, AssertionAudience, ClientAuth, ClientKey, ClientKeyError, PrivateKeyJwt,
 };
+pub use self::client_credentials::{ClientCredentialsError, ClientToken};
 pub use self::discovery::{DiscoveryError, Metadata};
 pub use self::http::{HttpError, Unavailable};
 pub use self::id_token::{IdTokenError, IdentityChange, OriginalIdentity};
@@ -57,6 +60,7 @@ pub use self::oauth_error::OAuthError;
 pub use self::preset::{LogoutUrl, LogoutUrlError, Preset, is_shared_issuer, is_tenant_id};
 pub use self::provider::{Pacing, Provider, ProviderBuildError, ProviderUnavailable};
 pub use self::token::{InvalidResponse, RedeemError, Redemption, RefreshError, TokenSet};
+pub use self::token_need::TokenNeed;
 pub use self::userinfo::{UserInfo, UserInfoError, beside_id_token, merge_userinfo};
 
 /// What the configuration says of the provider and of our registration there.

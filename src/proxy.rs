@@ -33,7 +33,7 @@ pub use self::upstream::{
     ConnectError, EjectionSettings, ExchangeError, HealthSettings, UpstreamClient, UpstreamTlsError,
     UpstreamTlsSettings, system_authorities,
 };
-use crate::oidc::TokenIssuerSettings;
+use crate::oidc::{TokenIssuerSettings, TokenNeed};
 
 /// One route as the configuration describes it.
 #[derive(Clone, Debug)]
@@ -128,6 +128,8 @@ pub struct AccessSettings {
     pub rules: Vec<Rule>,
     /// Headers made of the user's claims.
     pub headers: Vec<IdentityHeader>,
+    /// The access token that the upstream gets.
+    pub token: RouteToken,
     /// Whether a page that a browser loads without a session leads to the login.
     pub leads_to_login: bool,
     /// Whether requests of sessions get a signed identity.
@@ -153,6 +155,28 @@ impl SignedIdentity {
             Self::Absent => None,
             Self::ForThePlace => Some(of_the_place()),
             Self::For(audience) => Some(audience.clone()),
+        }
+    }
+}
+
+/// Whose access token an upstream gets, and what it is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum RouteToken {
+    /// The session's first: that of the login.
+    #[default]
+    Login,
+    /// One of the session's own for this need.
+    User(TokenNeed),
+    /// The application's, whoever sends the request.
+    Application(TokenNeed),
+}
+
+impl RouteToken {
+    /// What the session's access token must be for; none: that of the login will do.
+    pub fn of_session(&self) -> Option<&TokenNeed> {
+        match self {
+            Self::User(need) => Some(need),
+            Self::Login | Self::Application(_) => None,
         }
     }
 }

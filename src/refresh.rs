@@ -1,10 +1,14 @@
 //! Keeps sessions usable: refreshes their access tokens ahead of expiry, once, whoever asks.
 //!
-//! One flight per `sid` in this replica. A flight runs on a runtime of its own and finishes even if the client that
+//! One flight per `sid` in this replica, whatever its access token is for: no two of them may spend one refresh token, and
+//! a request whose need a landing has not met starts the next with the newest. A flight runs on a runtime of its own and finishes even if the client that
 //! started it has gone; what it brought is kept, as the very bytes sealed, until a request shows the next generation.
 //! A failing refresh must never touch the session's cookie.
 
+pub mod application;
+mod audience;
 pub mod delivery;
+mod flight;
 mod handover;
 mod kept;
 mod timing;
@@ -21,12 +25,12 @@ use self::handover::HandOver;
 use self::kept::KeptResults;
 use self::timing::{is_due, is_valid};
 use crate::clock::Clock;
-use crate::metrics::{Metrics, Outcome};
-use crate::oidc::{OriginalIdentity, Provider, RefreshError, TokenSet, UserInfo, UserInfoError, check_login_limits};
+use crate::metrics::Metrics;
+use crate::oidc::{Provider, TokenNeed};
 use crate::secret::RefreshToken;
 use crate::session::providers::Providers;
-use crate::session::store::{ActiveSession, SealSessionError, SealedSession, SessionTooLarge, Sessions};
-use crate::session::{Session, SessionId, StoredAccessToken};
+use crate::session::store::{ActiveSession, SealedSession, SessionTooLarge, Sessions};
+use crate::session::{Session, SessionId};
 
 /// How long a request waits for a flight before it is answered without it.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
@@ -51,9 +55,18 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    flights: HashMap<SessionId, watch::Receiver<Option<Landed>>>,
+    flights: HashMap<SessionId, Flight>,
     kept: KeptResults,
     deliveries: Deliveries,
+}
+
+/// A refresh under way.
+#[derive(Clone)]
+struct Flight {
+    /// What its access token is for; none: as at login.
+    need: Option<TokenNeed>,
+    /// Where its landing will be seen.
+    landed: watch::Receiver<Option<Landed>>,
 }
 
 /// How a flight ended.
@@ -63,8 +76,8 @@ type Landed = Result<SealedSession, Failure>;
 enum Boarding {
     /// By waiting for a flight.
     Flight {
-        /// Where its landing will be seen.
-        flight: watch::Receiver<Option<Landed>>,
+        /// Which.
+        flight: Flight,
         /// Whether the request has started it.
         ours: bool,
     },
@@ -81,8 +94,28 @@ enum Failure {
     NotAllowed,
     /// The refreshed session fits no cookies: its tokens cannot be kept, and the old refresh token is spent.
     TooLarge(SessionTooLarge),
+    /// There is no access token for what the flight was for; the session is as good as before.
+    NotGranted(NotGranted),
     /// It could not be asked, or did not answer as it should; the refresh token may be good still.
     Unavailable { retry_after: Duration },
+}
+
+/// Why a live session gets no access token for one need.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotGranted {
+    /// The provider refused (`invalid_target`, `invalid_scope` and the like).
+    #[error("the provider refuses it")]
+    Refused,
+    /// The provider gave a token for the API of the login instead, which must not go to another.
+    #[error("the provider gives a token for another API")]
+    AnotherApi,
+    /// The session with that token would fit no cookies, even without all others.
+    #[error(transparent)]
+    TooLarge(SessionTooLarge),
+    /// The provider gave no refresh token at login, without which no other token can be had.
+    #[error("the session has no refresh token")]
+    NoRefreshToken,
 }
 
 /// A session with an access token that can be used now.
@@ -108,6 +141,8 @@ pub enum Unusable {
         /// Whether the access token has expired, too; otherwise only a forced refresh ends like this.
         expired: bool,
     },
+    /// There is no access token for what the route needs; the session itself is good.
+    NotGranted(NotGranted),
     /// The access token has expired and the provider cannot be asked now; the session itself may be good.
     ProviderUnavailable {
         /// When to try again.
@@ -131,7 +166,16 @@ impl Refresher {
     /// # Errors
     /// See [`Unusable`].
     pub async fn usable(&self, active: &ActiveSession) -> Result<Usable, Unusable> {
-        self.bring_up_to_date(&active.session, false).await
+        self.usable_for(active, None).await
+    }
+
+    /// As [`Refresher::usable`], with an access token for `need`: obtained now if the session has none yet, and refreshed
+    /// by itself. None: the one of the login.
+    ///
+    /// # Errors
+    /// See [`Unusable`].
+    pub async fn usable_for(&self, active: &ActiveSession, need: Option<&TokenNeed>) -> Result<Usable, Unusable> {
+        self.bring_up_to_date(&active.session, need, false).await
     }
 
     /// As [`Refresher::usable`], but refreshes even a young access token.
@@ -139,12 +183,12 @@ impl Refresher {
     /// # Errors
     /// See [`Unusable`]; also when the provider cannot be asked and the old token is good still.
     pub async fn force(&self, active: &ActiveSession) -> Result<Usable, Unusable> {
-        self.bring_up_to_date(&active.session, true).await
+        self.bring_up_to_date(&active.session, None, true).await
     }
 
     /// The session as it is known here, without refreshing it: for requests that only look at it.
     pub fn look(&self, active: &ActiveSession) -> Usable {
-        let (session, renewed) = self.newest(&active.session);
+        let (session, renewed) = self.newest(&active.session, None);
         Usable { session, renewed }
     }
 
@@ -237,52 +281,88 @@ impl Refresher {
         }
     }
 
-    async fn bring_up_to_date(&self, requested: &Arc<Session>, forced: bool) -> Result<Usable, Unusable> {
-        let inner = &*self.0;
-        let (session, renewed) = self.newest(requested);
-        let now = inner.clock.now();
-        let go_on = |renewed| Usable { session: session.clone(), renewed };
-        let valid = is_valid(&session, now);
-        // A forced refresh that another one has just satisfied needs none of its own.
-        let wanted = match forced {
-            true => renewed.is_none(),
-            false => {
-                is_due(&session, now, inner.sessions.settings().refresh_before)
-                    && !inner.hand_over.is_under_way(Instant::now())
+    async fn bring_up_to_date(
+        &self,
+        requested: &Arc<Session>,
+        need: Option<&TokenNeed>,
+        forced: bool,
+    ) -> Result<Usable, Unusable> {
+        let deadline = Instant::now() + LONGEST_WAIT;
+        // What flights for other needs have brought meanwhile, and whether one of them was flown for this request.
+        let (mut brought, mut detoured) = (None, false);
+        loop {
+            let (session, renewed) = self.newest(requested, brought.take());
+            let valid = is_valid(&session, need, self.0.clock.now());
+            if valid && !self.is_wanted(requested, &session, need, forced) {
+                return Ok(Usable { session, renewed });
             }
-        };
-        if valid && !wanted {
-            return Ok(go_on(renewed));
-        }
-        // Asked for this late because most requests do not get here, and need not read it.
-        if session.refresh_token().is_none() {
-            return match (valid, forced) {
-                (true, false) => Ok(go_on(renewed)),
-                (true, true) => Err(Unusable::Conflict { expired: false }),
-                (false, _) => Err(Unusable::Ended),
+            // Asked for this late because most requests do not get here, and need not read it.
+            if session.refresh_token().is_none() {
+                return self.without_refresh_token(&session, need, valid, forced).map(|()| Usable { session, renewed });
+            }
+            let (flight, ours) = match self.join_or_start(&session, need) {
+                Ok(Boarding::Flight { flight, ours }) => (flight, ours),
+                Ok(Boarding::Landed(landed)) => {
+                    brought = Some(landed);
+                    continue;
+                }
+                Err(failure) => return self.without(failure, valid, forced).map(|()| Usable { session, renewed }),
             };
+            if valid && !ours && !forced {
+                return Ok(Usable { session, renewed });
+            }
+            let is_for_us = flight.need.as_ref() == need;
+            let late = Failure::Unavailable { retry_after: DEFAULT_RETRY_AFTER };
+            let failure = match landing(flight, deadline.saturating_duration_since(Instant::now())).await {
+                // One that was in the air for an older cookie brings nothing to a newer one.
+                Some(Ok(sealed)) if sealed.session.generation > session.generation => {
+                    let landed = self.state().deliveries.begin(sealed);
+                    let session = landed.sealed().session.clone();
+                    if is_for_us && session.access_token_for(need).is_some() {
+                        return Ok(Usable { session, renewed: Some(landed) });
+                    }
+                    // A token that has no life would be flown for again and again.
+                    if ours && std::mem::replace(&mut detoured, true) {
+                        return self.without(late, valid, forced).map(|()| Usable { session, renewed: Some(landed) });
+                    }
+                    brought = Some(landed);
+                    continue;
+                }
+                Some(Err(Failure::NotGranted(_))) if !is_for_us => {
+                    brought = renewed;
+                    continue;
+                }
+                Some(Err(failure)) => failure,
+                Some(Ok(_)) | None => late,
+            };
+            return self.without(failure, valid, forced).map(|()| Usable { session, renewed });
         }
-        let (flight, ours) = match self.join_or_start(&session) {
-            Ok(Boarding::Flight { flight, ours }) => (flight, ours),
-            Ok(Boarding::Landed(renewed)) => {
-                return Ok(Usable { session: renewed.sealed().session.clone(), renewed: Some(renewed) });
-            }
-            Err(failure) => return self.without(failure, valid, forced).map(|()| go_on(renewed)),
-        };
-        if valid && !ours && !forced {
-            return Ok(go_on(renewed));
+    }
+
+    /// Whether a valid access token is to be replaced.
+    fn is_wanted(&self, requested: &Session, newest: &Session, need: Option<&TokenNeed>, forced: bool) -> bool {
+        if forced {
+            // A forced refresh that another one has just satisfied needs none of its own.
+            return newest.access_token() == requested.access_token();
         }
-        match landing(flight, LONGEST_WAIT).await {
-            // One that was in the air for an older cookie brings nothing to a newer one.
-            Some(Ok(sealed)) if sealed.session.generation > requested.generation => {
-                let renewed = self.state().deliveries.begin(sealed);
-                Ok(Usable { session: renewed.sealed().session.clone(), renewed: Some(renewed) })
+        is_due(newest, need, self.0.clock.now(), self.0.sessions.settings().refresh_before)
+            && !self.0.hand_over.is_under_way(Instant::now())
+    }
+
+    fn without_refresh_token(
+        &self,
+        session: &Session,
+        need: Option<&TokenNeed>,
+        valid: bool,
+        forced: bool,
+    ) -> Result<(), Unusable> {
+        match (valid, forced) {
+            (true, false) => Ok(()),
+            (true, true) => Err(Unusable::Conflict { expired: false }),
+            (false, _) if need.is_some() && is_valid(session, None, self.0.clock.now()) => {
+                Err(Unusable::NotGranted(NotGranted::NoRefreshToken))
             }
-            Some(Err(failure)) => self.without(failure, valid, forced).map(|()| go_on(renewed)),
-            Some(Ok(_)) | None => {
-                let late = Failure::Unavailable { retry_after: DEFAULT_RETRY_AFTER };
-                self.without(late, valid, forced).map(|()| go_on(renewed))
-            }
+            (false, _) => Err(Unusable::Ended),
         }
     }
 
@@ -295,122 +375,66 @@ impl Refresher {
             Failure::TooLarge(too_large) => Err(Unusable::TooLarge(too_large)),
             _ if valid && !forced => Ok(()),
             Failure::Dead => Err(Unusable::Conflict { expired: !valid }),
+            Failure::NotGranted(reason) => Err(Unusable::NotGranted(reason)),
             Failure::Unavailable { retry_after } => Err(Unusable::ProviderUnavailable { retry_after }),
         }
     }
 
-    /// The session as the last flight left it, with its cookies, when the request's is older.
-    fn newest(&self, requested: &Arc<Session>) -> (Arc<Session>, Option<Renewed>) {
+    /// The session as the last flight left it, with its cookies, when the request's is older. `brought` is what the
+    /// request knows of already, which may not have been kept.
+    fn newest(&self, requested: &Arc<Session>, brought: Option<Renewed>) -> (Arc<Session>, Option<Renewed>) {
         let now = Instant::now();
         self.0.hand_over.observe(now);
         let mut state = self.state();
         state.deliveries.observe(requested.sid, requested.generation);
-        match state.kept.newer_than(requested.sid, requested.generation, now) {
-            Some(sealed) => (sealed.session.clone(), Some(state.deliveries.begin(sealed))),
+        let known = brought.as_ref().map_or(requested.generation, |brought| brought.sealed().session.generation);
+        let kept = state.kept.newer_than(requested.sid, requested.generation, now);
+        let kept = kept.filter(|sealed| sealed.session.generation > known);
+        match kept.map(|sealed| state.deliveries.begin(sealed)).or(brought) {
+            Some(renewed) => (renewed.sealed().session.clone(), Some(renewed)),
             None => (requested.clone(), None),
         }
     }
 
     /// The flight for this session; or why there is none.
-    fn join_or_start(&self, session: &Arc<Session>) -> Result<Boarding, Failure> {
+    fn join_or_start(&self, session: &Arc<Session>, need: Option<&TokenNeed>) -> Result<Boarding, Failure> {
         let now = Instant::now();
+        let need = self.aim(session, need);
         let mut state = self.state();
         // A flight may have landed since the caller looked; another would spend the old refresh token twice.
-        if let Some(sealed) = state.kept.newer_than(session.sid, session.generation, now) {
+        if let Some(sealed) = state.kept.find_newer(session.sid, session.generation) {
             return Ok(Boarding::Landed(state.deliveries.begin(sealed)));
         }
         if let Some(failure) = state.kept.failure(session.sid, session.generation, now) {
             return Err(failure);
         }
+        if let Some(reason) = need.and_then(|need| state.kept.not_granted(session.sid, need, now)) {
+            return Err(Failure::NotGranted(reason));
+        }
         if let Some(flight) = state.flights.get(&session.sid).filter(|flight| is_in_the_air(flight)) {
             return Ok(Boarding::Flight { flight: flight.clone(), ours: false });
         }
-        let (land, flight) = watch::channel(None);
+        let (land, landed) = watch::channel(None);
+        let flight = Flight { need: need.cloned(), landed };
         state.flights.insert(session.sid, flight.clone());
-        let (this, session) = (self.clone(), session.clone());
+        let (this, session, need) = (self.clone(), session.clone(), flight.need.clone());
         self.0.runtime.spawn(async move {
-            let landed = this.fly(&session).await;
-            this.keep(&session, &landed);
+            let flown = this.fly(&session, need.as_ref()).await;
+            this.keep(&session, need.as_ref(), &flown);
             // Perhaps nobody waits any more: what was brought is kept for the next request.
-            land.send_replace(Some(landed));
+            land.send_replace(Some(flown.landed));
         });
         Ok(Boarding::Flight { flight, ours: true })
     }
 
-    async fn fly(&self, session: &Session) -> Landed {
-        let inner = &*self.0;
-        let (Some(refresh_token), Some(original)) = (session.refresh_token(), original_identity(session)) else {
-            return Err(Failure::Dead);
-        };
-        let Some(provider) = self.provider_of(session) else { return Err(Failure::Dead) };
-        let asked = provider.refresh(refresh_token, &original).await;
-        let (outcome, landed) = match asked {
-            Ok(tokens) => (Outcome::Succeeded, self.seal_refreshed(&provider, session, tokens)),
-            Err(error) => {
-                let (outcome, failure) = classify(&error);
-                tracing::warn!(target: "sealgate::audit", event = "refresh_failed", sid = ?session.sid, %error, "refresh failed");
-                (outcome, Err(failure))
-            }
-        };
-        inner.metrics.count_refresh(outcome);
-        landed
-    }
-
-    fn seal_refreshed(&self, provider: &Provider, session: &Session, tokens: TokenSet) -> Landed {
-        let now = self.0.clock.now();
-        let access = StoredAccessToken::new(tokens.access_token, now, tokens.access_token_expires_at, tokens.scope);
-        let next = session.refreshed(access, tokens.refresh_token, tokens.id_token, now);
-        let next = match tokens.userinfo {
-            UserInfo::Claims(userinfo) => next.with_userinfo(Some(userinfo)),
-            UserInfo::Unused => next.with_userinfo(None),
-            UserInfo::Kept => next,
-        };
-        // Of what is known now: claims that were never looked at again once let people stay (CVE-2021-41230).
-        if let Err(error) = check_login_limits(&provider.settings().login_limits, &next.claims()) {
-            tracing::warn!(target: "sealgate::audit", event = "refresh_not_allowed", sid = ?session.sid, %error, "a user may no longer log in");
-            if let Some(refresh_token) = next.refresh_token().cloned() {
-                self.spawn_revocation(session, refresh_token);
-            }
-            return Err(Failure::NotAllowed);
-        }
-        let generation = next.generation.0;
-        let refresh_token = next.refresh_token().cloned();
-        match self.0.sessions.seal(next) {
-            Ok(sealed) => {
-                tracing::info!(target: "sealgate::audit", event = "refresh", sid = ?session.sid, generation, "session refreshed");
-                Ok(sealed)
-            }
-            Err(SealSessionError::TooLarge(too_large)) => {
-                tracing::warn!(target: "sealgate::audit", event = "session_too_large", sid = ?session.sid, %too_large, "a refreshed session does not fit the cookies and ends");
-                // Nobody can use it any more.
-                if let Some(refresh_token) = refresh_token {
-                    self.spawn_revocation(session, refresh_token);
-                }
-                Err(Failure::TooLarge(too_large))
-            }
-            Err(error) => {
-                tracing::error!(sid = ?session.sid, %error, "a refreshed session cannot be sealed");
-                // The old refresh token is spent and the new one cannot be kept.
-                Err(Failure::Dead)
-            }
-        }
-    }
-
-    fn keep(&self, session: &Session, landed: &Landed) {
-        let mut state = self.state();
-        state.flights.remove(&session.sid);
-        match landed {
-            // The session was ended while the flight was in the air: what it brought must not live on.
-            Ok(sealed) if state.kept.has_ended(session.sid) => {
-                if let Some(refresh_token) = sealed.session.refresh_token().cloned() {
-                    self.spawn_revocation(session, refresh_token);
-                }
-            }
-            Ok(sealed) => state.kept.keep_refreshed(sealed.clone()),
-            Err(failure) => {
-                state.kept.keep_failure(session.sid, session.generation, failure.clone(), PAUSE_AFTER_FAILURE);
-            }
-        }
+    /// What the next flight is for. Claims that come with the login's own access token are never older than that: it goes
+    /// first where it has expired.
+    fn aim<'a>(&self, session: &Session, need: Option<&'a TokenNeed>) -> Option<&'a TokenNeed> {
+        let provider = self.provider_of(session);
+        let claims_first = provider.is_some_and(|own| own.settings().reads_claims_with_the_access_token());
+        let first =
+            if claims_first { is_valid(session, None, self.0.clock.now()) } else { session.access_token().is_some() };
+        need.filter(|_| first)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -420,54 +444,14 @@ impl Refresher {
 }
 
 /// A flight whose task is gone without landing is none: its place is free, and nobody waits for it.
-fn is_in_the_air(flight: &watch::Receiver<Option<Landed>>) -> bool {
-    flight.has_changed().is_ok()
+fn is_in_the_air(flight: &Flight) -> bool {
+    flight.landed.has_changed().is_ok()
 }
 
-async fn landing(mut flight: watch::Receiver<Option<Landed>>, wait: Duration) -> Option<Landed> {
-    let landed = tokio::time::timeout(wait, flight.wait_for(Option::is_some)).await;
+async fn landing(mut flight: Flight, wait: Duration) -> Option<Landed> {
+    let landed = tokio::time::timeout(wait, flight.landed.wait_for(Option::is_some)).await;
     landed.ok()?.ok()?.clone()
 }
 
-fn classify(error: &RefreshError) -> (Outcome, Failure) {
-    match error {
-        RefreshError::InvalidGrant => (Outcome::Refused, Failure::Dead),
-        // Another user's tokens must never enter this session; the old refresh token is spent.
-        RefreshError::IdentityChanged(_) | RefreshError::UserInfo(UserInfoError::Subject) => {
-            (Outcome::Invalid, Failure::Dead)
-        }
-        RefreshError::Unavailable(unavailable) => {
-            let retry_after = unavailable.retry_after().unwrap_or(DEFAULT_RETRY_AFTER);
-            (Outcome::Unavailable, Failure::Unavailable { retry_after })
-        }
-        _ => (Outcome::Invalid, Failure::Unavailable { retry_after: DEFAULT_RETRY_AFTER }),
-    }
-}
-
-/// Who the session belongs to, as its ID token said at login (OpenID Connect Core §12.2).
-fn original_identity(session: &Session) -> Option<OriginalIdentity> {
-    OriginalIdentity::from_claims(&session.claims())
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::oidc::test_party::settings;
-    use crate::session::tests::{NOW, a_session};
-
-    #[tokio::test]
-    async fn a_request_that_looked_before_a_landing_boards_no_second_flight() {
-        let clock = Clock::manual(NOW);
-        let site = crate::session::store::tests::site();
-        let provider = Provider::new(settings("http://127.0.0.1:9"), clock.clone(), Handle::current())
-            .expect("no network is needed");
-        let providers = Providers::new(vec![("default".into(), provider)]);
-        let refresher = Refresher::new(providers, site.sessions.clone(), clock, Metrics::default(), Handle::current());
-        let old = Arc::new(a_session());
-        let token = old.access_tokens[0].clone();
-        let sealed = site.sessions.seal(old.refreshed(token, None, None, NOW)).expect("it fits");
-        refresher.keep(&old, &Ok(sealed.clone()));
-        assert!(matches!(refresher.join_or_start(&old), Ok(Boarding::Landed(_))));
-        assert!(refresher.state().flights.is_empty());
-    }
-}
+mod tests;

@@ -3,6 +3,7 @@
 //! Must never learn of HTTP servers: it takes `Cookie` values and gives `Set-Cookie` values. Login and refresh write
 //! the session cookie, nobody else, so that a late response can never bring an older refresh token back.
 
+mod access_token;
 pub mod budget;
 pub mod cookies;
 pub mod inspect;
@@ -24,14 +25,15 @@ use std::time::Duration;
 use base64::Engine as _;
 use serde_json::{Map, Value};
 
+pub use self::access_token::StoredAccessToken;
 pub use self::payload::WriteFormat;
 use self::payload::{Deferred, Rest};
 pub use self::session_id::{SessionId, SessionIdError};
 use self::wire::UnknownMembers;
 use crate::base64url::BASE64URL;
 use crate::clock::UnixTime;
-use crate::oidc::{ProviderSettings, beside_id_token, merge_userinfo};
-use crate::secret::{AccessToken, IdToken, RefreshToken, SecretBytes, SecretString};
+use crate::oidc::{ProviderSettings, TokenNeed, beside_id_token, merge_userinfo};
+use crate::secret::{IdToken, RefreshToken, SecretBytes, SecretString};
 
 /// What the configuration says of sessions.
 #[derive(Clone, Debug)]
@@ -104,34 +106,6 @@ impl Generation {
     }
 }
 
-/// One access token and what is known of it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct StoredAccessToken {
-    /// The token.
-    pub token: AccessToken,
-    /// When it was issued, by our clock.
-    pub obtained_at: UnixTime,
-    /// When it expires, by our clock.
-    pub expires_at: UnixTime,
-    /// The granted scopes, space-separated, where the provider named them.
-    pub scope: Option<String>,
-    /// The audience or resource that it was asked for; none: the provider's default.
-    pub audience: Option<String>,
-    unknown: UnknownMembers,
-}
-
-impl StoredAccessToken {
-    /// The token for the provider's default audience.
-    pub fn new(token: AccessToken, obtained_at: UnixTime, expires_at: UnixTime, scope: Option<String>) -> Self {
-        Self { token, obtained_at, expires_at, scope, audience: None, unknown: UnknownMembers::default() }
-    }
-
-    /// The life that it was given.
-    pub fn lifetime(&self) -> Duration {
-        self.expires_at.since(self.obtained_at)
-    }
-}
-
 /// All that the sealed cookie holds.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Session {
@@ -145,7 +119,8 @@ pub struct Session {
     pub issued_at: UnixTime,
     /// When the session ends, whatever happens.
     pub absolute_end: UnixTime,
-    /// The access tokens; the first is for the provider's default audience.
+    /// The access tokens; the first is the login's, for the provider's default audience, and always there. Behind it stand
+    /// those that routes asked for, in the order in which they were obtained.
     pub access_tokens: Vec<StoredAccessToken>,
     unknown: UnknownMembers,
     rest: Deferred,
@@ -188,12 +163,45 @@ impl Session {
         }
     }
 
-    /// The session after a refresh: a new access token; a new refresh token replaces the old, an omitted one keeps it
-    /// (RFC 6749 §6), and likewise for the ID token.
+    /// The session after a refresh of the login's own access token; a new refresh token replaces the old, an omitted one
+    /// keeps it (RFC 6749 §6), and likewise for the ID token. Tokens for other needs stay while they are valid.
     #[must_use]
     pub fn refreshed(
         &self,
         access_token: StoredAccessToken,
+        refresh_token: Option<RefreshToken>,
+        id_token: Option<IdToken>,
+        now: UnixTime,
+    ) -> Self {
+        let tokens = std::iter::once(access_token).chain(self.others(now).cloned()).collect();
+        self.next(tokens, refresh_token, id_token, now)
+    }
+
+    /// As [`Session::refreshed`], with a token for `need` beside the login's own; without a token it only takes over the
+    /// rest.
+    #[must_use]
+    pub fn refreshed_for(
+        &self,
+        need: &TokenNeed,
+        access_token: Option<StoredAccessToken>,
+        refresh_token: Option<RefreshToken>,
+        id_token: Option<IdToken>,
+        now: UnixTime,
+    ) -> Self {
+        let others = self.others(now).filter(|stored| !stored.is_for(need));
+        let kept = self.access_tokens.first().into_iter().chain(others).cloned();
+        let tokens = kept.chain(access_token.map(|stored| stored.asked_for(need))).collect();
+        self.next(tokens, refresh_token, id_token, now)
+    }
+
+    /// The valid tokens behind the login's own.
+    fn others(&self, now: UnixTime) -> impl Iterator<Item = &StoredAccessToken> {
+        self.access_tokens.iter().skip(1).filter(move |stored| now < stored.expires_at)
+    }
+
+    fn next(
+        &self,
+        access_tokens: Vec<StoredAccessToken>,
         refresh_token: Option<RefreshToken>,
         id_token: Option<IdToken>,
         now: UnixTime,
@@ -212,7 +220,7 @@ impl Session {
             generation: self.generation.next(),
             issued_at: now,
             absolute_end: self.absolute_end,
-            access_tokens: vec![access_token],
+            access_tokens,
             unknown: self.unknown.clone(),
             rest: rest.into(),
         }
@@ -232,6 +240,14 @@ impl Session {
     /// The access token for the provider's default audience.
     pub fn access_token(&self) -> Option<&StoredAccessToken> {
         self.access_tokens.first()
+    }
+
+    /// The access token for `need`; for none, the login's own.
+    pub fn access_token_for(&self, need: Option<&TokenNeed>) -> Option<&StoredAccessToken> {
+        match need {
+            None => self.access_token(),
+            Some(need) => self.access_tokens.iter().skip(1).find(|stored| stored.is_for(need)),
+        }
     }
 
     /// The refresh token, where the provider gave one.
@@ -285,6 +301,16 @@ impl Session {
         largest.map_or(("access token", 0), |(name, length)| (name, length.unwrap_or(0)))
     }
 
+    /// The same session without the token that has been there for longest, of those that can be had again; never the
+    /// login's own, nor the one for `kept`. Gives what it was for, too.
+    pub(crate) fn without_oldest_token(&self, kept: Option<&TokenNeed>) -> Option<(Self, TokenNeed)> {
+        let may_go = |stored: &StoredAccessToken| !kept.is_some_and(|kept| stored.is_for(kept));
+        let at = self.access_tokens.iter().skip(1).position(may_go)? + 1;
+        let mut smaller = self.clone();
+        let gone = smaller.access_tokens.remove(at);
+        Some((smaller, gone.need()))
+    }
+
     /// The same session without its ID token, whose claims stay: for when the whole would not fit.
     #[must_use]
     pub fn without_id_token(&self) -> Self {
@@ -296,6 +322,7 @@ impl Session {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::secret::AccessToken;
 
     pub(crate) const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
 

@@ -56,6 +56,7 @@ use crate::oidc::{BearerVerifier, Provider};
 use crate::origin::PublicOrigin;
 use crate::proxy::{OwnNames, RouteTable};
 use crate::refresh::Refresher;
+use crate::refresh::application::ApplicationTokens;
 use crate::return_url::{ReturnUrl, ReturnUrlError};
 use crate::session::Session;
 use crate::session::cookies::{RequestCookies, SetCookie};
@@ -173,6 +174,8 @@ pub struct Services {
     pub providers: Providers,
     /// Keeps sessions usable.
     pub refresher: Refresher,
+    /// The application's own access tokens.
+    pub application: ApplicationTokens,
     /// The proxied routes.
     pub routes: RouteTable,
     /// How other proxies ask whether a request may pass; none: they cannot.

@@ -58,6 +58,7 @@ fn the_operator_s_guide_names_every_counter_and_audit_event_and_no_other() {
     metrics.count_request(Handler::Proxy, 200);
     metrics.count_login(Outcome::Started);
     metrics.count_refresh(Outcome::Succeeded);
+    metrics.count_application_token(Outcome::Succeeded);
     metrics.count_logout(Outcome::Succeeded);
     metrics.count_open(OpenedWith::Primary);
     let rendered = metrics.render();

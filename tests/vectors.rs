@@ -21,7 +21,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sealgate::aead::Algorithm;
 use sealgate::clock::UnixTime;
 use sealgate::keyring::KeyRing;
-use sealgate::oidc::ResponseMode;
+use sealgate::oidc::{ResponseMode, TokenNeed};
 use sealgate::seal::{OpenError, Purpose};
 use sealgate::secret::{AccessToken, CodeVerifier, IdToken, Nonce, RefreshToken, State};
 use sealgate::session::cookies::CookieNames;
@@ -95,6 +95,14 @@ fn pinned_plaintexts_read_as_what_was_written() {
                 let read = Session::decode(plaintext.clone()).expect(name);
                 assert_eq!(read.encode(WriteFormat::Plain).as_slice(), plaintext, "the unknown member is kept");
                 assert!(read.provider == session().provider && read.access_tokens == session().access_tokens);
+            }
+            "session with tokens for several APIs" => {
+                let read = Session::decode(plaintext.clone()).expect(name);
+                assert!(read == several_apis_session());
+                assert!(needs().iter().all(|need| read.access_token_for(Some(need)).is_some()));
+            }
+            "compressed session with tokens for several APIs" => {
+                assert!(Session::decode(plaintext.clone()).expect(name) == several_apis_jwt_session());
             }
             "compressed session" => assert!(Session::decode(plaintext.clone()).expect(name) == jwt_session()),
             "login transaction" => {
@@ -191,6 +199,16 @@ fn plaintexts() -> Vec<(&'static str, Purpose, Vec<u8>)> {
         ("session without optional members", Purpose::Session, bare_session().encode(WriteFormat::Plain).to_vec()),
         ("session of a later release", Purpose::Session, with_a_member_more(whole)),
         ("compressed session", Purpose::Session, jwt_session().encode(WriteFormat::Zstd1).to_vec()),
+        (
+            "session with tokens for several APIs",
+            Purpose::Session,
+            several_apis_session().encode(WriteFormat::Plain).to_vec(),
+        ),
+        (
+            "compressed session with tokens for several APIs",
+            Purpose::Session,
+            several_apis_jwt_session().encode(WriteFormat::Zstd1).to_vec(),
+        ),
         ("login transaction", Purpose::Login, login_transaction(Some(replaced())).encode().to_vec()),
         ("login transaction that replaces nothing", Purpose::Login, login_transaction(None).encode().to_vec()),
         ("login transaction whose answer is posted", Purpose::Login, posted_login_transaction().encode().to_vec()),
@@ -245,6 +263,33 @@ fn jwt_session() -> Session {
     let mut access_token = session().access_tokens[0].clone();
     access_token.token = AccessToken::new(jwt.clone());
     session().refreshed(access_token, Some(RefreshToken::new("1//0gAbCdEfGhI.x")), Some(IdToken::new(jwt)), NOW)
+}
+
+/// What routes may ask for, in every form.
+fn needs() -> [TokenNeed; 3] {
+    let scopes = |list: &[&str]| list.iter().map(|scope| (*scope).to_owned()).collect();
+    [
+        TokenNeed::new(scopes(&["orders.read", "orders.write"]), Some("https://orders.example.com".into()), None),
+        TokenNeed::new(Vec::new(), None, Some("https://billing.example.com".into())),
+        TokenNeed::new(scopes(&["api://stock/.default"]), None, None),
+    ]
+}
+
+fn with_tokens_for_apis(session: Session) -> Session {
+    let login = session.access_tokens[0].clone();
+    needs().iter().fold(session, |session, need| {
+        let mut stored = StoredAccessToken::new(login.token.clone(), NOW, NOW.plus(Duration::from_secs(600)), None);
+        stored.scope = need.scope().map(|scope| format!("{scope} more"));
+        session.refreshed_for(need, Some(stored), None, None, NOW)
+    })
+}
+
+fn several_apis_session() -> Session {
+    with_tokens_for_apis(session())
+}
+
+fn several_apis_jwt_session() -> Session {
+    with_tokens_for_apis(jwt_session())
 }
 
 /// What no login leaves behind and a reader takes all the same.

@@ -1,6 +1,6 @@
 //! `[provider]`, typed.
 
-mod authorization;
+pub(super) mod authorization;
 mod client;
 
 use std::time::Duration;

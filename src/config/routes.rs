@@ -3,6 +3,7 @@
 pub(super) mod headers;
 mod issuers;
 pub(super) mod rules;
+pub(super) mod tokens;
 mod wanted;
 
 use http::Uri;
@@ -193,15 +194,20 @@ fn check_signed_out(key: &str, auth: Option<RouteAuth>, csrf: Option<CsrfMode>, 
     }
 }
 
+const AUTH_NAMES: [(&str, RouteAuth); 5] = [
+    ("session", RouteAuth::Session),
+    ("bearer", RouteAuth::Bearer),
+    ("session_or_bearer", RouteAuth::SessionOrBearer),
+    ("optional", RouteAuth::Optional),
+    ("none", RouteAuth::None),
+];
+
 fn route_auth(leaf: &Leaf) -> Result<RouteAuth, String> {
-    let modes = [
-        ("session", RouteAuth::Session),
-        ("bearer", RouteAuth::Bearer),
-        ("session_or_bearer", RouteAuth::SessionOrBearer),
-        ("optional", RouteAuth::Optional),
-        ("none", RouteAuth::None),
-    ];
-    values::choice(leaf, &modes)
+    values::choice(leaf, &AUTH_NAMES)
+}
+
+fn route_auth_name(auth: RouteAuth) -> &'static str {
+    AUTH_NAMES.iter().find(|(_, known)| *known == auth).map_or("session", |(name, _)| name)
 }
 
 /// What the upstream sees of a request's target.
@@ -251,6 +257,7 @@ fn access(
         by_default: compat.is_some_and(|compat| compat.easy_auth.is_some()) && auth != Some(RouteAuth::None),
     };
     let headers = headers::parse(&route, raw.header_preset.take(), raw.headers.take(), &known, reader);
+    let token = tokens::parse(&route, auth, raw, reader);
     let signed_identity =
         identity_jwt::wanted(&route, raw.identity_jwt.take(), raw.identity_jwt_audience.take(), auth, reader);
     let (auth, issuers, providers) = (auth?, issuers?, providers?);
@@ -285,6 +292,7 @@ fn access(
         providers,
         rules: rules?,
         headers: headers?,
+        token: token?,
         leads_to_login: false,
         signed_identity: signed_identity?,
     })

@@ -164,7 +164,7 @@ fn parse_site(scope: Scope, raw: RawSite, process: &Process, reader: &mut Reader
         easy_auth: false,
     };
     server::check_health_path(&own_paths, reader);
-    let providers = parse_providers(scope, raw.provider, raw.providers, reader);
+    let mut providers = parse_providers(scope, raw.provider, raw.providers, reader);
     reader.enter(scope);
     let first = providers.as_ref().and_then(|providers| providers.first()).map(|provider| &provider.settings);
     let raw_compat = RawCompat { compat: raw.compat, provider: raw.compat_provider };
@@ -187,12 +187,16 @@ fn parse_site(scope: Scope, raw: RawSite, process: &Process, reader: &mut Reader
     reader.enter(scope);
     let session = session::parse(raw.session, reader);
     let csrf = site::csrf(raw.csrf, reader);
-    let groups_claim = first.map(|provider| provider.login_limits.groups_claim.as_str());
-    let routes = routes::parse(raw.routes, &own_paths, groups_claim, compat.as_ref(), reader);
+    let groups_claim = first.map(|provider| provider.login_limits.groups_claim.clone());
+    let groups_claim = groups_claim.as_deref();
+    let mut routes = routes::parse(raw.routes, &own_paths, groups_claim, compat.as_ref(), reader);
     let (has_forward_auth, has_identity_jwt) = (raw.forward_auth.is_some(), raw.identity_jwt.is_some());
     let forward_auth = forward_auth::parse(raw.forward_auth, groups_claim, compat.as_ref(), reader);
     if let (true, Some(session)) = (has_forward_auth, &session) {
         forward_auth::check(process.trusts_proxies, session, reader);
+    }
+    if let (Some(routes), Some(providers)) = (&mut routes, &mut providers) {
+        routes::tokens::fit(routes, providers, reader);
     }
     let identity_jwt = identity_jwt::parse(raw.identity_jwt, reader);
     if !has_identity_jwt {

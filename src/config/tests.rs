@@ -16,6 +16,7 @@ mod provider;
 mod routes;
 mod sites;
 mod static_site;
+mod tokens;
 
 /// A folder with configuration files, and an environment.
 struct Fixture {

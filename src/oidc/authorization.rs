@@ -11,9 +11,9 @@ use url::Url;
 
 use super::http::Unavailable;
 use super::oauth_error::OAuthError;
-use super::preset::IssuerRule;
+use super::preset::{IssuerRule, Preset};
 use super::provider::RelyingParty;
-use super::{Metadata, ProviderSettings, pushed};
+use super::{Metadata, ProviderSettings, TokenNeed, pushed};
 use crate::secret::{CodeVerifier, Nonce, State};
 
 /// Random bytes in a state, a nonce and a verifier: 256 bits.
@@ -30,6 +30,9 @@ pub struct AuthorizationSettings {
     pub max_age: Option<Duration>,
     /// The APIs that the access token is for: absolute URIs without fragment (RFC 8707 §2). Named in token requests too.
     pub resources: Vec<String>,
+    /// What routes ask for beside it: named here, so that refreshes can ask for it (RFC 8707 §2.1, RFC 6749 §6), and not
+    /// when the code is redeemed.
+    pub of_routes: Vec<TokenNeed>,
     /// Further parameters, none of which secures the flow. One from the login's link takes the place of its namesake.
     pub parameters: Vec<(String, String)>,
 }
@@ -160,9 +163,9 @@ pub(super) async fn authorization_url(
 
 /// All parameters of one request, each but `resource` once (RFC 6749 §3.1, RFC 8707 §2).
 pub(super) fn parameters(settings: &ProviderSettings, request: &AuthorizationRequest<'_>) -> Vec<(String, String)> {
-    let AuthorizationSettings { response_mode, resources, parameters, .. } = &settings.authorization;
+    let AuthorizationSettings { response_mode, resources, of_routes, parameters, .. } = &settings.authorization;
     let challenge = code_challenge(request.verifier);
-    let scope = scopes(settings).collect::<Vec<_>>().join(" ");
+    let scope = scopes(settings).join(" ");
     let mut all: Vec<(String, String)> = [
         ("response_type", "code"),
         ("client_id", &settings.client_id),
@@ -183,7 +186,13 @@ pub(super) fn parameters(settings: &ProviderSettings, request: &AuthorizationReq
     if let Some(max_age) = request.max_age {
         add("max_age", max_age.as_secs().to_string());
     }
-    resources.iter().for_each(|resource| add("resource", resource.clone()));
+    let mut named: Vec<&str> = resources.iter().map(String::as_str).collect();
+    for resource in of_routes.iter().filter_map(TokenNeed::resource) {
+        if !named.contains(&resource) {
+            named.push(resource);
+        }
+    }
+    named.into_iter().for_each(|resource| add("resource", resource.to_owned()));
     // The first of a name counts: ours, then the link's, then the configuration's.
     for (name, value) in request.extra.iter().chain(parameters) {
         if !is_ours(name) && !all.iter().any(|(other, _)| other == name) {
@@ -227,10 +236,20 @@ fn code_challenge(verifier: &CodeVerifier) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.expose()))
 }
 
-/// The configured scopes, with `openid` first when it is not among them (Core §3.1.2.1).
-fn scopes(settings: &ProviderSettings) -> impl Iterator<Item = &str> {
+/// The configured scopes, with `openid` first when it is not among them (Core §3.1.2.1), and those of the routes.
+fn scopes(settings: &ProviderSettings) -> Vec<&str> {
     let absent = !settings.scopes.iter().any(|scope| scope == "openid");
-    absent.then_some("openid").into_iter().chain(settings.scopes.iter().map(String::as_str))
+    let mut scopes: Vec<&str> =
+        absent.then_some("openid").into_iter().chain(settings.scopes.iter().map(String::as_str)).collect();
+    // Where scopes are of one API each, a login that named those of several would leave open which its token is for.
+    let one_api_at_a_time = settings.particulars.preset.is_some_and(Preset::names_apis_by_scope);
+    let of_routes = settings.authorization.of_routes.iter().filter(|_| !one_api_at_a_time);
+    for scope in of_routes.filter_map(TokenNeed::scope).flat_map(|scope| scope.split(' ')) {
+        if !scopes.contains(&scope) {
+            scopes.push(scope);
+        }
+    }
+    scopes
 }
 
 /// RFC 9207 §2.4: compared as a simple string, and not to be left out by a provider that announces it.

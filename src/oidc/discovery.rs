@@ -52,6 +52,8 @@ pub struct Metadata {
     pub require_pushed_authorization_requests: bool,
     /// How authorization responses come; `query` and `fragment` when it does not say (RFC 8414 §2).
     pub response_modes_supported: Vec<String>,
+    /// Grants of the token endpoint (RFC 8414 §2); empty when it does not say.
+    pub grant_types_supported: Vec<String>,
     /// PKCE methods; empty when it does not say, which does not mean that there are none.
     pub code_challenge_methods_supported: Vec<String>,
     /// Signature algorithms of ID tokens.
@@ -220,6 +222,7 @@ struct RawMetadata {
     pushed_authorization_request_endpoint: Option<String>,
     require_pushed_authorization_requests: Option<bool>,
     response_modes_supported: Option<Vec<String>>,
+    grant_types_supported: Option<Vec<String>>,
     code_challenge_methods_supported: Option<Vec<String>>,
     id_token_signing_alg_values_supported: Option<Vec<String>>,
     authorization_response_iss_parameter_supported: Option<bool>,
@@ -261,6 +264,7 @@ fn check(raw: RawMetadata, rule: &IssuerRule) -> Result<Metadata, DiscoveryError
         response_modes_supported: raw
             .response_modes_supported
             .unwrap_or_else(|| vec!["query".to_owned(), "fragment".to_owned()]),
+        grant_types_supported: raw.grant_types_supported.unwrap_or_default(),
         code_challenge_methods_supported: raw.code_challenge_methods_supported.unwrap_or_default(),
         id_token_signing_alg_values_supported: raw.id_token_signing_alg_values_supported.unwrap_or_default(),
         authorization_response_iss_parameter_supported: raw

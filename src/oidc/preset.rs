@@ -5,7 +5,7 @@
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::Metadata;
+use super::{Metadata, OAuthError};
 
 /// The path segments in which Entra ID serves many tenants at once.
 const SHARED_TENANTS: [&str; 2] = ["organizations", "common"];
@@ -68,6 +68,21 @@ impl Preset {
     /// Whether the provider sends `state` back after a logout.
     pub const fn returns_logout_state(self) -> bool {
         !matches!(self, Self::Cognito)
+    }
+
+    /// Whether an API is named by its scopes alone, and a request that says `resource` or `audience` too is refused.
+    pub const fn names_apis_by_scope(self) -> bool {
+        matches!(self, Self::Entra)
+    }
+
+    /// Whether an error at the token endpoint is about the API that was asked for, and not about the refresh token.
+    pub(super) fn refuses_api(self, error: &OAuthError) -> bool {
+        // Entra ID says `invalid_grant` also where consent, an assignment or a second factor is missing for one API, and
+        // `invalid_resource` for an API that it does not know.
+        const OF_THE_API: [&str; 6] =
+            ["AADSTS65001", "AADSTS50105", "AADSTS50076", "AADSTS50079", "AADSTS50158", "AADSTS53003"];
+        let names = |text: &str| OF_THE_API.iter().any(|code| text.starts_with(code));
+        self == Self::Entra && (error.code() == "invalid_resource" || error.description().is_some_and(names))
     }
 
     /// Adds the parameters of the authorization request that the provider wants beside the standard's.

@@ -20,9 +20,9 @@ use super::jwks::{KeyCache, signature_algorithm};
 use super::logout::LogoutRequest;
 use super::preset::IssuerRule;
 use super::{
-    AuthorizationError, AuthorizationRequest, IssuerMismatch, Metadata, OriginalIdentity, ProviderSettings,
-    RedeemError, Redemption, RefreshError, Revocation, RevokeError, TokenSet, Unavailable, authorization, logout,
-    token,
+    AuthorizationError, AuthorizationRequest, ClientCredentialsError, ClientToken, IssuerMismatch, Metadata,
+    OriginalIdentity, ProviderSettings, RedeemError, Redemption, RefreshError, Revocation, RevokeError, TokenNeed,
+    TokenSet, Unavailable, authorization, client_credentials, logout, token,
 };
 use crate::clock::Clock;
 use crate::file_watch::FileWatch;
@@ -211,8 +211,26 @@ impl Provider {
         refresh_token: &RefreshToken,
         original: &OriginalIdentity,
     ) -> Result<TokenSet, RefreshError> {
-        let (refresh_token, original) = (refresh_token.clone(), original.clone());
-        self.on_runtime(|party| async move { token::refresh(&party, &refresh_token, &original).await }).await?
+        self.refresh_for(refresh_token, original, None).await
+    }
+
+    /// As [`Provider::refresh`], with an access token for `need` (RFC 8707 §2.2) instead of the login's; UserInfo is not
+    /// asked then.
+    pub async fn refresh_for(
+        &self,
+        refresh_token: &RefreshToken,
+        original: &OriginalIdentity,
+        need: Option<&TokenNeed>,
+    ) -> Result<TokenSet, RefreshError> {
+        let (refresh_token, original, need) = (refresh_token.clone(), original.clone(), need.cloned());
+        self.on_runtime(|party| async move { token::refresh(&party, &refresh_token, &original, need.as_ref()).await })
+            .await?
+    }
+
+    /// A token for the application itself (RFC 6749 §4.4).
+    pub async fn client_token(&self, need: &TokenNeed) -> Result<ClientToken, ClientCredentialsError> {
+        let need = need.clone();
+        self.on_runtime(|party| async move { client_credentials::ask(&party, &need).await }).await?
     }
 
     /// Revokes a refresh token (RFC 7009). After any error the token may live.

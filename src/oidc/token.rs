@@ -20,6 +20,7 @@ use super::json::parse_object;
 use super::jws::KeySource;
 use super::oauth_error::{OAuthError, WireError};
 use super::provider::RelyingParty;
+use super::token_need::TokenNeed;
 use super::token_response::WireTokenResponse;
 use super::userinfo::{self, UserInfo, UserInfoError};
 use crate::clock::UnixTime;
@@ -129,7 +130,16 @@ pub enum RefreshError {
     /// The provider cannot serve us now. After a timeout or an interruption it may have acted all the same.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
-    /// The provider refused for another reason, `invalid_client` or `interaction_required` say.
+    /// The provider gives no token for what the refresh named: `invalid_target` (RFC 8707 §2), `invalid_scope` or another.
+    /// The refresh token may be good for others.
+    #[error("the provider gives no access token for {need}: {error}")]
+    NotGranted {
+        /// What was asked for.
+        need: TokenNeed,
+        /// The provider's word.
+        error: OAuthError,
+    },
+    /// The provider refused for another reason, `invalid_client` say.
     #[error("the token endpoint refused: {0}")]
     Rejected(OAuthError),
     /// The answer is not a token response.
@@ -147,7 +157,7 @@ pub enum RefreshError {
 }
 
 /// What can go wrong with a token request, before any ID token is looked at.
-enum ExchangeError {
+pub(super) enum ExchangeError {
     Unavailable(Unavailable),
     Rejected(OAuthError),
     InvalidResponse(InvalidResponse),
@@ -185,6 +195,7 @@ pub(super) async fn refresh(
     party: &RelyingParty,
     refresh_token: &RefreshToken,
     original: &OriginalIdentity,
+    need: Option<&TokenNeed>,
 ) -> Result<TokenSet, RefreshError> {
     let metadata = party.discovered().await?;
     let sent_at = party.clock.now();
@@ -193,15 +204,21 @@ pub(super) async fn refresh(
     let credentials = party.client.credentials(&metadata.token_endpoint)?;
     let http = sender(party, &credentials);
     let mut request = client.exchange_refresh_token(&sent);
-    for resource in &party.settings.authorization.resources {
-        request = request.add_extra_param("resource", resource);
+    for (name, value) in need.unwrap_or(&TokenNeed::default()).refresh_parameters(&party.settings) {
+        request = request.add_extra_param(name, value);
     }
-    let response = exchange(&credentials, &[refresh_token.expose()], request.request_async(&http)).await?;
+    let answered = exchange(&credentials, &[refresh_token.expose()], request.request_async(&http)).await;
+    let response = answered.map_err(|error| refresh_error(party, need, error))?;
     let mut tokens = token_set(party, response, sent_at)?;
     tokens.refresh_token.get_or_insert_with(|| refresh_token.clone());
     if let Some(id_token) = &tokens.id_token {
         let verified = verify_id_token(party, &metadata, id_token, &tokens.access_token, (None, None)).await;
         take_refreshed(&mut tokens, verified, original)?;
+    }
+    if need.is_some() {
+        // A token for another API is none for UserInfo.
+        tokens.userinfo = UserInfo::Kept;
+        return Ok(tokens);
     }
     let asked = userinfo::fetch(party, &metadata, &tokens.access_token, &original.subject);
     // Others wait for these tokens, and not for claims.
@@ -216,6 +233,23 @@ pub(super) async fn refresh(
         Err(error) => return Err(error.into()),
     };
     Ok(tokens)
+}
+
+/// Tells a refusal of what was named from one of the refresh token itself.
+fn refresh_error(party: &RelyingParty, need: Option<&TokenNeed>, error: ExchangeError) -> RefreshError {
+    match (need, error) {
+        (Some(need), ExchangeError::Rejected(error)) if refuses_the_need(party, &error) => {
+            RefreshError::NotGranted { need: need.clone(), error }
+        }
+        (_, error) => error.into(),
+    }
+}
+
+/// RFC 6749 §5.2, RFC 8707 §2, RFC 9470 §5 and OpenID Connect Core §3.1.2.6: what is wrong lies in what was asked for, or
+/// in what the user has not agreed to.
+fn refuses_the_need(party: &RelyingParty, error: &OAuthError) -> bool {
+    let codes = ["invalid_target", "invalid_scope", "access_denied", "consent_required", "interaction_required"];
+    codes.contains(&error.code()) || party.settings.particulars.preset.is_some_and(|preset| preset.refuses_api(error))
 }
 
 /// Puts the claims of a refreshed ID token in, if it is the same user's.
@@ -244,7 +278,7 @@ fn subject(tokens: &TokenSet) -> Option<&str> {
     tokens.claims.as_ref()?.get("sub")?.as_str()
 }
 
-type TokenClient = Client<
+pub(super) type TokenClient = Client<
     WireError,
     WireTokenResponse,
     oauth2::basic::BasicTokenIntrospectionResponse,
@@ -258,13 +292,13 @@ type TokenClient = Client<
 >;
 
 /// The library's client knows no secret: [`Credentials`] authenticate its requests.
-fn client(party: &RelyingParty, metadata: &Metadata) -> TokenClient {
+pub(super) fn client(party: &RelyingParty, metadata: &Metadata) -> TokenClient {
     Client::new(ClientId::new(party.settings.client_id.clone()))
         .set_token_uri(TokenUrl::from_url(metadata.token_endpoint.clone()))
 }
 
 /// Sends with the provider's client. The future owns what it needs: one that borrows is not `Send` inside the library.
-fn sender(
+pub(super) fn sender(
     party: &RelyingParty,
     credentials: &Credentials,
 ) -> impl Fn(oauth2::HttpRequest) -> BoxFuture<'static, Result<oauth2::HttpResponse, HttpError>> + Send + Sync + use<> {
@@ -283,7 +317,11 @@ fn one_object(response: oauth2::HttpResponse) -> Result<oauth2::HttpResponse, Ht
 }
 
 /// Awaits the response and turns what went wrong into words of ours: the library's errors hold the raw body.
-async fn exchange<F>(credentials: &Credentials, sent: &[&str], request: F) -> Result<WireTokenResponse, ExchangeError>
+pub(super) async fn exchange<F>(
+    credentials: &Credentials,
+    sent: &[&str],
+    request: F,
+) -> Result<WireTokenResponse, ExchangeError>
 where
     F: Future<Output = Result<WireTokenResponse, RequestTokenError<HttpError, WireError>>>,
 {
@@ -312,7 +350,7 @@ where
 }
 
 /// The response as tokens; its ID token is not verified yet.
-fn token_set(
+pub(super) fn token_set(
     party: &RelyingParty,
     response: WireTokenResponse,
     sent_at: UnixTime,

@@ -13,10 +13,12 @@ use tokio::task::AbortHandle;
 use super::path::{self, PathRefused};
 use super::upstream::{self, Upstream, UpstreamTls, UpstreamTlsError, UpstreamTlsSettings};
 use super::{
-    Balance, ConnectionLimits, CsrfMode, IdentityHeader, PathRewrite, RouteAuth, RouteSettings, Rule, UpstreamTimeouts,
+    Balance, ConnectionLimits, CsrfMode, IdentityHeader, PathRewrite, RouteAuth, RouteSettings, RouteToken, Rule,
+    UpstreamTimeouts,
 };
 use crate::file_watch::{self, FileWatch};
 use crate::metrics::{CertificateUse, Metrics};
+use crate::oidc::TokenNeed;
 
 /// What a 405 lists for a route that restricts no methods (RFC 9110 §15.5.6); any other but CONNECT and TRACE passes too.
 const COMMON_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
@@ -204,6 +206,16 @@ impl Route {
     /// Headers made of the user's claims.
     pub fn identity_headers(&self) -> &[IdentityHeader] {
         &self.settings.access.headers
+    }
+
+    /// The access token that the upstream gets.
+    pub fn token(&self) -> &RouteToken {
+        &self.settings.access.token
+    }
+
+    /// What the session's access token must be for; none: that of the login will do.
+    pub fn token_need(&self) -> Option<&TokenNeed> {
+        self.token().of_session()
     }
 
     /// Bytes of a request's body; none: as many as come.

@@ -3,7 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use crate::refresh::Failure;
+use crate::oidc::TokenNeed;
+use crate::refresh::{Failure, NotGranted};
 use crate::session::store::SealedSession;
 use crate::session::{Generation, SessionId};
 
@@ -16,6 +17,13 @@ const ENTRY_BYTES: usize = 320;
 /// with a refresh token that is spent.
 const KEPT_ONCE_SHOWN: Duration = Duration::from_secs(120);
 
+/// How long a token that was not granted is not asked for again.
+const PAUSE_AFTER_REFUSAL: Duration = Duration::from_secs(30);
+/// What a need takes in an entry.
+const NEED_BYTES: usize = 256;
+/// So many times a token may be left out for want of room before somebody should hear of it.
+const DROPS_BEFORE_WARNING: u32 = 3;
+
 /// What is known of one session beside what its cookie says.
 #[derive(Default)]
 struct Entry {
@@ -26,6 +34,10 @@ struct Entry {
     is_shown: bool,
     /// Why the last flight from a generation failed.
     failed: Option<(Generation, Remembered)>,
+    /// For which needs there is no token, and until when that counts.
+    not_granted: Vec<(TokenNeed, NotGranted, Instant)>,
+    /// How often the tokens for these needs were left out.
+    drops: Vec<(TokenNeed, u32)>,
     /// The session was ended here: it is refreshed no more.
     ended: bool,
     /// Its refresh token was, or is being, revoked.
@@ -42,7 +54,8 @@ enum Remembered {
 
 impl Entry {
     fn bytes(&self) -> usize {
-        ENTRY_BYTES + self.refreshed.as_ref().map_or(0, SealedSession::bytes)
+        let needs = NEED_BYTES * (self.not_granted.len() + self.drops.len());
+        ENTRY_BYTES + needs + self.refreshed.as_ref().map_or(0, SealedSession::bytes)
     }
 }
 
@@ -81,9 +94,38 @@ impl KeptResults {
     pub fn keep_failure(&mut self, sid: SessionId, generation: Generation, failure: Failure, pause: Duration) {
         let remembered = match failure {
             Failure::Unavailable { .. } => Remembered::Until(Instant::now() + pause, failure),
-            Failure::Dead | Failure::NotAllowed | Failure::TooLarge(_) => Remembered::Final(failure),
+            Failure::Dead | Failure::NotAllowed | Failure::TooLarge(_) | Failure::NotGranted(_) => {
+                Remembered::Final(failure)
+            }
         };
         self.change(sid, |entry| entry.failed = Some((generation, remembered)));
+    }
+
+    /// Remembers for a while that there is no token for `need`.
+    pub fn keep_not_granted(&mut self, sid: SessionId, need: &TokenNeed, reason: NotGranted, now: Instant) {
+        self.change(sid, |entry| {
+            entry.not_granted.retain(|(other, _, until)| other != need && now < *until);
+            entry.not_granted.push((need.clone(), reason, now + PAUSE_AFTER_REFUSAL));
+        });
+    }
+
+    /// Why a token for `need` need not be asked for now.
+    pub fn not_granted(&self, sid: SessionId, need: &TokenNeed, now: Instant) -> Option<NotGranted> {
+        let refused = &self.by_session.get(&sid)?.not_granted;
+        refused.iter().find(|(other, _, until)| other == need && now < *until).map(|(_, reason, _)| reason.clone())
+    }
+
+    /// Counts a token that was left out; whether it is time to say so, which happens once.
+    pub fn count_drop(&mut self, sid: SessionId, need: &TokenNeed) -> bool {
+        let mut count = 0;
+        self.change(sid, |entry| match entry.drops.iter_mut().find(|(other, _)| other == need) {
+            Some((_, drops)) => {
+                *drops = drops.saturating_add(1);
+                count = *drops;
+            }
+            None => entry.drops.push((need.clone(), 1)),
+        });
+        count == DROPS_BEFORE_WARNING
     }
 
     /// Remembers that the session was ended here.
@@ -108,16 +150,22 @@ impl KeptResults {
         while let Some((_, ticket, sid)) = self.shown.pop_front_if(|(until, ..)| *until <= now) {
             self.remove_if_current(ticket, sid);
         }
-        let entry = self.by_session.get_mut(&sid)?;
-        let sealed = entry.refreshed.as_ref()?;
-        if sealed.session.generation > generation {
-            return Some(sealed.clone());
+        if let Some(newer) = self.find_newer(sid, generation) {
+            return Some(newer);
         }
+        let entry = self.by_session.get_mut(&sid)?;
+        entry.refreshed.as_ref()?;
         if !entry.is_shown {
             entry.is_shown = true;
             self.shown.push_back((now + KEPT_ONCE_SHOWN, entry.ticket, sid));
         }
         None
+    }
+
+    /// The kept session if it is newer than `generation`, which no request need have shown.
+    pub fn find_newer(&self, sid: SessionId, generation: Generation) -> Option<SealedSession> {
+        let sealed = self.by_session.get(&sid)?.refreshed.as_ref()?;
+        (sealed.session.generation > generation).then(|| sealed.clone())
     }
 
     /// Why a refresh of this generation need not be tried now.

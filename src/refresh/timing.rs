@@ -4,18 +4,24 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 
 use crate::clock::UnixTime;
+use crate::oidc::TokenNeed;
 use crate::session::Session;
 
-/// Whether the access token can be used at `now`.
-pub(super) fn is_valid(session: &Session, now: UnixTime) -> bool {
-    session.access_token().is_some_and(|stored| now < stored.expires_at)
+/// Whether the access token for `need` can be used at `now`.
+pub(super) fn is_valid(session: &Session, need: Option<&TokenNeed>, now: UnixTime) -> bool {
+    session.access_token_for(need).is_some_and(|stored| now < stored.expires_at)
 }
 
-/// Whether it is time: min(`refresh_before`, a fifth of the lifetime) and a jitter of up to a quarter of that ahead of
-/// expiry. The jitter is fixed for a session's generation, so that all its requests agree.
-pub(super) fn is_due(session: &Session, now: UnixTime, refresh_before: Duration) -> bool {
-    let Some(stored) = session.access_token() else { return true };
-    let ahead = refresh_before.min(stored.lifetime() / 5);
+/// How long before its end a token with that lifetime is renewed: min(`refresh_before`, a fifth of the lifetime).
+pub(super) fn ahead(lifetime: Duration, refresh_before: Duration) -> Duration {
+    refresh_before.min(lifetime / 5)
+}
+
+/// Whether it is time: [`ahead`] and a jitter of up to a quarter of that ahead of expiry. The jitter is fixed for a
+/// session's generation, so that all its requests agree.
+pub(super) fn is_due(session: &Session, need: Option<&TokenNeed>, now: UnixTime, refresh_before: Duration) -> bool {
+    let Some(stored) = session.access_token_for(need) else { return true };
+    let ahead = ahead(stored.lifetime(), refresh_before);
     let left = now.until(stored.expires_at);
     if left > ahead + ahead / 4 {
         // Whatever the jitter is.
@@ -39,11 +45,11 @@ mod tests {
         let session = a_session();
         let at = |seconds| NOW.plus(Duration::from_secs(seconds));
         let hour = Duration::from_secs(3600);
-        assert!(!is_due(&session, at(224), hour), "a fifth and a quarter of it are 75 s");
-        assert!(is_due(&session, at(240), hour), "a fifth is 60 s");
+        assert!(!is_due(&session, None, at(224), hour), "a fifth and a quarter of it are 75 s");
+        assert!(is_due(&session, None, at(240), hour), "a fifth is 60 s");
         let ten = Duration::from_secs(10);
-        assert!(!is_due(&session, at(287), ten));
-        assert!(is_due(&session, at(290), ten));
-        assert!(is_valid(&session, at(299)) && !is_valid(&session, at(300)));
+        assert!(!is_due(&session, None, at(287), ten));
+        assert!(is_due(&session, None, at(290), ten));
+        assert!(is_valid(&session, None, at(299)) && !is_valid(&session, None, at(300)));
     }
 }

@@ -14,6 +14,7 @@ use crate::metrics::Metrics;
 use crate::oidc::{Provider, ProviderBuildError, TokenIssuers};
 use crate::proxy::{OwnNames, RouteTable};
 use crate::refresh::Refresher;
+use crate::refresh::application::ApplicationTokens;
 use crate::seal::Sealer;
 use crate::session::cookies::CookieNames;
 use crate::session::providers::Providers;
@@ -70,6 +71,13 @@ fn services(config: &Config, site: &SiteConfig, shared: &Shared) -> Result<Servi
     issuers.start();
     let refresher =
         Refresher::new(providers.clone(), sessions.clone(), clock.clone(), metrics.clone(), runtime.clone());
+    let application = ApplicationTokens::new(
+        providers.default_one().provider.clone(),
+        site.session.refresh_before,
+        clock.clone(),
+        metrics.clone(),
+        runtime.clone(),
+    );
     let identities = site.identity_jwt.clone().map(|settings| {
         let answers = site.forward_auth.as_ref().map(|settings| &settings.signed_identity);
         SignedIdentities::load(settings, &origin, clock, &site.routes, answers)
@@ -88,6 +96,7 @@ fn services(config: &Config, site: &SiteConfig, shared: &Shared) -> Result<Servi
         sessions,
         providers,
         refresher,
+        application,
         routes,
         forward_auth: site.forward_auth.clone(),
         identities,

@@ -265,6 +265,10 @@ pub struct EndedContents {
 pub struct TokenContents {
     /// `access token`, `refresh token` or `ID token`.
     pub token: &'static str,
+    /// The API that it was asked for: a resource or an audience; none: as at login.
+    pub api: Option<String>,
+    /// The scopes that it has, where they are known.
+    pub scopes: Option<String>,
     /// Its length.
     pub characters: usize,
     /// Seconds that it was given to live, where it is known.
@@ -363,6 +367,8 @@ impl TokenContents {
         let (form, claims) = shape(text);
         Self {
             token,
+            api: stored.and_then(|stored| stored.resource.clone().or_else(|| stored.audience.clone())),
+            scopes: stored.and_then(|stored| stored.scopes().map(str::to_owned)),
             characters: text.len(),
             lifetime: lifetime.map(|lifetime| lifetime.as_secs()),
             expires_at: stored.map(|stored| stored.expires_at),

@@ -36,6 +36,8 @@ mod tag {
     pub const EXPIRES_AT: u32 = 2;
     pub const SCOPE: u32 = 3;
     pub const AUDIENCE: u32 = 4;
+    pub const RESOURCE: u32 = 5;
+    pub const ASKED_SCOPE: u32 = 6;
 }
 
 /// How sessions are written. The number is that of the codec.
@@ -203,6 +205,8 @@ fn write_access_token(map: &mut MapWriter, stored: &StoredAccessToken) {
     map.integer(tag::EXPIRES_AT, stored.expires_at.as_secs());
     map.optional_text(tag::SCOPE, stored.scope.as_deref());
     map.optional_text(tag::AUDIENCE, stored.audience.as_deref());
+    map.optional_text(tag::RESOURCE, stored.resource.as_deref());
+    map.optional_text(tag::ASKED_SCOPE, stored.asked_scope.as_deref());
     map.unknown(&stored.unknown);
 }
 
@@ -275,7 +279,8 @@ impl FirstMembers {
 }
 
 fn read_access_token<'b>(decoder: &mut Decoder<'b>, opaque: &mut Opaque<'b>) -> Result<StoredAccessToken, WireError> {
-    let (mut token, mut obtained_at, mut expires_at, mut scope, mut audience) = (None, None, None, None, None);
+    let (mut token, mut obtained_at, mut expires_at) = (None, None, None);
+    let (mut scope, mut audience, mut resource, mut asked_scope) = (None, None, None, None);
     let unknown = read_members(decoder, |tag, decoder| {
         match tag {
             tag::ACCESS_TOKEN => token = Some(read_token(decoder, opaque)?.into()),
@@ -283,6 +288,8 @@ fn read_access_token<'b>(decoder: &mut Decoder<'b>, opaque: &mut Opaque<'b>) -> 
             tag::EXPIRES_AT => expires_at = Some(UnixTime::from_secs(decoder.i64()?)),
             tag::SCOPE => scope = Some(decoder.str()?.to_owned()),
             tag::AUDIENCE => audience = Some(decoder.str()?.to_owned()),
+            tag::RESOURCE => resource = Some(decoder.str()?.to_owned()),
+            tag::ASKED_SCOPE => asked_scope = Some(decoder.str()?.to_owned()),
             _ => return Ok(false),
         }
         Ok(true)
@@ -293,6 +300,8 @@ fn read_access_token<'b>(decoder: &mut Decoder<'b>, opaque: &mut Opaque<'b>) -> 
         expires_at: expires_at.ok_or(WireError::Missing(tag::EXPIRES_AT))?,
         scope,
         audience,
+        resource,
+        asked_scope,
         unknown,
     })
 }

@@ -14,6 +14,7 @@ use std::time::Duration;
 pub use self::logins::{LoginDelivery, Visible};
 use self::memo::Memo;
 use crate::clock::{Clock, UnixTime};
+use crate::oidc::TokenNeed;
 use crate::seal::{OpenError, Purpose, SealError, Sealer, sealed_characters};
 use crate::secret::SecretBytes;
 use crate::session::budget::CookieBudget;
@@ -247,18 +248,28 @@ impl Sessions {
         self.0.opened_seen.forget_unused();
     }
 
-    /// Seals a session, without its ID token where it would not fit with it.
+    /// Seals a session. What can be had again is left out where it would not fit otherwise: first the ID token, then the
+    /// access tokens that routes asked for, the oldest first.
     ///
     /// # Errors
     /// See [`SealSessionError`].
     pub fn seal(&self, session: Session) -> Result<SealedSession, SealSessionError> {
-        match self.seal_as_it_is(Arc::new(session)) {
-            Err((session, DoesNotFit::TooLarge(_))) if session.id_token().is_some() => {
-                tracing::info!(sid = ?session.sid, "the session is too large for its ID token, which is left out");
-                let smaller = session.without_id_token();
-                self.seal_as_it_is(Arc::new(smaller)).map_err(|(session, error)| self.public(error, &session))
+        self.seal_for(session, None)
+    }
+
+    /// As [`Sessions::seal`], but the token for `need`, which was just obtained, stays.
+    ///
+    /// # Errors
+    /// See [`SealSessionError`].
+    pub fn seal_for(&self, session: Session, need: Option<&TokenNeed>) -> Result<SealedSession, SealSessionError> {
+        let mut attempt = self.seal_as_it_is(Arc::new(session));
+        loop {
+            match attempt {
+                Err((session, DoesNotFit::TooLarge(_))) if let Some(smaller) = smaller(&session, need) => {
+                    attempt = self.seal_as_it_is(Arc::new(smaller));
+                }
+                sealed => return sealed.map_err(|(session, error)| self.public(error, &session)),
             }
-            sealed => sealed.map_err(|(session, error)| self.public(error, &session)),
         }
     }
 
@@ -445,6 +456,17 @@ impl Sessions {
     }
 }
 
+/// The session without the next thing that can be spared.
+fn smaller(session: &Session, need: Option<&TokenNeed>) -> Option<Session> {
+    if session.id_token().is_some() {
+        tracing::info!(sid = ?session.sid, "the session is too large for its ID token, which is left out");
+        return Some(session.without_id_token());
+    }
+    let (smaller, gone) = session.without_oldest_token(need)?;
+    tracing::debug!(sid = ?session.sid, need = %gone, "the session is too large for all its access tokens; one is left out");
+    Some(smaller)
+}
+
 enum DoesNotFit {
     Seal(SealError),
     TooLarge(usize),
@@ -455,3 +477,6 @@ pub(crate) mod tests;
 
 #[cfg(test)]
 mod budget_tests;
+
+#[cfg(test)]
+mod spare_tests;

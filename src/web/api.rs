@@ -5,15 +5,19 @@ mod bearer;
 pub(super) mod signed_out;
 pub(super) mod user;
 
+use std::sync::Arc;
+
 use actix_web::http::Method;
 use actix_web::http::header::HeaderName;
 use actix_web::{HttpRequest, HttpResponse, web};
 use tokio::time::Instant;
 
 use crate::proxy::{
-    self, Credentials, ForwardContext, Route, RouteAuth, TunnelLimits, UpstreamClient, asks_for_websocket,
+    self, Credentials, ForwardContext, Route, RouteAuth, RouteToken, TunnelLimits, UpstreamClient, asks_for_websocket,
 };
+use crate::refresh::application::NoApplicationToken;
 use crate::refresh::{Unusable, Usable};
+use crate::secret::AccessToken;
 use crate::session::Session;
 use crate::session::cookies::{RequestCookies, SetCookie};
 use crate::session::store::ActiveSession;
@@ -60,7 +64,9 @@ async fn anonymous(
     // A peer that has vanished must not keep its place at the upstream for ever.
     let idle = Some(services.sessions.settings().idle_timeout);
     let tunnel = TunnelLimits { idle, ..TunnelLimits::default() };
-    let passage = Passage { credentials: Credentials::None, identity: &[], tunnel };
+    let application = application_token(services, route).await?;
+    let credentials = application.as_deref().map_or(Credentials::None, Credentials::Token);
+    let passage = Passage { credentials, identity: &[], tunnel };
     forward(services, client, route, request, payload, passage).await
 }
 
@@ -82,7 +88,7 @@ async fn perhaps_with_session(
         let tunnel = tunnel_limits(services, request, &active.session);
         let usable = match is_ending(services, &active, &tunnel) {
             true => Err(Unusable::Ended),
-            false => services.refresher.usable(&active).await,
+            false => services.refresher.usable_for(&active, route.token_need()).await,
         };
         match usable {
             // Nobody is signed in any more.
@@ -122,7 +128,7 @@ async fn with_session(
     if is_ending(services, &active, &tunnel) {
         return Err(Problem::session_expired());
     }
-    let usable = match services.refresher.usable(&active).await {
+    let usable = match services.refresher.usable_for(&active, route.token_need()).await {
         Ok(usable) => usable,
         Err(unusable) => return conflict::answer(services, request, &active, &cookies, unusable).await,
     };
@@ -147,7 +153,7 @@ struct SessionState<'a> {
     tunnel: TunnelLimits,
 }
 
-/// Forwards with a session's access token.
+/// Forwards with a session's access token, or the application's where the route says so.
 async fn on_behalf(
     services: &Services,
     client: &UpstreamClient,
@@ -157,15 +163,15 @@ async fn on_behalf(
     state: SessionState<'_>,
 ) -> Result<HttpResponse, Problem> {
     let SessionState { active, usable, cookies, tunnel } = state;
-    let forwarded = match user::of_session(services, route, request.method(), &usable.session) {
-        Ok(identity) => {
-            let token = usable.session.access_token().map(|stored| &stored.token);
-            let credentials = token.map_or(Credentials::None, Credentials::Token);
-            let passage = Passage { credentials, identity: &identity, tunnel: tunnel.clone() };
-            forward(services, client, route, request, payload, passage).await
-        }
-        Err(problem) => Err(problem),
+    let forwarded = async {
+        let identity = user::of_session(services, route, request.method(), &usable.session)?;
+        let application = application_token(services, route).await?;
+        let of_user = || usable.session.access_token_for(route.token_need()).map(|stored| &stored.token);
+        let credentials = application.as_deref().or_else(of_user).map_or(Credentials::None, Credentials::Token);
+        let passage = Passage { credentials, identity: &identity, tunnel: tunnel.clone() };
+        forward(services, client, route, request, payload, passage).await
     };
+    let forwarded = forwarded.await;
     // Only now: while the upstream took its time, the session may have been refreshed again, or ended.
     let lines = earned(services, &active, &usable, &cookies);
     match forwarded {
@@ -180,6 +186,17 @@ async fn on_behalf(
             Ok(response)
         }
         Err(problem) => Err(problem.with_cookies(lines)),
+    }
+}
+
+/// The application's token, on a route that acts as the application.
+async fn application_token(services: &Services, route: &Route) -> Result<Option<Arc<AccessToken>>, Problem> {
+    let RouteToken::Application(need) = route.token() else { return Ok(None) };
+    // Boxed, so that requests on other routes have no room for it in their futures.
+    match Box::pin(services.application.token(need)).await {
+        Ok(token) => Ok(Some(token)),
+        Err(NoApplicationToken::Unavailable { retry_after }) => Err(Problem::provider_unavailable(retry_after)),
+        Err(_) => Err(Problem::token_not_granted()),
     }
 }
 

@@ -10,7 +10,7 @@ use actix_web::http::Method;
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse};
 
-use crate::refresh::Unusable;
+use crate::refresh::{NotGranted, Unusable};
 use crate::session::Session;
 use crate::session::cookies::{RequestCookies, SetCookie};
 use crate::session::refresh_marker::GRACE;
@@ -25,7 +25,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Answers in place of the route.
 ///
 /// # Errors
-/// 401 when the session is over or another attempt may help, 503 when the provider is down.
+/// 401 when the session is over or another attempt may help, 502 when the provider gives no token for what the route
+/// needs, 503 when it is down.
 pub async fn answer(
     services: &Services,
     request: &HttpRequest,
@@ -51,6 +52,9 @@ pub async fn answer_original(
     match unusable {
         Unusable::ProviderUnavailable { retry_after } => {
             Err(Problem::provider_unavailable(retry_after).with_cookies(earlier_refresh(services, active, cookies)))
+        }
+        Unusable::NotGranted(reason) => {
+            Err(not_granted(&reason).with_cookies(earlier_refresh(services, active, cookies)))
         }
         Unusable::Ended => Err(ended(services, session, cookies, Problem::session_expired())),
         Unusable::TooLarge(too_large) => Err(ended(services, session, cookies, Problem::session_too_large(&too_large))),
@@ -93,6 +97,15 @@ fn earlier_refresh(services: &Services, active: &ActiveSession, cookies: &Reques
     let renewed = services.refresher.look(active).renewed;
     let sealed = renewed.as_ref().and_then(|renewed| services.refresher.to_deliver(renewed));
     sealed.map(|sealed| services.sessions.deliver(&sealed, cookies)).unwrap_or_default()
+}
+
+/// The session goes on.
+fn not_granted(reason: &NotGranted) -> Problem {
+    tracing::info!(%reason, "there is no access token for a route");
+    match reason {
+        NotGranted::TooLarge(too_large) => Problem::session_too_large(too_large),
+        _ => Problem::token_not_granted(),
+    }
 }
 
 fn conflict() -> Problem {

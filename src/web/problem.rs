@@ -102,6 +102,8 @@ problem_types! {
     COOKIES_TOO_LARGE = "cookies-too-large", 431, "Your cookies are too large";
     /// The provider cannot be reached now.
     PROVIDER_UNAVAILABLE = "provider-unavailable", 503, "The sign-in service is not reachable";
+    /// The provider gives no access token for what the route needs.
+    TOKEN_NOT_GRANTED = "token-not-granted", 502, "The sign-in service gives no access here";
     /// The upstream cannot be reached.
     UPSTREAM_UNREACHABLE = "upstream-unreachable", 502, "The application is not reachable";
     /// The upstream took too long.
@@ -224,6 +226,13 @@ impl Problem {
     pub fn provider_unavailable(retry_after: Duration) -> Self {
         let problem = Self::new(&PROVIDER_UNAVAILABLE, "Try again in a moment.");
         Self { retry_after: Some(retry_after.max(Duration::from_secs(1))), ..problem }
+    }
+
+    /// The provider gives no token for what the route needs.
+    pub fn token_not_granted() -> Self {
+        let detail = "The sign-in service gives no access token for this address. You are still signed in; the \
+                      application's owner finds the reason in the server's log.";
+        Self::new(&TOKEN_NOT_GRANTED, detail)
     }
 
     /// A fault of ours; its reason is in the log.

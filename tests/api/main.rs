@@ -2,7 +2,9 @@
 //!
 //! One test binary, so that it links once. The files are named after what they look at; the tests are sentences.
 
+mod application_tokens;
 mod attacks;
+mod audiences;
 mod callback;
 mod check_command;
 mod compat;

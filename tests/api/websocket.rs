@@ -272,3 +272,23 @@ async fn a_socket_that_says_nothing_ends_when_its_session_is_idle() {
     let lived = begun.elapsed();
     assert!((Duration::from_secs(7)..Duration::from_secs(12)).contains(&lived), "it ended after {lived:?}");
 }
+
+/// RFC 8707 §2.2: a handshake is a request as any other; its route's token is had first, and its cookie comes with the 101.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_websocket_to_an_api_with_a_token_of_its_own_gets_that_token() {
+    let (upstream, resource) = (crate::support::Upstream::start().await, "https://orders.example.test");
+    let to = format!("http://127.0.0.1:{}", upstream.port);
+    let route = serde_json::json!({"path": "/api", "upstream": to, "resource": resource});
+    let world = World::plan()
+        .provider(|provider| provider.resources = vec![(resource.to_owned(), serde_json::json!({"ttl": 300}))])
+        .set("routes", vec![route])
+        .signed_in()
+        .await;
+    let (mut socket, response) = open(&world).await;
+    socket.says_back(Message::text("hello")).await;
+    let login = &world.provider.issued_of("access_token").await[0];
+    assert_ne!(upstream.last().bearer(), login);
+    assert_eq!(upstream.last().bearer().split('.').count(), 3, "a JWT, as the resource's are");
+    let lines: Vec<_> = response.headers().get_all(SET_COOKIE).iter().collect();
+    assert!(lines.iter().any(|line| line.as_bytes().starts_with(b"sealgate=")), "{lines:?}");
+}

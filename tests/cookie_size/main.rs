@@ -11,10 +11,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sealgate::clock::UnixTime;
+use sealgate::oidc::TokenNeed;
 use sealgate::seal::sealed_characters;
 use sealgate::secret::{AccessToken, IdToken, RefreshToken};
 use sealgate::session::{NewSession, ProviderId, Session, SessionId, StoredAccessToken, WriteFormat};
+
+use serde_json::Value;
 
 use self::samples::{PROVIDERS, Random, Sample};
 
@@ -33,6 +38,8 @@ const GOALS: [(&str, usize); 6] = [
 ];
 /// A nonce of 96 bits and a tag: what AES-GCM adds where there is no key id.
 const GCM_BYTES: usize = 12 + 16;
+/// What a session may take of the `Cookie` line, under the default name (`docs/cookies.md`).
+const SESSION_SHARE: usize = 5_300;
 const BEGIN: &str = "<!-- The table below is made by `COOKIE_SIZE=overwrite cargo test --test cookie_size`. -->";
 
 /// Average characters.
@@ -77,6 +84,41 @@ fn what_is_measured_is_a_session_that_opens_again() {
         assert_eq!(again.refresh_token().map(RefreshToken::expose), Some(sample.refresh_token.as_str()));
         assert_eq!(again.id_token().map(IdToken::expose), Some(sample.id_token.as_str()));
     }
+}
+
+/// What `docs/routes.md` says of tokens for several APIs: some 500 characters each, 650 of Entra ID's.
+#[test]
+fn a_session_has_room_for_the_tokens_of_some_further_apis() {
+    for (make, least) in PROVIDERS.iter().zip([4, 8, 9, 8, 9, 5]) {
+        let mut random = Random::new(7);
+        let sample = make(&mut random);
+        let mut session = session(&sample).without_id_token();
+        for further in 0..least {
+            let need = TokenNeed::new(vec!["api.read".into()], Some(format!("https://api{further}.example.com")), None);
+            let token = for_another_api(&sample.access_token, &mut random);
+            let stored = StoredAccessToken::new(AccessToken::new(token), NOW, NOW.plus(HOUR), None);
+            session = session.refreshed_for(&need, Some(stored), None, None, NOW);
+        }
+        let characters = sealed_characters(session.encode(WriteFormat::Zstd1).len()) + 1;
+        let provider = sample.provider;
+        assert!(characters <= SESSION_SHARE, "{provider}: {characters} with the tokens of {least} further APIs");
+    }
+}
+
+/// A token of the same user for another API: what is random or the API's own is another.
+fn for_another_api(token: &str, random: &mut Random) -> String {
+    let [header, payload, signature] = token.split('.').collect::<Vec<_>>()[..] else {
+        return random.base64url(token.len());
+    };
+    let mut payload: Value =
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).expect("base64url")).expect("JSON");
+    for name in ["aud", "jti", "uti", "aio", "sub", "scp", "scope", "rh"] {
+        if let Some(Value::String(text)) = payload.get_mut(name) {
+            *text = random.base64url(text.len());
+        }
+    }
+    let payload = URL_SAFE_NO_PAD.encode(payload.to_string());
+    format!("{header}.{payload}.{}", random.base64url(signature.len()))
 }
 
 fn page() -> PathBuf {

@@ -63,7 +63,7 @@ impl Random {
         (0..length).map(|_| char::from(alphabet[self.below(alphabet.len() as u64) as usize])).collect()
     }
 
-    fn base64url(&mut self, characters: usize) -> String {
+    pub fn base64url(&mut self, characters: usize) -> String {
         self.text(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", characters)
     }
 

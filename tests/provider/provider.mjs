@@ -16,7 +16,7 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import Provider from 'oidc-provider';
+import Provider, { errors } from 'oidc-provider';
 import { memoryAdapter } from './adapter.mjs';
 import { renderLogin, renderLogout, renderSignedOut } from './pages.mjs';
 
@@ -36,6 +36,7 @@ const DEFAULTS = {
   jwtAccessTokens: false,
   par: 'off', // off, optional or required: pushed authorization requests
   resource: null, // an API (RFC 8707) that access tokens, which are JWTs then, can be asked for
+  resources: {}, // several of them: { "https://orders.example.test": { ttl, claims, audience } }, and no others are known then
   accessTokenClaims: {}, // further claims of JWT access tokens
   profileClaims: ['name'], // what of an account the scope `profile` brings
   refreshTokenBits: 256,
@@ -51,12 +52,14 @@ const DEFAULTS = {
 };
 
 const options = { ...DEFAULTS, ...JSON.parse(process.argv[2] ?? '{}') };
+const severalResources = Object.keys(options.resources).length > 0;
 const saved = stored();
-const stats = saved.stats ?? { requests: {}, token: {}, tokenErrors: {}, clientAuth: {}, duplicateRefreshes: 0 };
+const stats = saved.stats ?? { requests: {}, token: {}, tokenErrors: {}, clientAuth: {}, duplicateRefreshes: 0, tokenRequestsAtOnce: 0 };
 const presented = new Set(saved.presented); // refresh tokens
 const issued = new Map(); // value → kind
 let mode = {};
 let releaseHeld = [];
+let tokenRequests = 0; // under way
 
 // The end of the input means that the tests have ended, or that they wait for this process to end: after SIGTERM both
 // come, in any order.
@@ -101,6 +104,7 @@ async function dispatch(request, response) {
   if (url.pathname.startsWith('/__test/')) return control(request, response, url.pathname.slice('/__test/'.length));
   const endpoint = endpointOf(url.pathname);
   count(stats.requests, endpoint);
+  if (endpoint === 'token') watchOverlap(response);
   const isMeant = !mode.only || mode.only.includes(endpoint);
   if (mode.delay && isMeant) await new Promise((resolve) => setTimeout(resolve, mode.delay));
   if (mode.fail && isMeant) {
@@ -109,6 +113,12 @@ async function dispatch(request, response) {
   }
   if (endpoint === 'interaction') return interact(request, response, url);
   return protocol(request, response);
+}
+
+function watchOverlap(response) {
+  tokenRequests += 1;
+  stats.tokenRequestsAtOnce = Math.max(stats.tokenRequestsAtOnce, tokenRequests);
+  response.once('close', () => { tokenRequests -= 1; });
 }
 
 // The library knows no way to say this over http.
@@ -139,7 +149,10 @@ function startProvider() {
     scopes: ['openid', 'profile', 'email', 'groups', 'offline_access', 'api'],
     conformIdTokenClaims: false, // the claims of the scopes are in the ID token, as most providers do it
     findAccount,
-    extraTokenClaims: async () => options.accessTokenClaims,
+    extraTokenClaims: async (_ctx, token) => ({
+      ...options.accessTokenClaims,
+      ...options.resources[token.resourceServer?.identifier()]?.claims,
+    }),
     formats: { bitsOfOpaqueRandomness: (_ctx, token) => (token.kind === 'RefreshToken' ? options.refreshTokenBits : 256) },
     // Consent needs no clicks, and a refresh token needs no prompt=consent.
     loadExistingGrant: grantEverything,
@@ -147,7 +160,7 @@ function startProvider() {
     rotateRefreshToken: options.rotateRefreshToken,
     pkce: { required: () => true },
     ttl: {
-      AccessToken: options.accessTokenTtl,
+      AccessToken: (_ctx, token) => token.resourceServer?.accessTokenTTL ?? options.accessTokenTtl,
       RefreshToken: options.refreshTokenTtl,
       AuthorizationCode: 60,
       IdToken: 3600,
@@ -158,6 +171,7 @@ function startProvider() {
     interactions: { url: (_ctx, interaction) => `/interaction/${interaction.uid}` },
     features: {
       devInteractions: { enabled: false },
+      clientCredentials: { enabled: true },
       revocation: { enabled: true },
       userinfo: { enabled: true },
       jwtUserinfo: { enabled: true },
@@ -172,17 +186,21 @@ function startProvider() {
         postLogoutSuccessSource: (ctx) => { ctx.body = renderSignedOut(); },
       },
       resourceIndicators: {
-        enabled: options.jwtAccessTokens || Boolean(options.resource),
+        enabled: options.jwtAccessTokens || Boolean(options.resource) || severalResources,
         // Without one, an access token for the userinfo endpoint.
         defaultResource: () => (options.jwtAccessTokens ? 'urn:test:api' : undefined),
         useGrantedResource: () => options.jwtAccessTokens,
-        getResourceServerInfo: (_ctx, resource) => ({
-          scope: 'api',
-          audience: resource,
-          accessTokenTTL: options.accessTokenTtl,
-          accessTokenFormat: 'jwt',
-          jwt: { sign: { alg: 'RS256' } },
-        }),
+        getResourceServerInfo: (_ctx, resource) => {
+          const known = options.resources[resource];
+          if (severalResources && !known) throw new errors.InvalidTarget();
+          return {
+            scope: 'api',
+            audience: known?.audience ?? resource,
+            accessTokenTTL: known?.ttl ?? options.accessTokenTtl,
+            accessTokenFormat: 'jwt',
+            jwt: { sign: { alg: 'RS256' } },
+          };
+        },
       },
     },
   });
@@ -242,9 +260,10 @@ async function grantEverything(ctx) {
   const found = known && await provider.Grant.find(known);
   if (found?.accountId === session.accountId) return found;
   const grant = new provider.Grant({ clientId: client.clientId, accountId: session.accountId });
-  grant.addOIDCScope('openid profile email groups offline_access');
+  grant.addOIDCScope(`openid profile email groups offline_access${severalResources ? ' api' : ''}`);
   grant.addResourceScope('urn:test:api', 'api');
   if (options.resource) grant.addResourceScope(options.resource, 'api');
+  for (const resource of Object.keys(options.resources)) grant.addResourceScope(resource, 'api');
   await grant.save();
   return grant;
 }

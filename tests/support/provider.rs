@@ -30,6 +30,8 @@ pub struct ProviderOptions {
     pub par: &'static str,
     /// An API that access tokens, which are JWTs then, can be asked for (RFC 8707).
     pub resource: Option<String>,
+    /// Several such APIs, each with what is special about its tokens: `{"ttl": seconds, "claims": {…}, "audience": "…"}`.
+    pub resources: Vec<(String, Value)>,
     /// Asks for name and password, where it otherwise signs in whoever comes.
     pub form: bool,
     /// Seconds for which a refresh token that was used may be used again; 0: reuse is noticed at once.
@@ -55,6 +57,7 @@ impl Default for ProviderOptions {
             jwt_access_tokens: false,
             par: "off",
             resource: None,
+            resources: Vec::new(),
             form: false,
             overlap: 0,
             new_signing_key: false,
@@ -85,6 +88,7 @@ pub struct Stats {
     live: HashMap<String, u32>,
     client_auth: HashMap<String, u32>,
     duplicate_refreshes: u32,
+    token_requests_at_once: u32,
 }
 
 impl Stats {
@@ -106,6 +110,16 @@ impl Stats {
     /// Refresh requests whose refresh token had been presented before.
     pub fn duplicate_refreshes(&self) -> u32 {
         self.duplicate_refreshes
+    }
+
+    /// The most requests to the token endpoint that were under way at once.
+    pub fn token_requests_at_once(&self) -> u32 {
+        self.token_requests_at_once
+    }
+
+    /// Tokens that a client asked for in its own name.
+    pub fn client_credentials(&self) -> u32 {
+        self.token.get("client_credentials").copied().unwrap_or(0)
     }
 
     /// Token requests that failed with that error.
@@ -276,6 +290,7 @@ fn spawn(folder: &Path, options: &ProviderOptions) -> Child {
         "jwtAccessTokens": options.jwt_access_tokens,
         "par": options.par,
         "resource": options.resource,
+        "resources": options.resources.iter().cloned().collect::<serde_json::Map<_, _>>(),
         "interaction": if options.form { "form" } else { "auto" },
         "overlap": options.overlap,
         "newSigningKey": options.new_signing_key,

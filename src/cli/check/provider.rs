@@ -1,5 +1,6 @@
 //! The provider: whether it answers, whether its metadata fit what is configured, and whether its clock fits ours.
 
+mod application;
 mod authorization;
 mod client_authentication;
 
@@ -13,6 +14,7 @@ use super::{Report, Subject, Verdict};
 use crate::clock::UnixTime;
 use crate::oidc::discovery::{Fetched, Metadata, fetch};
 use crate::oidc::{DiscoveryError, HttpError, ProviderSettings, Unavailable, UserInfoUse};
+use crate::proxy::RouteSettings;
 
 const ISSUER: &str = "provider.issuer";
 
@@ -20,18 +22,21 @@ const ISSUER: &str = "provider.issuer";
 type Judgement = (Verdict, &'static str, String);
 
 pub(super) fn check(subject: &Subject<'_>, report: &mut Report) {
-    subject.each_provider(report, |_, provider, report| {
+    subject.each_provider(report, |site, provider, report| {
         let settings = &provider.settings;
         if subject.offline {
             return report.note(ISSUER, format!("{} was not asked (--offline)", settings.issuer));
         }
-        for (verdict, key, message) in ask(subject, settings) {
+        // Only the default provider is asked for the application's own tokens.
+        let is_default = site.providers.first().is_some_and(|first| first.name == provider.name);
+        let routes = if is_default { site.routes.as_slice() } else { &[] };
+        for (verdict, key, message) in ask(subject, settings, routes) {
             report.add(subject.loaded, verdict, key, message);
         }
     });
 }
 
-fn ask(subject: &Subject<'_>, settings: &ProviderSettings) -> Vec<Judgement> {
+fn ask(subject: &Subject<'_>, settings: &ProviderSettings, routes: &[RouteSettings]) -> Vec<Judgement> {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return vec![(Verdict::Error, ISSUER, format!("cannot be asked: {error}"))],
@@ -43,6 +48,7 @@ fn ask(subject: &Subject<'_>, settings: &ProviderSettings) -> Vec<Judgement> {
     match fetched {
         Ok(Fetched { metadata, date }) => {
             let mut judgements = compare(&metadata, settings);
+            judgements.extend(application::check(&metadata, routes));
             judgements.push(clocks(date, (asked, answered), settings.clock_skew));
             judgements
         }

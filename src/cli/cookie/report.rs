@@ -141,7 +141,8 @@ fn session_lines(session: &SessionContents, now: UnixTime) -> Vec<Line> {
 }
 
 fn token_text(token: &TokenContents, now: UnixTime) -> String {
-    let mut text = format!("{} characters", token.characters);
+    let mut text = token.api.as_ref().map(|api| format!("for {api}, ")).unwrap_or_default();
+    text.push_str(&format!("{} characters", token.characters));
     if let Some(lifetime) = token.lifetime {
         let lifetime = std::time::Duration::from_secs(lifetime);
         text.push_str(&format!(", lives {}", humantime::format_duration(lifetime)));
@@ -149,6 +150,9 @@ fn token_text(token: &TokenContents, now: UnixTime) -> String {
     if let Some(end) = token.expires_at {
         let expires = if end > now { "expires" } else { "expired" };
         text.push_str(&format!(", {expires} {}", moment(end, now)));
+    }
+    if let Some(scopes) = &token.scopes {
+        text.push_str(&format!(", scopes {scopes}"));
     }
     match token.form {
         TokenForm::Jwt if token.claims.is_empty() => text.push_str("; a JWT"),

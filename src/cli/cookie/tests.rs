@@ -11,7 +11,7 @@ use crate::base64url::BASE64URL;
 use crate::clock::UnixTime;
 use crate::keyring::{KeyRing, RingFile, RingHandle};
 use crate::metrics::Metrics;
-use crate::oidc::ResponseMode;
+use crate::oidc::{ResponseMode, TokenNeed};
 use crate::seal::Sealer;
 use crate::secret::{AccessToken, CodeVerifier, IdToken, Nonce, RefreshToken, State};
 use crate::session::cookies::{AFFINITY_COOKIE, CookieNames, RequestCookies};
@@ -192,6 +192,28 @@ fn a_session_s_tokens_are_described_by_size_lifetime_and_names_of_claims() {
         "{shown}"
     );
     assert!(shown.contains("  absolute end   2026-11-23T18:00:00Z (in 8h)\n"), "{shown}");
+}
+
+#[test]
+fn each_access_token_is_described_with_its_api_its_scopes_and_its_end() {
+    let site = Site::new();
+    let need = TokenNeed::new(vec!["orders.read".into()], Some("https://orders.example.com".into()), None);
+    let access = AccessToken::new(jwt(&json!({"aud": "orders"}), "hunter2-orders-sig"));
+    let stored = StoredAccessToken::new(access, NOW, NOW.plus(MINUTE * 10), None);
+    let sessions = site.sessions();
+    let sealed = sessions.seal(session(0).refreshed_for(&need, Some(stored), None, None, NOW)).expect("it fits");
+    let field = pairs(&sessions.deliver(&sealed, &RequestCookies::default()));
+    let tokens = site.json(&field)["cookies"][0]["contents"]["tokens"].clone();
+    assert_eq!(tokens[0]["api"], Value::Null);
+    assert_eq!(
+        (&tokens[1]["api"], &tokens[1]["scopes"]),
+        (&"https://orders.example.com".into(), &"orders.read".into())
+    );
+    assert_eq!(tokens[1]["expires_at"], "2026-11-23T10:10:00Z");
+    let shown = site.described(&field);
+    assert!(shown.contains("access token   for https://orders.example.com, "), "{shown}");
+    assert!(shown.contains(", expires 2026-11-23T10:10:00Z (in 10m), scopes orders.read; a JWT with aud"), "{shown}");
+    assert!(!shown.contains("hunter2-orders"), "{shown}");
 }
 
 /// The promise of the command; hunter2 is in every secret and in every value of a claim.

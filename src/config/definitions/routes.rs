@@ -38,6 +38,36 @@ Whose sessions pass, where the site has several providers: those of another one 
 to the upstream. Name them where an API takes the tokens of one provider only. Empty: all.",
         },
         KeyDefinition {
+            name: "token",
+            unit: r#""user" or "application""#,
+            preset: Preset::Default(r#""user""#),
+            doc: "\
+Whose access token the upstream gets. \"user\": the session's. \"application\": the application's own (client
+credentials), whoever passes; auth still says who may.",
+        },
+        KeyDefinition {
+            name: "scopes",
+            unit: "list of scopes",
+            preset: Preset::Default("[]"),
+            doc: "\
+The scopes of the upstream's access token. With these, resource or audience the upstream gets a token of its own, had
+with the refresh token when it is first needed and renewed by itself. Empty, without the two: the login's token.",
+        },
+        KeyDefinition {
+            name: "resource",
+            unit: "absolute URI",
+            preset: Preset::Optional(r#""https://orders.example.com""#),
+            doc: "\
+The API that the access token is for (RFC 8707). Logins name it too. Not with Entra ID, which knows an API by its
+scopes.",
+        },
+        KeyDefinition {
+            name: "audience",
+            unit: "text",
+            preset: Preset::Optional(r#""https://orders.example.com""#),
+            doc: "The same for providers that say audience instead of resource, as Auth0 does.",
+        },
+        KeyDefinition {
             name: "csrf",
             unit: r#""header", "metadata", "page" or "same_origin""#,
             preset: Preset::Default(r#""header""#),

@@ -62,6 +62,7 @@ pub(super) fn parse(raw: RawAuthorization, reader: &mut Reader<'_>) -> Option<Au
         response_mode: response_mode?,
         max_age: max_age?,
         resources: resources?,
+        of_routes: Vec::new(),
         parameters: named.chain(further?).collect(),
     })
 }
@@ -109,7 +110,7 @@ fn claims(leaf: &Leaf) -> Result<String, String> {
 }
 
 /// RFC 8707 §2: absolute, without fragment.
-fn resource(leaf: &Leaf) -> Result<String, String> {
+pub(in crate::config) fn resource(leaf: &Leaf) -> Result<String, String> {
     let text = values::text(leaf)?;
     let is_absolute = Url::parse(&text).is_ok() && text.bytes().all(|byte| byte.is_ascii_graphic());
     match (is_absolute, text.contains('#')) {

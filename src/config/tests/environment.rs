@@ -78,6 +78,7 @@ fn every_key_has_a_variable_that_sets_it() {
                 "identity_jwt_audience" => "an-api".into(),
                 "signing_key_file" => signing.clone().into(),
                 "verification_keys_file" => public.clone().into(),
+                "token" => "application".into(),
                 "root" | "templates" => root.clone().into(),
                 _ => OsString::from(as_variable(&key.preset.on_one_line())),
             };

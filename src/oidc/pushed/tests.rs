@@ -9,7 +9,10 @@ use super::*;
 use crate::oidc::test_keys::TestKey;
 use crate::oidc::test_party::{DISCOVERY, MARKER, REDIRECT_URI, TestParty, metadata, nonce, verifier};
 use crate::oidc::test_provider::Answer;
-use crate::oidc::{AuthorizationRequest, AuthorizationSettings, ClientAuth, OAuthError, PushedRequests, ResponseMode};
+use crate::oidc::{
+    AuthorizationRequest, AuthorizationSettings, ClientAuth, OAuthError, Preset, PushedRequests, ResponseMode,
+    TokenNeed,
+};
 use crate::secret::State;
 
 const REFERENCE: &str = "urn:ietf:params:oauth:request_uri:a+b";
@@ -209,4 +212,37 @@ async fn configured_parameters_go_along_and_a_links_take_the_place_of_their_name
     assert_eq!(values("hint"), ["x"]);
     assert_eq!(values("state"), [format!("{MARKER}-state")]);
     assert!(values("max_age").is_empty(), "one that would not be checked is not asked for");
+}
+
+/// RFC 8707 §2.1, RFC 6749 §6: a refresh may ask for what the login has named, and for no more.
+#[tokio::test]
+async fn a_login_names_what_routes_ask_for_beside_its_own() {
+    let owned = |text: &str| text.to_owned();
+    let of_routes = vec![
+        TokenNeed::new(vec![owned("orders.read"), owned("openid")], Some(owned("https://orders.example")), None),
+        TokenNeed::new(vec![owned("orders.read")], Some(owned("https://a.example")), None),
+        TokenNeed::new(vec![owned("admin")], None, Some(owned("not a resource"))),
+    ];
+    let settings = AuthorizationSettings {
+        resources: vec![owned("https://a.example")],
+        of_routes,
+        ..AuthorizationSettings::default()
+    };
+    for (preset, scope) in [
+        (None, "openid offline_access orders.read admin"),
+        // Whose scopes are of one API each.
+        (Some(Preset::Entra), "openid offline_access"),
+    ] {
+        let party = TestParty::with(TestKey::es256("k1"), |all| {
+            all.authorization = settings.clone();
+            all.particulars.preset = preset;
+        })
+        .await;
+        let url = url(&party).await.expect("a URL");
+        let values = |name: &str| -> Vec<String> {
+            query(&url).into_iter().filter(|(other, _)| other == name).map(|(_, value)| value).collect()
+        };
+        assert_eq!(values("scope"), [scope]);
+        assert_eq!(values("resource"), ["https://a.example", "https://orders.example"]);
+    }
 }

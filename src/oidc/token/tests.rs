@@ -351,3 +351,45 @@ async fn the_apis_that_the_token_is_for_are_named_at_the_code_and_at_each_refres
         assert_eq!(named.iter().map(|(_, value)| value).collect::<Vec<_>>(), resources.iter().collect::<Vec<_>>());
     }
 }
+
+/// RFC 8707 §2.2, RFC 6749 §6
+#[tokio::test]
+async fn a_refresh_for_another_api_names_it_in_place_of_the_login_s() {
+    let party = TestParty::with(TestKey::es256("k1"), |settings| {
+        settings.authorization.resources = vec!["https://login.example".to_owned()];
+    })
+    .await;
+    let id_token = party.key.token(&party.claims());
+    party.server.answers("/token", Answer::json(200, &token_response(json!({ "id_token": id_token }))));
+    let need = TokenNeed::new(vec!["read".into()], Some("https://orders.example".into()), None);
+    let tokens = party.provider.refresh_for(&refresh_token(), &party.original(), Some(&need)).await.expect("tokens");
+    assert!(tokens.id_token.is_some(), "it is as good as any");
+    let request = party.server.received("/token").remove(0);
+    let named: Vec<_> = request.form().into_iter().filter(|(name, _)| name == "resource").collect();
+    assert_eq!(named, [("resource".to_owned(), "https://orders.example".to_owned())]);
+    assert_eq!(request.parameter("scope").as_deref(), Some("offline_access openid read"));
+}
+
+/// RFC 8707 §2, RFC 6749 §5.2: what is refused is the API, and not the refresh token.
+#[tokio::test]
+async fn a_refusal_of_what_was_named_is_none_of_the_refresh_token() {
+    let need = TokenNeed::new(vec!["api://orders/.default".into()], None, None);
+    let asked = async |preset, body: Value, need: Option<&TokenNeed>| {
+        let party = TestParty::with(TestKey::es256("k1"), |settings| settings.particulars.preset = preset).await;
+        party.server.answers("/token", Answer::json(400, &body));
+        party.provider.refresh_for(&refresh_token(), &party.original(), need).await.expect_err("a refusal")
+    };
+    let error = |code: &str, description: &str| json!({"error": code, "error_description": description});
+    for code in ["invalid_target", "invalid_scope", "access_denied", "consent_required", "interaction_required"] {
+        let refused = asked(None, error(code, ""), Some(&need)).await;
+        assert!(matches!(&refused, RefreshError::NotGranted { error, .. } if error.code() == code), "{refused:?}");
+        let of_the_login = asked(None, error(code, ""), None).await;
+        assert!(matches!(of_the_login, RefreshError::Rejected(_)), "{of_the_login:?}");
+    }
+    let consent = error("invalid_grant", "AADSTS65001: The user or administrator has not consented");
+    let entra = Some(crate::oidc::Preset::Entra);
+    assert!(matches!(asked(entra, consent.clone(), Some(&need)).await, RefreshError::NotGranted { .. }));
+    assert_eq!(asked(None, consent, Some(&need)).await, RefreshError::InvalidGrant);
+    let expired = error("invalid_grant", "AADSTS700082: The refresh token has expired");
+    assert_eq!(asked(entra, expired, Some(&need)).await, RefreshError::InvalidGrant);
+}

@@ -18,6 +18,7 @@ enum Step {
     Login { return_url: usize, from_elsewhere: bool },
     Callback { which: usize, token: usize },
     Refresh { token: usize },
+    RefreshFor { api: u8, token: usize },
     Use,
     LoseRace,
     Logout,
@@ -30,7 +31,8 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (1_usize..=512, any::<bool>()).prop_map(|(return_url, from_elsewhere)| Step::Login { return_url, from_elsewhere }),
         4 => (0_usize..8, token.clone()).prop_map(|(which, token)| Step::Callback { which, token }),
-        3 => token.prop_map(|token| Step::Refresh { token }),
+        3 => token.clone().prop_map(|token| Step::Refresh { token }),
+        3 => (0_u8..4, token).prop_map(|(api, token)| Step::RefreshFor { api, token }),
         1 => Just(Step::Use),
         1 => Just(Step::LoseRace),
         1 => Just(Step::Logout),
@@ -95,6 +97,7 @@ impl Walk {
                     Err(_) => self.jar.store([sessions.bury((&*active.session).into(), &cookies).expect("a key")]),
                 }
             }
+            Step::RefreshFor { api, token } => self.refresh_for(api, token),
             Step::Use => {
                 let active = sessions.open(&self.jar.request(&self.site, false));
                 self.jar.store(active.ok().and_then(|active| sessions.touch(&active)));
@@ -112,6 +115,18 @@ impl Walk {
                 assert!(!sessions.names().chunks().iter().any(kept), "logout deletes every chunk");
             }
             Step::Wait { minutes } => self.site.clock.advance(MINUTE * u32::try_from(minutes).expect("few")),
+        }
+    }
+
+    /// A route's own token; one that fits no session costs nothing but itself.
+    fn refresh_for(&mut self, api: u8, token: usize) {
+        let (cookies, now) = (self.jar.request(&self.site, false), self.site.clock.now());
+        let Ok(active) = self.site.sessions.open(&cookies) else { return };
+        let need = TokenNeed::new(Vec::new(), Some(format!("https://{api}.example.com")), None);
+        let next = active.session.refreshed_for(&need, Some(self.token(token)), None, None, now);
+        if let Ok(sealed) = self.site.sessions.seal_for(next, Some(&need)) {
+            assert!(sealed.session.access_token_for(Some(&need)).is_some(), "what was just obtained stays");
+            self.jar.store(self.site.sessions.deliver(&sealed, &cookies));
         }
     }
 

@@ -8,7 +8,7 @@ use actix_web::http::header::{AUTHORIZATION, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 use tokio::time::Instant;
 
-use super::{Passage, check_method, forward, user};
+use super::{Passage, application_token, check_method, forward, user};
 use crate::oidc::{BearerError, IssuerFault, TokenRefused, VerifiedToken};
 use crate::proxy::{Credentials, Missing, Route, TunnelLimits, UpstreamClient, asks_for_websocket};
 use crate::secret::AccessToken;
@@ -26,7 +26,8 @@ pub(super) fn is_given(request: &HttpRequest) -> bool {
     request.headers().contains_key(AUTHORIZATION)
 }
 
-/// Forwards a request whose access token passes; its `Authorization` goes on as it is.
+/// Forwards a request whose access token passes; its `Authorization` goes on as it is, unless the route acts as the
+/// application.
 ///
 /// # Errors
 /// 401 and 403 with a challenge (RFC 6750 §3), 400 for a repeated `Authorization`, 405, 503 when the issuer cannot be
@@ -47,7 +48,9 @@ pub(super) async fn handle(
     let tunnel = tunnel_limits(services, request, &verified);
     let identity =
         user::of_token(route, request.method(), verified, &token).map_err(|missing| lacking(site, &missing))?;
-    let passage = Passage { credentials: Credentials::OfTheClient, identity: &identity, tunnel: tunnel.clone() };
+    let application = application_token(services, route).await?;
+    let credentials = application.as_deref().map_or(Credentials::OfTheClient, Credentials::Token);
+    let passage = Passage { credentials, identity: &identity, tunnel: tunnel.clone() };
     let response = forward(services, client, route, request, payload, passage).await?;
     Ok(if asks_for_event_stream(request) { end_with_session(response, tunnel) } else { response })
 }

@@ -6,9 +6,9 @@ use actix_web::http::Method;
 use http::{HeaderName, HeaderValue};
 
 use crate::oidc::{VerifiedToken, scopes};
-use crate::proxy::{Identity, IdentityHeader, Missing, Route, Rule, identity_headers};
+use crate::proxy::{Identity, IdentityHeader, Missing, Route, RouteToken, Rule, identity_headers};
 use crate::secret::AccessToken;
-use crate::session::Session;
+use crate::session::{Session, StoredAccessToken};
 use crate::web::Services;
 use crate::web::problem::{FORBIDDEN_BY_RULE, Problem};
 
@@ -39,14 +39,26 @@ pub(super) fn of_session(
     if !route.providers().is_empty() {
         check_provider(services, route, session)?;
     }
-    let mut fields = of_session_for(services, route.rules(), route.identity_headers(), method, session)?;
+    let (rules, headers) = (route.rules(), route.identity_headers());
+    let mut fields = of_session_with(services, route.token(), rules, headers, method, session)?;
     fields.extend(services.identities.as_ref().and_then(|signed| signed.for_route(route, session)));
     Ok(fields)
 }
 
-/// The same by these rules, with these headers.
+/// The same by these rules, with these headers, and the login's access token.
 pub(in crate::web) fn of_session_for(
     services: &Services,
+    rules: &[Rule],
+    headers: &[IdentityHeader],
+    method: &Method,
+    session: &Session,
+) -> Result<Fields, Problem> {
+    of_session_with(services, &RouteToken::Login, rules, headers, method, session)
+}
+
+fn of_session_with(
+    services: &Services,
+    token: &RouteToken,
     rules: &[Rule],
     headers: &[IdentityHeader],
     method: &Method,
@@ -55,9 +67,9 @@ pub(in crate::web) fn of_session_for(
     if headers.is_empty() && !have_for(rules, method) {
         return Ok(Fields::new());
     }
-    let stored = session.access_token();
+    let stored = session.access_token_for(token.of_session());
     // RFC 6749 §5.1: those that were asked for, where the provider does not say otherwise.
-    let scopes = match stored.and_then(|stored| stored.scope.as_deref()) {
+    let scopes = match stored.and_then(StoredAccessToken::scopes) {
         Some(granted) => granted.split(' ').map(str::to_owned).collect(),
         None => services.provider_of(session).map(|provider| provider.settings().scopes.clone()).unwrap_or_default(),
     };
@@ -68,6 +80,7 @@ pub(in crate::web) fn of_session_for(
         id_token: session.id_token(),
         expires_at: stored.map(|stored| stored.expires_at),
     };
+    let identity = without_token_of_others(token, identity);
     check(rules, method, &identity).map_err(|missing| forbidden(&missing))?;
     Ok(identity_headers(headers, &identity))
 }
@@ -99,8 +112,17 @@ pub(super) fn of_token<'a>(
         id_token: None,
         expires_at: verified.expires_at,
     };
+    let identity = without_token_of_others(route.token(), identity);
     check(route.rules(), method, &identity)?;
     Ok(identity_headers(route.identity_headers(), &identity))
+}
+
+/// An upstream that gets the application's token gets no other in a further header.
+fn without_token_of_others<'a>(token: &RouteToken, identity: Identity<'a>) -> Identity<'a> {
+    match token {
+        RouteToken::Application(_) => Identity { access_token: None, id_token: None, expires_at: None, ..identity },
+        RouteToken::Login | RouteToken::User(_) => identity,
+    }
 }
 
 fn check<'a>(rules: &'a [Rule], method: &Method, identity: &Identity<'_>) -> Result<(), Missing<'a>> {

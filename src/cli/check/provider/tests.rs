@@ -34,6 +34,7 @@ fn metadata() -> Metadata {
         pushed_authorization_request_endpoint: None,
         require_pushed_authorization_requests: false,
         response_modes_supported: list(&["query"]),
+        grant_types_supported: Vec::new(),
         code_challenge_methods_supported: list(&["S256"]),
         id_token_signing_alg_values_supported: list(&["RS256"]),
         authorization_response_iss_parameter_supported: true,
@@ -300,4 +301,24 @@ fn assertions_that_the_provider_does_not_take_are_an_error() {
     assert_eq!(found(&metadata, &settings), [(Verdict::Error, ALGORITHM)]);
     metadata.token_endpoint_auth_signing_alg_values_supported.push("ES256".to_owned());
     assert_eq!(found(&metadata, &settings), []);
+}
+
+/// RFC 8414 §2: none is asked for, so that nothing is issued that nobody uses.
+#[tokio::test]
+async fn a_provider_without_client_credentials_is_noticed_where_a_route_needs_them() {
+    let route = "[[routes]]\npath = \"/stock\"\nupstream = \"http://127.0.0.1:3000\"\ntoken = \"application\"\n";
+    let with = |grants: Option<&'static [&'static str]>| {
+        move |issuer: &str| {
+            let mut document = document(issuer);
+            if let Some(grants) = grants {
+                document["grant_types_supported"] = json!(grants);
+            }
+            Answer::json(200, &document)
+        }
+    };
+    let none = asked(with(Some(&["authorization_code"])), route).await;
+    none.has(Verdict::Warning, "routes", "/stock acts as the application, and the provider announces no");
+    let known = asked(with(Some(&["authorization_code", "client_credentials"])), route).await;
+    known.has(Verdict::Ok, "routes", "the provider knows client_credentials, for /stock");
+    asked(with(None), route).await.has(Verdict::Note, "routes", "it was not tried");
 }
