@@ -34,7 +34,7 @@ impl Stage {
         let provider =
             Provider::with_pacing(settings, clock.clone(), runtime.clone(), quick()).expect("no network is needed");
         let refresher = Refresher::new(
-            Providers::new(vec![("default".into(), provider)]),
+            Providers::for_tests(a_session().provider, provider),
             site.sessions.clone(),
             clock.clone(),
             Metrics::default(),

@@ -34,6 +34,12 @@ impl Providers {
         Self(all.collect())
     }
 
+    /// One provider, and the registration that the sessions of a test have.
+    #[cfg(test)]
+    pub(crate) fn for_tests(id: ProviderId, provider: Provider) -> Self {
+        Self(Arc::new([SiteProvider { name: "default".into(), id, provider, is_default: true }]))
+    }
+
     /// The one that is asked where nobody names one.
     pub fn default_one(&self) -> &SiteProvider {
         // There is one at least, see `new`.
