@@ -430,8 +430,8 @@ impl Refresher {
     /// What the next flight is for. Claims that come with the login's own access token are never older than that: it goes
     /// first where it has expired.
     fn aim<'a>(&self, session: &Session, need: Option<&'a TokenNeed>) -> Option<&'a TokenNeed> {
-        let claims_first =
-            self.provider_of(session).is_some_and(|provider| provider.settings().reads_claims_with_the_access_token());
+        let provider = self.provider_of(session);
+        let claims_first = provider.is_some_and(|own| own.settings().reads_claims_with_the_access_token());
         let first =
             if claims_first { is_valid(session, None, self.0.clock.now()) } else { session.access_token().is_some() };
         need.filter(|_| first)

@@ -190,13 +190,13 @@ fn parse_site(scope: Scope, raw: RawSite, process: &Process, reader: &mut Reader
     let groups_claim = first.map(|provider| provider.login_limits.groups_claim.clone());
     let groups_claim = groups_claim.as_deref();
     let mut routes = routes::parse(raw.routes, &own_paths, groups_claim, compat.as_ref(), reader);
-    if let (Some(routes), Some(providers)) = (&mut routes, &mut providers) {
-        routes::tokens::fit(routes, providers, reader);
-    }
     let (has_forward_auth, has_identity_jwt) = (raw.forward_auth.is_some(), raw.identity_jwt.is_some());
     let forward_auth = forward_auth::parse(raw.forward_auth, groups_claim, compat.as_ref(), reader);
     if let (true, Some(session)) = (has_forward_auth, &session) {
         forward_auth::check(process.trusts_proxies, session, reader);
+    }
+    if let (Some(routes), Some(providers)) = (&mut routes, &mut providers) {
+        routes::tokens::fit(routes, providers, reader);
     }
     let identity_jwt = identity_jwt::parse(raw.identity_jwt, reader);
     if !has_identity_jwt {

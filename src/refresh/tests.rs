@@ -33,8 +33,13 @@ impl Stage {
         let (clock, runtime) = (site.clock.clone(), Handle::current());
         let provider =
             Provider::with_pacing(settings, clock.clone(), runtime.clone(), quick()).expect("no network is needed");
-        let providers = Providers::registered_as(a_session().provider, provider);
-        let refresher = Refresher::new(providers, site.sessions.clone(), clock.clone(), Metrics::default(), runtime);
+        let refresher = Refresher::new(
+            Providers::for_tests(a_session().provider, provider),
+            site.sessions.clone(),
+            clock.clone(),
+            Metrics::default(),
+            runtime,
+        );
         Self { server, refresher, clock }
     }
 

@@ -34,10 +34,10 @@ impl Providers {
         Self(all.collect())
     }
 
-    /// One provider that answers for that registration, whatever its settings say.
+    /// One provider, and the registration that the sessions of a test have.
     #[cfg(test)]
-    pub(crate) fn registered_as(id: ProviderId, provider: Provider) -> Self {
-        Self(Arc::new([SiteProvider { name: "default".to_owned(), id, provider, is_default: true }]))
+    pub(crate) fn for_tests(id: ProviderId, provider: Provider) -> Self {
+        Self(Arc::new([SiteProvider { name: "default".into(), id, provider, is_default: true }]))
     }
 
     /// The one that is asked where nobody names one.

@@ -27,9 +27,9 @@ pub(super) fn check(subject: &Subject<'_>, report: &mut Report) {
         if subject.offline {
             return report.note(ISSUER, format!("{} was not asked (--offline)", settings.issuer));
         }
-        // The application's own tokens are the first provider's.
-        let is_first = site.providers.first().is_some_and(|first| first.name == provider.name);
-        let routes = if is_first { &site.routes[..] } else { &[] };
+        // Only the default provider is asked for the application's own tokens.
+        let is_default = site.providers.first().is_some_and(|first| first.name == provider.name);
+        let routes = if is_default { site.routes.as_slice() } else { &[] };
         for (verdict, key, message) in ask(subject, settings, routes) {
             report.add(subject.loaded, verdict, key, message);
         }

@@ -30,6 +30,14 @@ bearer, without one as session. \"optional\": everybody, and the access token of
 \"none\": everybody, with nothing attached.",
         },
         KeyDefinition {
+            name: "providers",
+            unit: "list of names of [[providers]]",
+            preset: Preset::Default("[]"),
+            doc: "\
+Whose sessions pass, where the site has several providers: those of another one get 403, and no token of theirs goes
+to the upstream. Name them where an API takes the tokens of one provider only. Empty: all.",
+        },
+        KeyDefinition {
             name: "token",
             unit: r#""user" or "application""#,
             preset: Preset::Default(r#""user""#),
@@ -58,14 +66,6 @@ scopes.",
             unit: "text",
             preset: Preset::Optional(r#""https://orders.example.com""#),
             doc: "The same for providers that say audience instead of resource, as Auth0 does.",
-        },
-        KeyDefinition {
-            name: "providers",
-            unit: "list of names of [[providers]]",
-            preset: Preset::Default("[]"),
-            doc: "\
-Whose sessions pass, where the site has several providers: those of another one get 403, and no token of theirs goes
-to the upstream. Name them where an API takes the tokens of one provider only. Empty: all.",
         },
         KeyDefinition {
             name: "csrf",

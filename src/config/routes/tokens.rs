@@ -64,10 +64,26 @@ pub(super) fn parse(
     })
 }
 
-/// Compares what the routes ask for with what the providers whose sessions pass them give, and tells their settings of it.
-/// The application's own tokens are the first provider's.
+/// Compares what the routes ask for with what the provider gives, and tells the provider's settings of it.
+///
+/// Of several providers, the application's own tokens are the first one's, and a user's are of the one provider that the
+/// route names.
 pub(in crate::config) fn fit(routes: &mut [RouteSettings], providers: &mut [ProviderConfig], reader: &mut Reader<'_>) {
     for (index, route) in routes.iter_mut().enumerate() {
+        let named = match (&route.access.token, route.access.providers.as_slice()) {
+            (RouteToken::User(_), [name]) => providers.iter().position(|provider| provider.name == *name),
+            (RouteToken::User(_), _) if providers.len() > 1 => {
+                reader.error(
+                    &format!("routes[{index}].providers"),
+                    "must name one provider, because the access token that the route asks for is had from one",
+                );
+                None
+            }
+            _ => Some(0),
+        };
+        let Some(provider) = named.and_then(|place| providers.get_mut(place)) else { continue };
+        let provider = &mut provider.settings;
+        let token = &mut route.access.token;
         let key = |name: &str| format!("routes[{index}].{name}");
         let (named, token) = (&route.access.providers, &mut route.access.token);
         let mut of_route: Vec<_> = providers
