@@ -70,20 +70,14 @@ pub(super) fn parse(
 /// route names.
 pub(in crate::config) fn fit(routes: &mut [RouteSettings], providers: &mut [ProviderConfig], reader: &mut Reader<'_>) {
     for (index, route) in routes.iter_mut().enumerate() {
-        let named = match (&route.access.token, route.access.providers.as_slice()) {
-            (RouteToken::User(_), [name]) => providers.iter().position(|provider| provider.name == *name),
-            (RouteToken::User(_), _) if providers.len() > 1 => {
-                reader.error(
-                    &format!("routes[{index}].providers"),
-                    "must name one provider, because the access token that the route asks for is had from one",
-                );
-                None
-            }
-            _ => Some(0),
-        };
-        let Some(provider) = named.and_then(|place| providers.get_mut(place)) else { continue };
-        let provider = &mut provider.settings;
-        let token = &mut route.access.token;
+        let names_one = providers.len() == 1 || route.access.providers.len() == 1;
+        if matches!(route.access.token, RouteToken::User(_)) && !names_one {
+            reader.error(
+                &format!("routes[{index}].providers"),
+                "must name one provider, because the access token that the route asks for is had from one",
+            );
+            continue;
+        }
         let key = |name: &str| format!("routes[{index}].{name}");
         let (named, token) = (&route.access.providers, &mut route.access.token);
         let mut of_route: Vec<_> = providers
