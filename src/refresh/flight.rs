@@ -106,7 +106,6 @@ impl Refresher {
             UserInfo::Unused => next.with_userinfo(None),
             UserInfo::Kept => next,
         };
-        let Some(provider) = self.provider_of(session) else { return Err(Failure::Dead).into() };
         // Of what is known now: claims that were never looked at again once let people stay (CVE-2021-41230).
         if let Err(error) = check_login_limits(&provider.settings().login_limits, &next.claims()) {
             tracing::warn!(target: "sealgate::audit", event = "refresh_not_allowed", sid = ?session.sid, %error, "a user may no longer log in");
