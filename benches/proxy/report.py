@@ -16,7 +16,7 @@ from statistics import median
 
 from load import CONNECTIONS
 from processes import BenchError
-from servers import BODY_BYTES, ROOT
+from servers import BODY_BYTES, NGINX_PROXY, ROOT
 
 DOCUMENT = ROOT / "docs/benchmarks.md"
 CHART = ROOT / "docs/images/bench-proxy.svg"
@@ -52,6 +52,7 @@ class Result:
     ratio: float
     lowest_ratio: float
     highest_ratio: float
+    cpu_by_round: tuple
 
 
 def summarise(rows, measured, reference):
@@ -64,9 +65,9 @@ def summarise(rows, measured, reference):
         ]
         middle = {name: median(getattr(one, name) for one in series) for name in vars(series[0])}
         spread = {"ratio": median(ratios), "lowest_ratio": min(ratios), "highest_ratio": max(ratios)}
-        results.append(Result(row.name, row.title, **middle, **spread))
+        by_round = tuple(one.cpu_microseconds for one in series)
+        results.append(Result(row.name, row.title, **middle, **spread, cpu_by_round=by_round))
     return results
-
 
 
 def microseconds(result):
@@ -102,6 +103,11 @@ def facts_of(results, facts):
         ours, logging = by_name["sealgate"], by_name["nginx-log"]
         ratio = logging.cpu_microseconds / ours.cpu_microseconds
         yield "Sealgate with a session to nginx with an access log, of the medians", f"{ratio:.2f}"
+    for name in ("sealgate", "nginx"):
+        one, two = by_name.get(name if name == "sealgate" else NGINX_PROXY), by_name.get(f"{name}-two")
+        if one and two:
+            rises = [its / ours - 1 for ours, its in zip(one.cpu_by_round, two.cpu_by_round, strict=True)]
+            yield f"CPU a request with two workers, {name}, to one in the same round", f"{median(rises) * 100:+.0f} %"
     session = session_characters(facts.cookie)
     cookies = f"{len(facts.cookie):,} characters, {session:,} of them the session"
     yield "Cookies in a request to nginx (but in the first row) and to Sealgate", cookies

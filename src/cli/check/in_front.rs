@@ -4,6 +4,7 @@
 use super::{Report, Subject, Verdict};
 use crate::config::{ProviderConfig, SiteConfig};
 use crate::web;
+use crate::web::forward_auth::AskingProxy;
 
 pub(super) fn check(subject: &Subject<'_>, report: &mut Report) {
     let config = &subject.loaded.config;
@@ -14,6 +15,11 @@ pub(super) fn check(subject: &Subject<'_>, report: &mut Report) {
         ];
         for (what, uri) in addresses {
             report.note("provider.client_id", format!("register this {what} at the provider, to the letter: {uri}"));
+        }
+    });
+    subject.each_site(report, |site, report| {
+        if let Some(settings) = &site.forward_auth {
+            report.note("forward_auth.proxy", cookies_behind(settings.proxy));
         }
     });
     // Where our listener is plain, somebody in front speaks TLS with the browsers.
@@ -29,6 +35,27 @@ pub(super) fn check(subject: &Subject<'_>, report: &mut Report) {
              port (nginx: `proxy_set_header Host $http_host;`)",
         );
     }
+}
+
+/// How the cookies of an answer reach the browser: a refreshed session may need up to three.
+fn cookies_behind(proxy: AskingProxy) -> String {
+    let how = match proxy {
+        AskingProxy::Nginx => {
+            "nginx passes on one Set-Cookie of an answer, and a session can need three cookies: they come as \
+             X-Sealgate-Set-Cookie-1 to -4, each of which its configuration must add to the response"
+        }
+        AskingProxy::Caddy => {
+            "Caddy passes on one Set-Cookie of an answer that lets pass, and a session can need three cookies: they come \
+             as X-Sealgate-Set-Cookie-1 to -4, each of which its configuration must add to the response"
+        }
+        AskingProxy::Traefik => {
+            "a session can need three cookies: name them all in addAuthCookiesToResponse of Traefik's forwardAuth"
+        }
+        AskingProxy::Envoy => {
+            "a session can need three cookies: allowed_client_headers_on_success of Envoy's ext_authz must have set-cookie"
+        }
+    };
+    format!("{how}; docs/forward-auth.md has the configuration")
 }
 
 fn redirect_uri(site: &SiteConfig, provider: &ProviderConfig) -> String {
