@@ -92,6 +92,7 @@ system-packages:
 
 peer-packages:
 	@scripts/ensure-packages libapache2-mod-auth-openidc=/usr/lib/apache2/modules/mod_auth_openidc.so
+	@scripts/ensure-oauth2-proxy
 
 # Installed again only when the lock file changed.
 $(PROVIDER) $(BROWSER) $(EXPRESS): %/node_modules/.installed: %/package-lock.json | node

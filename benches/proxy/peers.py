@@ -15,6 +15,8 @@ from login import Browser
 from peers_apache import start_apache
 from peers_envoy import BINARY as ENVOY
 from peers_envoy import start_envoy
+from peers_oauth2_proxy import BINARY as OAUTH2_PROXY
+from peers_oauth2_proxy import start_oauth2_proxy
 from processes import BenchError, Service, free_port
 from servers import ROOT
 
@@ -23,11 +25,13 @@ EXPRESS = ROOT / "benches/proxy/express"
 
 def rows(provider, upstream, cores, folder):
     """A row for each of them, signed in."""
-    peers = (
+    peers = [
         ("express", "express-openid-connect", start_express),
         ("apache", "Apache, mod_auth_openidc", start_apache),
         ("envoy", "Envoy, OAuth2 filter", start_envoy),
-    )
+    ]
+    if OAUTH2_PROXY.exists():
+        peers.append(("oauth2-proxy", "oauth2-proxy", start_oauth2_proxy))
     return [peer(*one, provider, upstream, cores, folder) for one in peers]
 
 
@@ -38,7 +42,15 @@ def versions():
     yield from (f"{name} {packages[name]}" for name in ("express", "express-openid-connect", "http-proxy-middleware"))
     yield output("apache2", "-v").split("version: ")[1].split(" ")[0].replace("/", " ")
     yield f"mod_auth_openidc {output('dpkg-query', '-W', '-f', '${Version}', 'libapache2-mod-auth-openidc')}"
+    if OAUTH2_PROXY.exists():
+        yield f"oauth2-proxy {re.search(r'v([0-9.]+)', build_info(OAUTH2_PROXY)).group(1)}"
     yield f"Envoy {re.search(r'/([0-9.]+)/', output(ENVOY, '--version')).group(1)}"
+
+
+def build_info(binary):
+    """The version of the module that a Go program was built from."""
+    run = subprocess.run(["go", "version", "-m", binary], capture_output=True, text=True, check=True)
+    return next(line for line in run.stdout.splitlines() if line.strip().startswith("mod"))
 
 
 def output(*command):
@@ -51,7 +63,7 @@ def peer(name, title, start, provider, upstream, cores, folder):
     """Starts one and signs in at it."""
     port = free_port()
     base = f"http://127.0.0.1:{port}"
-    redirect_path = {"express": "/callback", "apache": "/api/callback", "envoy": "/callback"}[name]
+    redirect_path = {"apache": "/api/callback", "oauth2-proxy": "/oauth2/callback"}.get(name, "/callback")
     secret = provider.register(name, base + redirect_path)
     service = start(provider.issuer, upstream.port, port, name, secret, redirect_path, cores, folder)
     service.wait_for_port(port)
