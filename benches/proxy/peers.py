@@ -43,14 +43,14 @@ def versions():
     yield output("apache2", "-v").split("version: ")[1].split(" ")[0].replace("/", " ")
     yield f"mod_auth_openidc {output('dpkg-query', '-W', '-f', '${Version}', 'libapache2-mod-auth-openidc')}"
     if OAUTH2_PROXY.exists():
-        yield f"oauth2-proxy {re.search(r'v([0-9.]+)', build_info(OAUTH2_PROXY)).group(1)}"
+        yield f"oauth2-proxy {module_version(OAUTH2_PROXY)}"
     yield f"Envoy {re.search(r'/([0-9.]+)/', output(ENVOY, '--version')).group(1)}"
 
 
-def build_info(binary):
-    """The version of the module that a Go program was built from."""
+def module_version(binary):
+    """The version of the module that a Go program's main package is of."""
     run = subprocess.run(["go", "version", "-m", binary], capture_output=True, text=True, check=True)
-    return next(line for line in run.stdout.splitlines() if line.strip().startswith("mod"))
+    return re.search(r"github\.com/oauth2-proxy/oauth2-proxy/v7\tv(\S+)", run.stdout).group(1)
 
 
 def output(*command):
