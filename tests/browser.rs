@@ -156,6 +156,31 @@ async fn an_application_behind_nginx_s_auth_request_is_signed_in_by_page_loads()
     play("forward.mjs", json!({"origin": front.origin, "provider": provider.issuer})).await;
 }
 
+/// The same recipe, where nginx has the pages itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_of_files_behind_nginx_s_auth_request_is_for_who_is_signed_in() {
+    const PICTURE: &str = r##"<svg xmlns="http://www.w3.org/2000/svg" width="80" height="80"><circle cx="40" cy="40" r="30" fill="#000080"/></svg>"##;
+    const PAGE: &str = r#"<!doctype html><title>Handbook</title><link rel="stylesheet" href="style.css"><h1>For us alone</h1>
+<img src="seal.svg" alt=""><p><a href="rules.html">Rules</a></p>"#;
+    let files = tempfile::tempdir().expect("a temporary folder");
+    let handbook = files.path().join("handbook");
+    fs::create_dir(&handbook).expect("the folder is ours");
+    let contents = [
+        ("index.html", PAGE),
+        ("rules.html", "<!doctype html><title>Rules</title><h1>Rules</h1>"),
+        ("style.css", "h1 { color: navy; }"),
+        ("seal.svg", PICTURE),
+    ];
+    contents.iter().for_each(|(name, text)| fs::write(handbook.join(name), text).expect("the folder is ours"));
+    let provider = Provider::start(ProviderOptions { form: true, ..ProviderOptions::default() }).await;
+    let mut front = ForwardFront::prepare(Kind::Nginx).await;
+    let options = front.configure(SealgateOptions::new(&provider.issuer, free_port()));
+    provider.register(options.registration()).await;
+    let gate = Sealgate::start(options).await;
+    front.start_with_files(gate.options.port, files.path()).await;
+    play("folder.mjs", json!({"origin": front.origin, "provider": provider.issuer})).await;
+}
+
 /// CSP3 §8; the app is a build of Vite's, with React and the client.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_app_of_vite_s_runs_under_the_strict_policy_and_what_is_slipped_in_does_not() {

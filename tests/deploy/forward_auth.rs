@@ -168,12 +168,7 @@ async fn nginx_guards_a_folder_of_files() {
     let options = front.configure(SealgateOptions::new(&provider.issuer, nobody));
     provider.register(options.registration()).await;
     let gate = Sealgate::start(options).await;
-    let with_files = |text: String| {
-        let (before, rest) = text.split_once("        proxy_pass http://application;").expect("it is there");
-        let (_, behind) = rest.split_once("        # An empty one is not sent.").expect("it is there");
-        format!("{before}        root {};\n{behind}", files.path().display())
-    };
-    front.start_with(gate.options.port, nobody, with_files).await;
+    front.start_with_files(gate.options.port, files.path()).await;
     let browser = front.browser();
     for path in ["/handbook.html", "/missing.html"] {
         let reply = browser.navigate(path).await;

@@ -91,6 +91,19 @@ impl ForwardFront {
         .await;
     }
 
+    /// The same in front of a folder of files, as the page has it: `root` in the place of `proxy_pass` and what belongs to
+    /// it.
+    pub async fn start_with_files(&mut self, gate: u16, files: &Path) {
+        let with_files = |text: String| {
+            let (before, rest) = text.split_once("        proxy_pass http://application;").expect("it is there");
+            let (_, behind) = rest.split_once("        # An empty one is not sent.").expect("it is there");
+            // As nginx's own mime.types has them.
+            let types = "types { text/html html; text/css css; image/svg+xml svg; }";
+            format!("{before}        root {};\n        {types}\n{behind}", files.display())
+        };
+        self.start_with(gate, free_port(), with_files).await;
+    }
+
     /// What it wrote.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("front.log")).unwrap_or_default()
