@@ -15,8 +15,9 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
 use crate::balancer::{Choice, KINDS, Kind};
-use crate::site::{Site, client, places};
+use crate::site::{Site, places};
 use crate::support::browser::Context;
+use crate::support::recipe_host::client;
 use crate::support::{Browser, Reply, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -158,7 +159,7 @@ async fn events_pass_as_they_come(site: &Site, browser: &Browser) {
 async fn a_socket_passes(site: &Site, browser: &Browser) {
     let cookies: Vec<String> =
         browser.cookies().of(browser.host()).map(|cookie| format!("{}={}", cookie.name, cookie.value)).collect();
-    let handshake = client(&site.places)
+    let handshake = client(&site.places.folder)
         .get(format!("{}/api/socket", site.origin))
         .header(CONNECTION, "Upgrade")
         .header(UPGRADE, "websocket")
@@ -205,8 +206,8 @@ async fn a_head_with_three_chunks_passes_every_balancer() {
             }
         }
         let _balancer = kind.start(&kind.prepare(Choice::Affinity, &places), folder.path());
-        let http = client(&places);
-        let url = format!("https://{}:{}/", crate::site::HOST, places.https);
+        let http = client(&places.folder);
+        let url = format!("https://{}:{}/", crate::support::recipe_host::HOST, places.https);
         let reply = eventually("the balancer to pass the head", Duration::from_secs(30), async || {
             let cookie: String = (0..3).map(|part| format!("c{part}={}; ", "x".repeat(3_750))).collect();
             let reply = http.get(&url).header(COOKIE, cookie).send().await.ok()?;

@@ -4,16 +4,14 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use reqwest::{Certificate, Client, StatusCode, redirect};
+use reqwest::{Client, StatusCode};
 use tempfile::TempDir;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
 use crate::balancer::{Choice, Kind, Places};
-use crate::support::ports::{free_port, loopback};
+use crate::support::ports::free_port;
+use crate::support::recipe_host::{HOST, client, make_certificate};
 use crate::support::{Browser, Provider, ProviderOptions, Sealgate, SealgateOptions, Upstream, eventually};
-
-/// The name in the recipes.
-pub const HOST: &str = "app.example.com";
 
 static SITES: AtomicU8 = AtomicU8::new(1);
 
@@ -32,6 +30,7 @@ pub struct Site {
 /// The places of one site: a loopback network of its own, so that the replicas have addresses as in the recipes.
 pub async fn places(folder: &Path) -> Places {
     make_certificate(folder).await;
+    put_together(folder);
     let (process, site) = (2 + std::process::id() % 250, SITES.fetch_add(1, Ordering::Relaxed));
     Places {
         network: format!("127.{process}.{site}."),
@@ -70,7 +69,7 @@ impl Site {
         }
         let file = kind.prepare(choice, &places);
         let balancer = kind.start(&file, &places.folder);
-        let http = client(&places);
+        let http = client(&places.folder);
         let mut site = Self { origin, provider, upstream, replicas, places, http, _folder: folder, balancer };
         for replica in 0..3 {
             eventually("a replica to be ready", Duration::from_secs(60), async || {
@@ -95,7 +94,7 @@ impl Site {
 
     /// A browser that has not been anywhere yet.
     pub fn browser(&self) -> Browser {
-        Browser::one_of_many(&self.origin, client(&self.places))
+        Browser::one_of_many(&self.origin, client(&self.places.folder))
     }
 
     /// A browser that is signed in.
@@ -135,29 +134,8 @@ impl Site {
     }
 }
 
-/// A client that trusts the site's certificate and finds its name.
-pub fn client(places: &Places) -> Client {
-    let certificate = std::fs::read(places.folder.join("cert.pem")).expect("the certificate is there");
-    Client::builder()
-        .redirect(redirect::Policy::none())
-        .timeout(Duration::from_secs(30))
-        .no_proxy()
-        .http1_only()
-        .resolve(HOST, loopback(0))
-        .tls_certs_only([Certificate::from_pem(&certificate).expect("a certificate")])
-        .build()
-        .expect("a plain client can be built")
-}
-
-async fn make_certificate(folder: &Path) {
-    let run = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
-        .args(["-keyout", "key.pem", "-out", "cert.pem", "-subj", &format!("/CN={HOST}")])
-        .args(["-addext", &format!("subjectAltName=DNS:{HOST}"), "-addext", "basicConstraints=critical,CA:FALSE"])
-        .current_dir(folder)
-        .output();
-    let output = run.await.expect("openssl is installed: `make test` says how");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+/// For HAProxy, which wants the certificate and its key in one file.
+fn put_together(folder: &Path) {
     let both = ["cert.pem", "key.pem"].map(|name| std::fs::read(folder.join(name)).expect("openssl wrote it"));
     std::fs::write(folder.join("both.pem"), both.concat()).expect("the folder is ours");
 }

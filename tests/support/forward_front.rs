@@ -6,18 +6,17 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use reqwest::{Certificate, Client, redirect};
+use reqwest::Client;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 use super::ports::{free_port, loopback};
+use super::recipe_host::{self, HOST, make_certificate};
 use super::wait::eventually;
 use super::{Browser, SealgateOptions};
 
-/// The name in the recipes.
-pub const HOST: &str = "app.example.com";
 /// What the proxy shows.
 pub const SECRET: &str = "a-secret-of-the-tests-0123456789abcdef";
 
@@ -116,16 +115,7 @@ impl ForwardFront {
 
     /// A client that trusts its certificate and finds its name.
     pub fn client(&self) -> Client {
-        let certificate = fs::read(self.folder.path().join("cert.pem")).expect("the certificate is there");
-        Client::builder()
-            .redirect(redirect::Policy::none())
-            .timeout(Duration::from_secs(30))
-            .no_proxy()
-            .http1_only()
-            .resolve(HOST, loopback(0))
-            .tls_certs_only([Certificate::from_pem(&certificate).expect("a certificate")])
-            .build()
-            .expect("a plain client can be built")
+        recipe_host::client(self.folder.path())
     }
 
     /// The recipe with its addresses, paths and secret replaced; the file to start with.
@@ -199,15 +189,4 @@ impl ForwardFront {
         command.env("PATH", format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default())).kill_on_drop(true);
         command
     }
-}
-
-async fn make_certificate(folder: &Path) {
-    let run = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
-        .args(["-keyout", "key.pem", "-out", "cert.pem", "-subj", &format!("/CN={HOST}")])
-        .args(["-addext", &format!("subjectAltName=DNS:{HOST}"), "-addext", "basicConstraints=critical,CA:FALSE"])
-        .current_dir(folder)
-        .output();
-    let output = run.await.expect("openssl is installed: `make test` says how");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

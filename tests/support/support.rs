@@ -14,6 +14,7 @@ pub mod front;
 pub mod ports;
 pub mod provider;
 pub mod quirky_provider;
+pub mod recipe_host;
 pub mod sealed;
 pub mod sealgate;
 pub mod upstream;
